@@ -1,0 +1,80 @@
+import { Type } from 'typebox';
+
+import {
+  bandwidth,
+  common,
+  node,
+  peer,
+  store,
+  strangers,
+  trackers,
+  trustedOriginKeys,
+  upstreams,
+  upstreamWaitMs,
+} from './common.ts';
+import { count, duration, hostPort, hostPorts, size } from './knobs.ts';
+
+/** Every knob of the agent. */
+export const AgentSchema = Type.Object({
+  ...common('127.0.0.1:29501'),
+  node: node(),
+  door: Type.Object({
+    listen: hostPort({
+      default: '127.0.0.1:29500',
+      description:
+        "The registry mirror that the node's container runtime asks. Must be on loopback, with a port outside Kubernetes' NodePort range (30000–32767) and outside the kernel's ephemeral range: there a Service or another process could take it and with it pull secrets.",
+    }),
+    readAheadBytes: size({
+      default: '8MiB',
+      minimum: '256KiB',
+      maximum: '1GiB',
+      description: 'How far one request is read ahead of what its client has taken.',
+    }),
+  }),
+  peer: peer('0.0.0.0:29502'),
+  trackers: trackers(),
+  origins: hostPorts({
+    description: "Origins' HTTP listeners; the ring of all of them says which one owns a digest.",
+  }),
+  trustedOriginKeys: trustedOriginKeys(),
+  store: store('/var/lib/shoal/agent', '50GiB'),
+  upstreams: upstreams(),
+  bandwidth: bandwidth(),
+  rights: Type.Object({
+    verdictLifetimeMs: duration({
+      default: '5m',
+      minimum: '0',
+      maximum: '1h',
+      description:
+        'How long an upstream’s yes to a credential and repository is believed without asking again.',
+    }),
+    staleAuthMs: duration({
+      default: '24h',
+      minimum: '0',
+      maximum: '30d',
+      description:
+        'How long an earlier yes still counts while the upstream is unreachable. This is the longest that a revoked credential can go on reading what is cached.',
+    }),
+    maxVerdicts: count({
+      default: 10_000,
+      minimum: 16,
+      maximum: 1_000_000,
+      description: 'Most verdicts remembered.',
+    }),
+  }),
+  fallback: Type.Object({
+    stallMs: duration({
+      default: '2s',
+      minimum: '100ms',
+      maximum: '5m',
+      description:
+        'How long a read waits for the swarm without progress before missing ranges are read from the upstream.',
+    }),
+    upstreamWaitMs: upstreamWaitMs(),
+  }),
+  strangers: strangers(
+    'Whether stock BitTorrent clients may take blobs from this agent. They prove nothing and see all they ask for.',
+  ),
+});
+
+export type AgentConfig = Type.Static<typeof AgentSchema>;

@@ -1,0 +1,64 @@
+import { Type } from 'typebox';
+
+import {
+  bandwidth,
+  common,
+  node,
+  peer,
+  store,
+  strangers,
+  trackers,
+  trustedOriginKeys,
+  upstreams,
+  upstreamWaitMs,
+} from './common.ts';
+import { count, duration, hostPort, hostPorts, text } from './knobs.ts';
+
+/** Every knob of an origin. */
+export const OriginSchema = Type.Object({
+  ...common('127.0.0.1:29521'),
+  node: node(),
+  listen: hostPort({ default: '0.0.0.0:29520', description: 'Where agents and other origins ask by HTTP.' }),
+  advertise: Type.Optional(
+    hostPort({
+      description: 'This origin as it is named in `origins`. Needed when `origins` has more than itself.',
+    }),
+  ),
+  peer: peer('0.0.0.0:29522'),
+  origins: hostPorts({ description: 'All origins of the ring, this one included, named alike everywhere.' }),
+  trackers: trackers(),
+  signingKeyFile: text({
+    allowed: 'a file path',
+    description: 'File with the Ed25519 key (PEM, or a 32-byte seed as base64) that signs piece hashes.',
+  }),
+  trustedOriginKeys: trustedOriginKeys(),
+  store: store('/var/lib/shoal/origin', '200GiB'),
+  upstreams: upstreams(),
+  bandwidth: bandwidth(),
+  tags: Type.Object({
+    lifetimeMs: duration({
+      default: '15s',
+      minimum: '0',
+      maximum: '1h',
+      description: 'How long a resolved tag is believed before the upstream is asked again.',
+    }),
+    staleMs: duration({
+      default: '1h',
+      minimum: '0',
+      maximum: '30d',
+      description: 'How long a tag is still answered from memory while the upstream is unreachable.',
+    }),
+    maxEntries: count({
+      default: 10_000,
+      minimum: 16,
+      maximum: 1_000_000,
+      description: 'Most tags remembered.',
+    }),
+  }),
+  strangers: strangers(
+    'Whether stock BitTorrent clients may take blobs and `.torrent` files from this origin.',
+  ),
+  upstreamWaitMs: upstreamWaitMs(),
+});
+
+export type OriginConfig = Type.Static<typeof OriginSchema>;

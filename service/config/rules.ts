@@ -1,0 +1,74 @@
+import { isLoopback, parseHostPort } from '../host-port.ts';
+import type { AgentConfig } from './agent.ts';
+import { ConfigError } from './config-error.ts';
+import type { OriginConfig } from './origin.ts';
+import { portDanger } from './ports.ts';
+import type { TakenPorts } from './ports.ts';
+import type { TrackerConfig } from './tracker.ts';
+
+/** What no single knob shows: rules between knobs. Each throws a ConfigError. */
+
+interface Secured {
+  readonly security: 'off' | 'cluster-key';
+  readonly clusterKeyFile?: string;
+}
+
+function checkSecurity({ security, clusterKeyFile }: Secured): void {
+  if (security === 'cluster-key' && clusterKeyFile === undefined)
+    throw new ConfigError(
+      'clusterKeyFile is not set: it is needed unless security is off (a key is made by "shoal keygen")',
+    );
+}
+
+export function checkAgent(config: AgentConfig, taken: () => TakenPorts): void {
+  checkSecurity(config);
+  checkDoor(config, taken);
+  checkPeerPort(config.peer.listen, config.security);
+  if (config.origins.length > 0 && config.trustedOriginKeys.length === 0)
+    throw new ConfigError(
+      'trustedOriginKeys is empty although origins are named: without their public keys nothing of theirs could be believed',
+    );
+}
+
+function checkDoor({ door, security }: AgentConfig, taken: () => TakenPorts): void {
+  const { host = '', port = 0 } = parseHostPort(door.listen) ?? {};
+  if (!isLoopback(host))
+    throw new ConfigError(
+      `door.listen is "${door.listen}": only an address on loopback is allowed, such as 127.0.0.1:29500, because runtimes hand their credentials to the door`,
+    );
+  if (port === 0 && security === 'off') return;
+  if (port === 0)
+    throw new ConfigError(`door.listen is "${door.listen}": a fixed port is needed, such as 127.0.0.1:29500`);
+  const danger = portDanger(port, taken());
+  if (danger !== undefined) throw new ConfigError(`door.listen is "${door.listen}": ${danger}`);
+}
+
+/** A peer wire that any port may have would be announced wrongly behind a proxy; only demonstrations take what is free. */
+function checkPeerPort(listen: string, security: 'off' | 'cluster-key'): void {
+  if (security !== 'off' && parseHostPort(listen)?.port === 0)
+    throw new ConfigError(`peer.listen is "${listen}": a fixed port is needed unless security is off`);
+}
+
+export function checkOrigin(config: OriginConfig): void {
+  checkSecurity(config);
+  checkPeerPort(config.peer.listen, config.security);
+  const { origins, advertise } = config;
+  if (
+    origins.length > 0 &&
+    advertise === undefined &&
+    !(origins.length === 1 && origins[0] === config.listen)
+  )
+    throw new ConfigError(
+      'advertise is not set: an origin of a ring must know which of origins it is itself',
+    );
+  if (advertise !== undefined && origins.length > 0 && !origins.includes(advertise))
+    throw new ConfigError(`advertise is "${advertise}": one of origins is allowed (${origins.join(', ')})`);
+}
+
+export function checkTracker(config: TrackerConfig): void {
+  checkSecurity(config);
+  if (config.memberTimeoutMs < 2 * config.announceIntervalMs)
+    throw new ConfigError(
+      `memberTimeout is ${config.memberTimeoutMs}ms: at least twice announceInterval (${2 * config.announceIntervalMs}ms) is allowed`,
+    );
+}

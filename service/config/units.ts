@@ -1,0 +1,91 @@
+/** The text is no quantity; the message says what is allowed. */
+export class UnitError extends Error {
+  override readonly name = 'UnitError';
+}
+
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
+
+export const SIZE_EXAMPLES = 'a size such as 512MiB, 50GiB or 20GB';
+export const RATE_EXAMPLES = 'a rate such as 20MB/s or 512KiB/s';
+export const DURATION_EXAMPLES = 'a duration such as 500ms, 30s, 5m, 1h30m or 7d';
+
+/**
+ * Bytes of a size: a number and one of B, kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (powers of 1024); without a unit, bytes.
+ * @throws UnitError
+ */
+export function parseSize(text: string): number {
+  const match = /^(\d{1,15}(?:\.\d{1,6})?) ?([kKMGT]?i?B)?$/.exec(text.trim());
+  const factor = match && BYTE_UNITS[match[2] ?? 'B'];
+  const bytes = factor ? Math.round(Number(match[1]) * factor) : Number.NaN;
+  if (!Number.isSafeInteger(bytes)) throw new UnitError(`${SIZE_EXAMPLES} is allowed`);
+  return bytes;
+}
+
+/**
+ * Bytes per second of a rate: a size and `/s`.
+ * @throws UnitError
+ */
+export function parseRate(text: string): number {
+  const size = /^(.+)\/s$/.exec(text.trim())?.[1];
+  try {
+    if (size !== undefined) return parseSize(size);
+  } catch {
+    // told below in a rate's words
+  }
+  throw new UnitError(`${RATE_EXAMPLES} is allowed`);
+}
+
+/**
+ * Milliseconds of a duration: numbers with ms, s, m, h or d, largest first; a bare 0 is allowed, another bare number is not.
+ * @throws UnitError
+ */
+export function parseDuration(text: string): number {
+  const trimmed = text.trim();
+  if (trimmed === '0') return 0;
+  const match =
+    /^(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,12})ms)?$/.exec(
+      trimmed,
+    );
+  if (!match || trimmed === '') throw new UnitError(`${DURATION_EXAMPLES} is allowed`);
+  const [, d, h, m, s, ms] = match;
+  const parts = { d, h, m, s, ms };
+  return Math.round(
+    Object.entries(parts).reduce(
+      (sum, [unit, count]) => sum + Number(count ?? 0) * (TIME_UNITS[unit] ?? 0),
+      0,
+    ),
+  );
+}
+
+/** The shortest text that {@link parseSize} reads as exactly these bytes. */
+export function formatSize(bytes: number): string {
+  const unit = ['TiB', 'GiB', 'MiB', 'KiB', 'TB', 'GB', 'MB', 'kB'].find((name) => {
+    const factor = BYTE_UNITS[name] ?? 1;
+    return bytes >= factor && bytes % factor === 0;
+  });
+  return unit ? `${bytes / (BYTE_UNITS[unit] ?? 1)}${unit}` : `${bytes}B`;
+}
+
+/** The shortest text that {@link parseRate} reads as exactly this rate. */
+export function formatRate(bytesPerSecond: number): string {
+  return `${formatSize(bytesPerSecond)}/s`;
+}
+
+/** The shortest text that {@link parseDuration} reads as exactly these milliseconds. */
+export function formatDuration(ms: number): string {
+  if (ms === 0) return '0';
+  const unit = ['d', 'h', 'm', 's'].find((name) => ms % (TIME_UNITS[name] ?? 1) === 0) ?? 'ms';
+  return `${ms / (TIME_UNITS[unit] ?? 1)}${unit}`;
+}

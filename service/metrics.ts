@@ -1,0 +1,69 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export type { Counter, Gauge, Histogram } from 'prom-client';
+
+/** The metrics of one process. Names are `shoal_<part>_<thing>_<unit>`; no label may grow with images, digests or peers. */
+export interface Metrics {
+  readonly part: string;
+  /** Each creator returns the metric of that name, made at the first call. `name` goes without `shoal_<part>_`. */
+  counter<L extends string = never>(name: string, help: string, labels?: readonly L[]): Counter<L>;
+  /** `collect` is run at each scrape to set the value. */
+  gauge<L extends string = never>(
+    name: string,
+    help: string,
+    labels?: readonly L[],
+    collect?: (gauge: Gauge<L>) => void,
+  ): Gauge<L>;
+  histogram<L extends string = never>(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels?: readonly L[],
+  ): Histogram<L>;
+  /** The Prometheus text format, with its content type. */
+  expose(): Promise<{ contentType: string; text: string }>;
+}
+
+/** Seconds from a millisecond to ten minutes, for requests and pulls alike. */
+export const SECONDS_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600] as const;
+
+/**
+ * @param options.process whether the process' own metrics (CPU, memory, event loop) are collected; default true.
+ */
+export function createMetrics(part: string, options: { process?: boolean } = {}): Metrics {
+  const registry = new Registry();
+  if (options.process ?? true) collectDefaultMetrics({ register: registry });
+  const full = (name: string): string => `shoal_${part}_${name}`;
+  const known = <T>(name: string): T | undefined => registry.getSingleMetric(full(name)) as T | undefined;
+  const base = (name: string, help: string) => ({ name: full(name), help, registers: [registry] });
+  return {
+    part,
+    counter: <L extends string>(name: string, help: string, labels: readonly L[] = []) =>
+      known<Counter<L>>(name) ?? new Counter<L>({ ...base(name, help), labelNames: labels }),
+    gauge: <L extends string>(
+      name: string,
+      help: string,
+      labels: readonly L[] = [],
+      collect?: (gauge: Gauge<L>) => void,
+    ) =>
+      known<Gauge<L>>(name) ??
+      new Gauge<L>({
+        ...base(name, help),
+        labelNames: labels,
+        ...(collect && {
+          collect(this: Gauge<L>) {
+            collect(this);
+          },
+        }),
+      }),
+    histogram: <L extends string>(
+      name: string,
+      help: string,
+      buckets: readonly number[],
+      labels: readonly L[] = [],
+    ) =>
+      known<Histogram<L>>(name) ??
+      new Histogram<L>({ ...base(name, help), buckets: [...buckets], labelNames: labels }),
+    expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}
