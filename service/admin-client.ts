@@ -1,6 +1,8 @@
 import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 
+import { parseOciErrors } from '#registry/oci-error.ts';
+
 export class AdminError extends Error {
   override readonly name = 'AdminError';
 }
@@ -20,12 +22,11 @@ export async function askAdmin(
 ): Promise<unknown> {
   const body = ask.body === undefined ? undefined : JSON.stringify(ask.body);
   const response = await send(socketPath, { ...ask, body }, signal);
-  const text = await readCapped(response);
-  const answer = parseAnswer(text);
+  const bytes = await readCapped(response);
   const status = response.statusCode ?? 0;
   if (status < 200 || status > 299)
-    throw new AdminError(refusal(answer) ?? `the agent answered with status ${status}`);
-  return answer;
+    throw new AdminError(parseOciErrors(bytes)[0]?.message ?? `the agent answered with status ${status}`);
+  return parseAnswer(bytes.toString('utf8'));
 }
 
 function send(
@@ -58,16 +59,17 @@ function send(
   });
 }
 
-async function readCapped(response: IncomingMessage): Promise<string> {
+async function readCapped(response: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
+  const body: AsyncIterable<Buffer> = response;
+  for await (const chunk of body) {
     length += chunk.length;
     if (length > MAX_ANSWER_BYTES)
       throw new AdminError(`the agent's answer is longer than ${MAX_ANSWER_BYTES} bytes`);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 function parseAnswer(text: string): unknown {
@@ -77,9 +79,4 @@ function parseAnswer(text: string): unknown {
   } catch (error) {
     throw new AdminError('the agent answered with something that is not JSON', { cause: error });
   }
-}
-
-function refusal(answer: unknown): string | undefined {
-  const message = (answer as { errors?: { message?: unknown }[] } | undefined)?.errors?.[0]?.message;
-  return typeof message === 'string' ? message : undefined;
 }

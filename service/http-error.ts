@@ -29,7 +29,8 @@ export function answerError(error: unknown, own?: ErrorMap): ErrorAnswer {
 /** Fastify's own refusals (bad URL, body too large, schema) carry a 4xx status and a message about the request alone. */
 function frameworkError(error: unknown): OciError | undefined {
   if (!(error instanceof Error)) return undefined;
-  const { code, statusCode } = error as { code?: unknown; statusCode?: unknown };
+  const code: unknown = 'code' in error ? error.code : undefined;
+  const statusCode: unknown = 'statusCode' in error ? error.statusCode : undefined;
   if (typeof code !== 'string' || !code.startsWith('FST_')) return undefined;
   if (typeof statusCode !== 'number' || statusCode < 400 || statusCode > 499) return undefined;
   const cause = statusCode === 413 ? 'SIZE_INVALID' : 'UNSUPPORTED';

@@ -34,36 +34,38 @@ export function createMetrics(part: string, options: { process?: boolean } = {})
   const registry = new Registry();
   if (options.process ?? true) collectDefaultMetrics({ register: registry });
   const full = (name: string): string => `shoal_${part}_${name}`;
-  const known = <T>(name: string): T | undefined => registry.getSingleMetric(full(name)) as T | undefined;
   const base = (name: string, help: string) => ({ name: full(name), help, registers: [registry] });
   return {
     part,
-    counter: <L extends string>(name: string, help: string, labels: readonly L[] = []) =>
-      known<Counter<L>>(name) ?? new Counter<L>({ ...base(name, help), labelNames: labels }),
-    gauge: <L extends string>(
+    counter<L extends string>(name: string, help: string, labels: readonly L[] = []): Counter<L> {
+      const known = registry.getSingleMetric(full(name));
+      return known instanceof Counter ? known : new Counter<L>({ ...base(name, help), labelNames: labels });
+    },
+    gauge<L extends string>(
       name: string,
       help: string,
       labels: readonly L[] = [],
-      collect?: (gauge: Gauge<L>) => void,
-    ) =>
-      known<Gauge<L>>(name) ??
-      new Gauge<L>({
+      set?: (gauge: Gauge<L>) => void,
+    ): Gauge<L> {
+      const known = registry.getSingleMetric(full(name));
+      if (known instanceof Gauge) return known;
+      const gauge: Gauge<L> = new Gauge<L>({
         ...base(name, help),
         labelNames: labels,
-        ...(collect && {
-          collect(this: Gauge<L>) {
-            collect(this);
-          },
-        }),
-      }),
-    histogram: <L extends string>(
+        ...(set && { collect: () => set(gauge) }),
+      });
+      return gauge;
+    },
+    histogram<L extends string>(
       name: string,
       help: string,
       buckets: readonly number[],
       labels: readonly L[] = [],
-    ) =>
-      known<Histogram<L>>(name) ??
-      new Histogram<L>({ ...base(name, help), buckets: [...buckets], labelNames: labels }),
+    ): Histogram<L> {
+      const known = registry.getSingleMetric(full(name));
+      if (known instanceof Histogram) return known;
+      return new Histogram<L>({ ...base(name, help), buckets: [...buckets], labelNames: labels });
+    },
     expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }

@@ -42,7 +42,7 @@ export interface Leaf {
 
 /** All knobs of a part, in the schema's order. */
 export function leavesOf(schema: TSchema): Leaf[] {
-  return collect(schema as KnobSchema, [], []);
+  return collect(schema, [], []);
 }
 
 function collect(schema: KnobSchema, path: readonly string[], names: readonly string[]): Leaf[] {

@@ -1,11 +1,12 @@
-import type { TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import { Check } from 'typebox/value';
 
 import { AgentSchema } from './agent.ts';
 import type { AgentConfig } from './agent.ts';
 import { ConfigError } from './config-error.ts';
 import { readKnobs } from './file.ts';
 import { leavesOf } from './leaves.ts';
-import type { Leaf } from './leaves.ts';
+import type { KnobSchema, Leaf } from './leaves.ts';
 import { OriginSchema } from './origin.ts';
 import type { OriginConfig } from './origin.ts';
 import { readTakenPorts } from './ports.ts';
@@ -43,11 +44,37 @@ export const SCHEMAS: Readonly<Record<Part, TSchema>> = {
  * The typed, frozen configuration of a part. Flags count before the environment, that before the file, that before the defaults.
  * @throws ConfigError naming the knob, its value, where it stands and what is allowed.
  */
-export function loadConfig<P extends Part>(part: P, sources: ConfigSources): Configs[P] {
+export function loadConfig<P extends Part>(part: P, sources: ConfigSources): Configs[P];
+export function loadConfig(part: Part, sources: ConfigSources): Configs[Part] {
+  const values = assemble(SCHEMAS[part], readLeaves(part, sources));
+  const taken = sources.takenPorts ?? readTakenPorts;
+  switch (part) {
+    case 'agent':
+      return freeze(checked(AgentSchema, values, (config) => checkAgent(config, taken)));
+    case 'origin':
+      return freeze(checked(OriginSchema, values, checkOrigin));
+    default:
+      return freeze(checked(TrackerSchema, values, checkTracker));
+  }
+}
+
+/** Every leaf was checked where it was read; this is where the type is won. */
+function checked<S extends TSchema>(
+  schema: S,
+  value: unknown,
+  rules: (config: Static<S>) => void,
+): Static<S> {
+  if (!Check(schema, value)) throw new ConfigError('the configuration is not whole');
+  rules(value);
+  return value;
+}
+
+/** The value of each knob that is set or has a default. */
+function readLeaves(part: Part, sources: ConfigSources): Map<KnobSchema, unknown> {
   const leaves = leavesOf(SCHEMAS[part]);
-  const values = new Map<string, unknown>();
+  const values = new Map<KnobSchema, unknown>();
   const set = (leaf: Leaf, raw: unknown, isText: boolean, source: string): void => {
-    values.set(leaf.knob, readValue(leaf, raw, isText, source));
+    values.set(leaf.schema, readValue(leaf, raw, isText, source));
   };
   const { file, env = {}, flags = {} } = sources;
   const inFile = file === undefined ? new Map<string, unknown>() : readKnobs(file, leaves);
@@ -58,13 +85,11 @@ export function loadConfig<P extends Part>(part: P, sources: ConfigSources): Con
     if (flags[knob] !== undefined) set(leaf, flags[knob], true, `flag --${knob}`);
     else if (env[leaf.env] !== undefined) set(leaf, env[leaf.env], true, leaf.env);
     else if (isSet(inFile.get(knob))) set(leaf, inFile.get(knob), false, file ?? '');
-    else if (leaf.schema.default !== undefined) values.set(knob, structuredClone(leaf.schema.default));
+    else if (leaf.schema.default !== undefined) values.set(leaf.schema, structuredClone(leaf.schema.default));
     else if (leaf.required)
       throw new ConfigError(`${knob} is not set: ${leaf.schema.allowed ?? 'a value'} is needed`);
   }
-  const config = assemble(leaves, values) as Configs[P];
-  check(part, config, sources.takenPorts ?? readTakenPorts);
-  return freeze(config);
+  return values;
 }
 
 /** A key without a value in YAML is null and means not set. */
@@ -99,21 +124,13 @@ function refuseUnknownFlags(
     throw new ConfigError(`--${unknown} is not a knob of the ${part} (see docs/configuration.md)`);
 }
 
-function assemble(leaves: readonly Leaf[], values: ReadonlyMap<string, unknown>): Record<string, unknown> {
-  const config: Record<string, unknown> = {};
-  for (const { path, knob } of leaves) {
-    let group = config;
-    for (const name of path.slice(0, -1)) group = (group[name] ??= {}) as Record<string, unknown>;
-    const value = values.get(knob);
-    if (value !== undefined) group[path.at(-1) ?? ''] = value;
-  }
-  return config;
-}
-
-function check(part: Part, config: unknown, taken: () => TakenPorts): void {
-  if (part === 'agent') checkAgent(config as AgentConfig, taken);
-  else if (part === 'origin') checkOrigin(config as OriginConfig);
-  else checkTracker(config as TrackerConfig);
+/** Values by their knob's schema, put where the schema has them; groups are there even when empty. */
+function assemble(schema: KnobSchema, values: ReadonlyMap<KnobSchema, unknown>): Record<string, unknown> {
+  const entries = Object.entries(schema.properties ?? {}).map(([name, inner]): [string, unknown] => [
+    name,
+    inner.properties ? assemble(inner, values) : values.get(inner),
+  ]);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 
 function freeze<T>(value: T): T {

@@ -71,11 +71,10 @@ export function parseDuration(text: string): number {
 
 /** The shortest text that {@link parseSize} reads as exactly these bytes. */
 export function formatSize(bytes: number): string {
-  const unit = ['TiB', 'GiB', 'MiB', 'KiB', 'TB', 'GB', 'MB', 'kB'].find((name) => {
-    const factor = BYTE_UNITS[name] ?? 1;
-    return bytes >= factor && bytes % factor === 0;
-  });
-  return unit ? `${bytes / (BYTE_UNITS[unit] ?? 1)}${unit}` : `${bytes}B`;
+  const whole = Object.entries(BYTE_UNITS)
+    .filter(([unit, factor]) => unit !== 'KB' && bytes >= factor && bytes % factor === 0)
+    .map(([unit, factor]) => `${bytes / factor}${unit}`);
+  return whole.toSorted((a, b) => a.length - b.length)[0] ?? `${bytes}B`;
 }
 
 /** The shortest text that {@link parseRate} reads as exactly this rate. */
@@ -83,9 +82,12 @@ export function formatRate(bytesPerSecond: number): string {
   return `${formatSize(bytesPerSecond)}/s`;
 }
 
-/** The shortest text that {@link parseDuration} reads as exactly these milliseconds. */
+/** A text that {@link parseDuration} reads as exactly these milliseconds, in the largest unit of which there is more than one. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return '0';
-  const unit = ['d', 'h', 'm', 's'].find((name) => ms % (TIME_UNITS[name] ?? 1) === 0) ?? 'ms';
-  return `${ms / (TIME_UNITS[unit] ?? 1)}${unit}`;
+  const [unit, factor] = Object.entries(TIME_UNITS).findLast(([, each]) => ms % each === 0 && ms > each) ?? [
+    'ms',
+    1,
+  ];
+  return `${ms / factor}${unit}`;
 }
