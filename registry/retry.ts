@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Statuses that another attempt may change (RFC 9110, 15.5.9, 15.6; RFC 6585, 4; RFC 8470, 5.2). */
+const TEMPORARY_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+/** Error codes of sockets, DNS and undici that another attempt may change. */
+const TEMPORARY_CODES: ReadonlySet<string> = new Set([
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EAI_AGAIN',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EMFILE',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENFILE',
+  'ENOTFOUND',
+  'EPIPE',
+  'ETIMEDOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_MAX_ORIGINS_REACHED',
+  'UND_ERR_PRX_CONN',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  'UND_ERR_SOCKET',
+]);
+
+export interface Backoff {
+  readonly baseMs: number;
+  readonly capMs: number;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+}
+
+export function isTemporaryStatus(status: number): boolean {
+  return TEMPORARY_STATUSES.has(status);
+}
+
+/** True where an error, or one that caused it, has a code of the table. */
+export function isTemporaryError(error: unknown): boolean {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+    if ('code' in cause && typeof cause.code === 'string' && TEMPORARY_CODES.has(cause.code)) return true;
+  }
+  return false;
+}
+
+/** Delay before attempt `failures + 1`, in milliseconds: exponential up to the cap, the upper half of it random. */
+export function backoffMs(failures: number, { baseMs, capMs, random }: Backoff): number {
+  const full = Math.min(capMs, baseMs * 2 ** Math.min(failures - 1, 30));
+  return full / 2 + (random() * full) / 2;
+}
+
+const LONGEST_RETRY_AFTER_SECONDS = 24 * 3600;
+
+/** Reads Retry-After (RFC 9110, 10.2.3), a number of seconds or a date, as seconds from `now` (ms since 1970); at most a day. */
+export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
+  const text = header?.trim() ?? '';
+  if (text === '' || text.length > 64) return undefined;
+  const seconds = /^\d+$/u.test(text) ? Number(text) : (Date.parse(text) - now) / 1000;
+  return Number.isNaN(seconds)
+    ? undefined
+    : Math.min(LONGEST_RETRY_AFTER_SECONDS, Math.max(0, Math.ceil(seconds)));
+}
+
+/** Waits; when the signal aborts first, throws its reason. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
