@@ -1,0 +1,14 @@
+/** The other side broke the protocol or stopped taking part; the wire is closed. */
+export class WireError extends Error {
+  override readonly name = 'WireError';
+}
+
+/** A connection ended, was refused or was cut before both handshakes were done. */
+export class HandshakeError extends Error {
+  override readonly name = 'HandshakeError';
+}
+
+/** What was thrown, as an error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
+}
