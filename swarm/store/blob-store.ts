@@ -1,0 +1,258 @@
+import { mkdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { digestAlgorithm, digestOf, type Digest } from '#registry/digest.ts';
+import { Background } from './background.ts';
+import type { PartialBlob, PartialKey, StoredBlob } from './blobs.ts';
+import { CompleteBlobs } from './complete-blobs.ts';
+import { CONCURRENT_FLUSHES, MAX_BLOBS } from './constants.ts';
+import { DataFile, writeAt, type WriteAt } from './data-file.ts';
+import { syncDirectory, writeSynced } from './durable-files.ts';
+import { StoreError } from './errors.ts';
+import { encodeFacts, mergeFacts, NO_FACTS, type Facts } from './facts.ts';
+import { DATA_FILE, FACTS_FILE, Layout } from './layout.ts';
+import { KeyedLimiter, Limiter } from './limiter.ts';
+import { PartialBlobs } from './partial-blobs.ts';
+import { prune, type PrunePolicy, type PruneResult } from './prune.ts';
+import { ReplicaView, type AskReplicas } from './replica-view.ts';
+import { Room } from './room.ts';
+import { scanBlobs, scanPartials } from './scan.ts';
+import { markRunning, markStopped } from './stop-marker.ts';
+import type { StoreLogger } from './store-logger.ts';
+import { OpenBlob } from './stored-blob.ts';
+import { victims } from './victims.ts';
+
+export type { Facts, PartialBlob, PartialKey, StoredBlob };
+
+export interface StoreOptions {
+  /** Used by one process at a time; created where it is not there. */
+  readonly directory: string;
+  /** Bytes of content, complete and half-done. Hashes and facts come on top: about 0.02 % and 8 KiB per blob. */
+  readonly quotaBytes: number;
+}
+
+export interface StoreParts {
+  readonly logger: StoreLogger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** The store does not have the digest any more: evicted, pruned, or found damaged. */
+  readonly onEvict: (digest: Digest) => void;
+  /** Asked, with a time limit, for at most 64 candidates before an eviction; may reject. */
+  readonly replicas?: AskReplicas;
+  /** How content is written; pwrite(2) unless told. */
+  readonly writeAt?: WriteAt;
+}
+
+export interface StoreUsage {
+  /** Complete blobs. */
+  readonly blobs: number;
+  /** Bytes of the complete blobs. */
+  readonly bytes: number;
+  /** Bytes of half-done blobs: their full size while held, what they take on disk else. */
+  readonly partialBytes: number;
+  readonly quotaBytes: number;
+  /** Complete and half-done blobs evicted to make room since the start. */
+  readonly evictions: number;
+}
+
+/**
+ * Content-addressed blobs on disk, within a quota. A blob appears whole or not at all, and after an unclean stop
+ * it is verified again before it is served. The least recently used go when room is needed, never what is open.
+ */
+export class BlobStore implements AsyncDisposable {
+  readonly #parts: StoreParts;
+  readonly #layout: Layout;
+  readonly #background: Background;
+  readonly #flushes = new Limiter(CONCURRENT_FLUSHES);
+  readonly #room: Room;
+  readonly #complete: CompleteBlobs;
+  readonly #partials: PartialBlobs;
+  readonly #replicas: ReplicaView;
+  #closing: Promise<void> | undefined;
+  #state: 'opening' | 'open' | 'closed' = 'opening';
+
+  private constructor(options: StoreOptions, parts: StoreParts) {
+    this.#parts = parts;
+    this.#layout = new Layout(options.directory);
+    this.#background = new Background(parts.logger);
+    this.#replicas = new ReplicaView({ ask: parts.replicas, now: parts.now, logger: parts.logger });
+    this.#room = new Room(
+      { victims: () => this.#victims(), crowded: () => this.#complete.table.size >= MAX_BLOBS },
+      options.quotaBytes,
+    );
+    const shared = {
+      layout: this.#layout,
+      room: this.#room,
+      background: this.#background,
+      directories: new KeyedLimiter<string>(),
+      logger: parts.logger,
+      now: parts.now,
+    };
+    this.#complete = new CompleteBlobs({ ...shared, onGone: (digest) => this.#onGone(digest) });
+    this.#partials = new PartialBlobs({
+      ...shared,
+      flushes: this.#flushes,
+      complete: this.#complete,
+      writeAt: parts.writeAt ?? writeAt,
+    });
+  }
+
+  /** Takes up what the directory holds, down to the quota. @throws StoreError when the directory cannot be used */
+  static async open(options: StoreOptions, parts: StoreParts): Promise<BlobStore> {
+    const store = new BlobStore(options, parts);
+    try {
+      await store.#load();
+    } catch (error) {
+      throw new StoreError(`the store's directory ${options.directory} cannot be used`, { cause: error });
+    }
+    return store;
+  }
+
+  async #load(): Promise<void> {
+    const { logger } = this.#parts;
+    await this.#layout.prepare();
+    const suspects = await markRunning(this.#layout.marker);
+    for (const entry of await scanBlobs(this.#layout, suspects, logger)) {
+      this.#complete.table.add(entry);
+      this.#room.charge(entry.size);
+    }
+    for (const found of await scanPartials(this.#layout, logger)) {
+      this.#partials.table.add(found.name, found.bytes, found.lastUse);
+      this.#room.charge(found.bytes);
+    }
+    await this.#room.trim();
+    this.#state = 'open';
+    logger.info({ ...this.usage(), verifyAgain: suspects === 'all' }, 'store opened');
+  }
+
+  #victims(): ReturnType<typeof victims> {
+    // At the start nobody can be asked yet.
+    const replicas = this.#state === 'open' ? this.#replicas : undefined;
+    const { now } = this.#parts;
+    return victims({ complete: this.#complete, partials: this.#partials, replicas, now });
+  }
+
+  #onGone(digest: Digest): void {
+    if (this.#state === 'opening') return;
+    try {
+      this.#parts.onEvict(digest);
+    } catch (error) {
+      this.#parts.logger.warn({ err: error, digest }, 'the listener to evictions failed');
+    }
+  }
+
+  has(digest: Digest): boolean {
+    return this.#complete.table.get(digest) !== undefined;
+  }
+
+  stat(digest: Digest): { size: number; facts: Facts } | undefined {
+    const entry = this.#complete.table.get(digest);
+    return entry && { size: entry.size, facts: entry.facts };
+  }
+
+  digests(): Iterable<Digest> {
+    return this.#complete.table.digests();
+  }
+
+  usage(): StoreUsage {
+    return {
+      blobs: this.#complete.table.size,
+      bytes: this.#complete.table.bytes,
+      partialBytes: this.#partials.table.bytes,
+      quotaBytes: this.#room.quotaBytes,
+      evictions: this.#room.evictions,
+    };
+  }
+
+  /**
+   * Opens a complete blob and pins it until it is disposed of. After an unclean stop the first open reads and hashes
+   * all of it. Undefined when the store has no such blob, or a damaged one, which is dropped then.
+   */
+  async open(digest: Digest, signal?: AbortSignal): Promise<StoredBlob | undefined> {
+    this.#expectOpen();
+    const lease = await this.#background.track(this.#complete.acquire(digest, signal));
+    return lease && new OpenBlob(lease, this.#layout.blob(digest));
+  }
+
+  /** Adds to what is known of a complete blob, at once in memory, within a second on disk. Ignored for others. */
+  addFacts(digest: Digest, facts: Partial<Facts>): void {
+    this.#complete.addFacts(digest, facts);
+  }
+
+  /** Stores a small blob. @throws StoreError when the bytes do not match the digest, StoreFullError */
+  async put(digest: Digest, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
+    this.#expectOpen();
+    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+      throw new StoreError(`the bytes do not match ${digest}`);
+    }
+    await this.#background.track(this.#put(digest, bytes, facts));
+  }
+
+  async #put(digest: Digest, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
+    const known = this.#complete.table.get(digest);
+    if (known && !known.suspect) return this.addFacts(digest, facts);
+    await this.#room.reserve(bytes.byteLength);
+    const directory = this.#layout.nextTemporary();
+    let installed = false;
+    try {
+      await this.#room.retryWhenDiskFull(bytes.byteLength, () => this.#fill(directory, bytes, facts));
+      const size = bytes.byteLength;
+      installed = (await this.#complete.install({ digest, size, directory, facts })) !== false;
+    } finally {
+      if (!installed) {
+        await rm(directory, { recursive: true, force: true });
+        this.#room.release(bytes.byteLength);
+      }
+    }
+  }
+
+  async #fill(directory: string, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { mode: 0o700 });
+    await using file = await DataFile.open(path.join(directory, DATA_FILE), 'create', this.#parts.writeAt);
+    await file.write(0, bytes);
+    await file.touch(this.#parts.now());
+    const text = encodeFacts(bytes.byteLength, mergeFacts(NO_FACTS, facts));
+    await this.#flushes.run(async () => {
+      await file.sync();
+      await writeSynced(path.join(directory, FACTS_FILE), text);
+      await syncDirectory(directory);
+    });
+  }
+
+  /**
+   * Takes up a half-done blob, or begins one; where the kept one has another size, it is discarded. One holder at a
+   * time. @throws StoreError when it is held already, StoreFullError when the whole does not fit
+   */
+  async partial(key: PartialKey, size: number): Promise<PartialBlob> {
+    this.#expectOpen();
+    return this.#background.track(this.#partials.hold(key, size));
+  }
+
+  /** Removes blobs that nobody has open, and half-done ones that nobody holds. */
+  async prune(policy: PrunePolicy): Promise<PruneResult> {
+    this.#expectOpen();
+    const { now } = this.#parts;
+    const parts = { complete: this.#complete, partials: this.#partials, now, victims: () => this.#victims() };
+    return this.#background.track(prune(parts, policy));
+  }
+
+  #expectOpen(): void {
+    if (this.#state !== 'open') throw new StoreError('the store is closed');
+  }
+
+  /** Keeps partial blobs for resumption, writes what is only in memory, and marks the stop as clean. Open blobs cannot be read any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#state = 'closed';
+    this.#complete.stopVerifying();
+    await this.#background.settled();
+    await this.#partials.close();
+    const suspects = await this.#complete.close();
+    await this.#background.settled();
+    await markStopped(this.#layout.marker, suspects);
+  }
+}
