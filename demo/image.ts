@@ -32,7 +32,7 @@ export interface ImageLayer extends ImageBlob {
   diffId: string;
 }
 
-export interface PlatformImage {
+interface PlatformImage {
   architecture: Architecture;
   manifest: ImageBlob;
   config: ImageBlob;

@@ -6,7 +6,7 @@ const READ_BYTES = 256 * 1024;
 const MAX_SIZE = 8 ** 11 - 1;
 
 /** Where a file's bytes come from; `size` is what the header will say, and a file on disk must keep to it. */
-export type FileSource =
+type FileSource =
   | { kind: 'bytes'; bytes: Uint8Array }
   | { kind: 'disk'; path: string; size: number }
   | { kind: 'generated'; seed: string; size: number };
@@ -30,7 +30,7 @@ export async function* tarStream(entries: Iterable<TarEntry>): AsyncGenerator<Bu
   yield Buffer.alloc(2 * BLOCK);
 }
 
-export function sizeOfSource(source: FileSource): number {
+function sizeOfSource(source: FileSource): number {
   return source.kind === 'bytes' ? source.bytes.length : source.size;
 }
 

@@ -139,6 +139,7 @@ export class UpstreamRegistry implements AsyncDisposable {
       part,
       method,
       path: url.pathname,
+      query: url.search,
       range: headers.range,
       userAgent: headers['user-agent'],
       authorization: authorizationKind(headers.authorization),

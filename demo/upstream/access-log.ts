@@ -7,6 +7,8 @@ export interface AccessEntry {
   readonly part: UpstreamPart;
   readonly method: string;
   readonly path: string;
+  /** With its question mark; empty without one. */
+  readonly query: string;
   readonly range: string | undefined;
   readonly userAgent: string | undefined;
   readonly authorization: AuthorizationKind;
@@ -34,7 +36,7 @@ export class AccessLog {
   #bodyBytes = 0;
 
   open(
-    entry: Pick<AccessEntry, 'part' | 'method' | 'path' | 'range' | 'userAgent' | 'authorization'>,
+    entry: Pick<AccessEntry, 'part' | 'method' | 'path' | 'query' | 'range' | 'userAgent' | 'authorization'>,
   ): AccessEntry {
     const added = {
       ...entry,

@@ -24,7 +24,7 @@ export type Auth =
    */
   | ({ kind: 'token'; service?: string; lifetimeSeconds?: number; realm?: 'same' | 'other' } & Rights);
 
-export interface Denial {
+interface Denial {
   status: 401 | 403;
   code: 'UNAUTHORIZED' | 'DENIED';
   challenge: string | undefined;
@@ -143,7 +143,7 @@ export class Authority {
   }
 }
 
-export function serviceOf(auth: { service?: string }): string {
+function serviceOf(auth: { service?: string }): string {
   return auth.service ?? 'upstream';
 }
 

@@ -23,7 +23,7 @@ export interface SpawnOptions {
   script?: string;
 }
 
-export interface ShoalExit {
+interface ShoalExit {
   code: number | null;
   signal: NodeJS.Signals | null;
 }
