@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rename, rm, rmdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 
-import { describeError } from './describe-error.ts';
+import { describeError } from '#registry/redact.ts';
 import type { ErrorMap } from './http-error.ts';
 import { createHttpServer } from './http-server.ts';
 import type { Logger } from './logger.ts';

@@ -8,7 +8,7 @@ import type { XSchema } from 'typebox/schema';
 
 import { OciError } from '#registry/oci-error.ts';
 
-import { describeError } from './describe-error.ts';
+import { describeError } from '#registry/redact.ts';
 import { boundClose } from './http-close.ts';
 import { formatHostPort, parseHostPort } from './host-port.ts';
 import { answerError } from './http-error.ts';

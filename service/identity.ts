@@ -2,7 +2,7 @@ import { hkdfSync, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions, TlsOptions } from 'node:tls';
 
-import { describeError } from './describe-error.ts';
+import { describeError } from '#registry/redact.ts';
 
 type PskCommon = 'ciphers' | 'minVersion' | 'maxVersion' | 'pskCallback';
 export type ServerTls = Required<Pick<TlsOptions, PskCommon | 'pskIdentityHint'>>;

@@ -9,7 +9,7 @@ import {
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-import { describeError } from './describe-error.ts';
+import { describeError } from '#registry/redact.ts';
 
 /** An origin's Ed25519 key (RFC 8032). */
 export interface SigningKey {

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { parseDocument } from 'yaml';
 
-import { describeError } from '../describe-error.ts';
+import { describeError } from '#registry/redact.ts';
 import { ConfigError, show } from './config-error.ts';
 import type { Leaf } from './leaves.ts';
 
