@@ -1,0 +1,112 @@
+import type { Bitfield } from './bitfield.ts';
+import { UNIT_LENGTH } from './piece-length.ts';
+import { ARRIVED, type ActivePiece, type Block, type PieceTable } from './piece-table.ts';
+
+/** Pieces ahead of a reader that come before rarest-first, so that the runtime's stream flows. */
+export const WINDOW_PIECES = 4;
+
+/** How many peers may be asked for the same unit at once in the endgame. */
+export const ENDGAME_COPIES = 2;
+
+/** What the picker must know of the peer it picks for. */
+export interface PickingPeer {
+  readonly pieces: Bitfield;
+  /** Longest block it serves, in bytes; a multiple of 16 KiB. */
+  readonly blockLength: number;
+  /** Whether this peer was already asked for a unit of the piece at this offset. */
+  asked(index: number, offset: number): boolean;
+}
+
+export interface PickOptions {
+  /** Next piece wanted by each reader. */
+  readonly cursors: Iterable<number>;
+  /** Nothing outside these readers' windows is wanted (nothing is being stored). */
+  readonly windowOnly: boolean;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/**
+ * The next block to ask `peer` for: what readers wait for first, then what was begun, then the rarest piece
+ * (random among equals, so that peers don't all ask for the same one), and at the very end what others were
+ * asked for already. Undefined when the peer has nothing to give.
+ */
+export function pickBlock(table: PieceTable, peer: PickingPeer, options: PickOptions): Block | undefined {
+  const urgent = pickInWindow(table, peer, options.cursors);
+  if (urgent || options.windowOnly) return urgent;
+  const begun = pickBegun(table, peer);
+  if (begun) return begun;
+  const index = pickRarest(table, peer.pieces, options.random);
+  if (index !== undefined) return nextFree(table.activate(index), peer.blockLength);
+  return pickEndgame(table, peer);
+}
+
+function pickInWindow(table: PieceTable, peer: PickingPeer, cursors: Iterable<number>): Block | undefined {
+  for (const cursor of cursors) {
+    const end = Math.min(cursor + WINDOW_PIECES, table.count);
+    for (let index = cursor; index < end; index++) {
+      if (table.held.has(index) || !peer.pieces.has(index)) continue;
+      const block = nextFree(table.active.get(index) ?? table.activate(index), peer.blockLength);
+      if (block) return block;
+    }
+  }
+  return undefined;
+}
+
+function pickBegun(table: PieceTable, peer: PickingPeer): Block | undefined {
+  for (const piece of table.active.values()) {
+    if (piece.free > 0 && peer.pieces.has(piece.index)) return nextFree(piece, peer.blockLength);
+  }
+  return undefined;
+}
+
+/** The rarest piece that the peer has and nobody was asked for; each of several equally rare is as likely. */
+function pickRarest(table: PieceTable, pieces: Bitfield, random: () => number): number | undefined {
+  const { count, availability, held } = table;
+  let rarest: number | undefined;
+  let copies = Infinity;
+  let ties = 0;
+  for (let index = 0; index < count; index++) {
+    const here = availability[index]!;
+    if (here > copies || !pieces.has(index) || held.has(index) || table.active.has(index)) continue;
+    ties = here < copies ? 1 : ties + 1;
+    if (here < copies || random() * ties < 1) rarest = index;
+    copies = here;
+  }
+  return rarest;
+}
+
+/** Everything missing is on its way: ask a second peer for what the fewest were asked for. */
+function pickEndgame(table: PieceTable, peer: PickingPeer): Block | undefined {
+  if (table.held.count + table.active.size < table.count) return undefined;
+  for (let copies = 1; copies < ENDGAME_COPIES; copies++) {
+    for (const piece of table.active.values()) {
+      if (!peer.pieces.has(piece.index)) continue;
+      const block = runOf(piece, peer.blockLength, (state, offset) => state === copies && !peer.asked(piece.index, offset));
+      if (block) return block;
+    }
+  }
+  return undefined;
+}
+
+function nextFree(piece: ActivePiece, blockLength: number): Block | undefined {
+  return piece.free === 0 ? undefined : runOf(piece, blockLength, (state) => state === 0);
+}
+
+/** The first run of units that satisfy `wanted`, at most `blockLength` bytes. */
+function runOf(
+  piece: ActivePiece,
+  blockLength: number,
+  wanted: (state: number, offset: number) => boolean,
+): Block | undefined {
+  const take = (unit: number): boolean =>
+    piece.units[unit] !== ARRIVED && wanted(piece.units[unit]!, unit * UNIT_LENGTH);
+  let first = 0;
+  while (first < piece.units.length && !take(first)) first++;
+  if (first === piece.units.length) return undefined;
+  const longest = Math.min(piece.units.length, first + blockLength / UNIT_LENGTH);
+  let end = first + 1;
+  while (end < longest && take(end)) end++;
+  const offset = first * UNIT_LENGTH;
+  return { index: piece.index, offset, length: Math.min(end * UNIT_LENGTH, piece.size) - offset };
+}

@@ -1,0 +1,50 @@
+/** Blocks asked of a peer whose speed is not known yet. */
+const FIRST_BLOCKS = 2;
+
+/** What is on its way covers this much time at the peer's rate, over and above one block. Seconds. */
+const COVER_SECONDS = 0.02;
+
+/** Never more than this is asked of one peer at once, nor kept waiting by it. Bytes. */
+export const MAX_PIPELINE_BYTES = 4 * 1024 * 1024;
+
+/** Half-life of the rate's memory. Milliseconds. */
+const RATE_HALF_LIFE_MS = 1_000;
+
+/** Bytes per second with exponential forgetting; time is passed in, in milliseconds. */
+export class Rate {
+  #bytes = 0;
+  #since: number | undefined;
+  #at = 0;
+
+  add(bytes: number, now: number): void {
+    this.#since ??= now;
+    this.#decay(now);
+    this.#bytes += bytes;
+  }
+
+  /** Bytes per second as of `now`. */
+  perSecond(now: number): number {
+    if (this.#since === undefined) return 0;
+    this.#decay(now);
+    const memory = RATE_HALF_LIFE_MS / Math.LN2;
+    const age = Math.max(now - this.#since, 1);
+    // Before the memory is full its weight is what has been seen of it, else young rates read too low.
+    return (this.#bytes * 1_000) / (memory * (1 - Math.exp(-age / memory)));
+  }
+
+  #decay(now: number): void {
+    this.#bytes *= 2 ** -(Math.max(now - this.#at, 0) / RATE_HALF_LIFE_MS);
+    this.#at = Math.max(this.#at, now);
+  }
+}
+
+/**
+ * Bytes to keep asked of a peer: as deep as bandwidth × delay and no deeper, since what is asked of one peer
+ * early cannot be had from another that turns out quicker.
+ * @param blockLength bytes of a request
+ * @param bytesPerSecond what the peer gave of late
+ */
+export function pipelineBytes(blockLength: number, bytesPerSecond: number): number {
+  const cover = blockLength + bytesPerSecond * COVER_SECONDS;
+  return Math.min(MAX_PIPELINE_BYTES, Math.max(FIRST_BLOCKS * blockLength, cover));
+}

@@ -1,0 +1,78 @@
+import { MAX_ADDRESSES } from './defaults.ts';
+import type { PeerRole } from './peer-session.ts';
+
+/** Somebody to dial, and by which swarm id or info-hash. */
+export interface DialTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly role: PeerRole;
+  /** 20 bytes. */
+  readonly infoHash: Buffer;
+  /** Its peer id in hex, where the tracker told it. */
+  readonly peerId?: string;
+}
+
+interface Entry {
+  readonly target: DialTarget;
+  failures: number;
+  nextAt: number;
+  busy: boolean;
+}
+
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 30_000;
+/** An address that failed this often in a row is forgotten. */
+const MAX_FAILURES = 8;
+
+/** Addresses of peers of one torrent, when to try each next, and which are taken. Bounded. */
+export class Addresses {
+  readonly #entries = new Map<string, Entry>();
+  readonly #random: () => number;
+
+  constructor(random: () => number) {
+    this.#random = random;
+  }
+
+  add(target: DialTarget): void {
+    const key = keyOf(target);
+    if (this.#entries.has(key) || this.#entries.size >= MAX_ADDRESSES) return;
+    this.#entries.set(key, { target, failures: 0, nextAt: 0, busy: false });
+  }
+
+  /** Up to `count` addresses to dial now, origins first; they count as busy until `failed`. */
+  take(count: number, now: number, connected: (peerId: string) => boolean): DialTarget[] {
+    const due = [...this.#entries.values()].filter(
+      ({ busy, nextAt, target }) =>
+        !busy && nextAt <= now && !(target.peerId !== undefined && connected(target.peerId)),
+    );
+    due.sort((a, b) => Number(b.target.role === 'origin') - Number(a.target.role === 'origin'));
+    const taken = due.slice(0, count);
+    for (const entry of taken) entry.busy = true;
+    return taken.map(({ target }) => target);
+  }
+
+  connected(target: DialTarget): void {
+    const entry = this.#entries.get(keyOf(target));
+    if (entry) entry.failures = 0;
+  }
+
+  /** It could not be reached, or the connection is over: later again, ever more seldom, at last never. */
+  failed(target: DialTarget, now: number): void {
+    const entry = this.#entries.get(keyOf(target));
+    if (!entry) return;
+    entry.busy = false;
+    entry.failures++;
+    if (entry.failures >= MAX_FAILURES) this.#entries.delete(keyOf(target));
+    const wait = Math.min(FIRST_RETRY_MS * 2 ** (entry.failures - 1), LAST_RETRY_MS);
+    entry.nextAt = now + wait * (0.5 + this.#random());
+  }
+
+  /** It must not be dialled again. */
+  remove(target: DialTarget): void {
+    this.#entries.delete(keyOf(target));
+  }
+}
+
+function keyOf({ host, port, infoHash }: DialTarget): string {
+  return `${host} ${port} ${infoHash.toString('hex')}`;
+}

@@ -1,0 +1,112 @@
+import type { Wire } from '#swarm/wire/wire.ts';
+import { Addresses, type DialTarget } from './addresses.ts';
+import { MAX_DIALLED, MAX_DIALS, MAX_PEERS } from './defaults.ts';
+import type { PeerEvents, PeerRole } from './peer-session.ts';
+import { PeerSession } from './peer-session.ts';
+
+interface ConnectionParts {
+  readonly events: PeerEvents;
+  /** Own peer id, 20 bytes. */
+  readonly peerId: Buffer;
+  readonly now: () => number;
+  readonly random: () => number;
+  dial(target: DialTarget, signal: AbortSignal): Promise<Wire>;
+  banned(peerId: string): boolean;
+  /** Tells a new peer what there is; its connection is running. */
+  greet(peer: PeerSession): void;
+}
+
+/** One torrent's connections: whom to dial, whom to let in, and at most one with each peer. */
+export class Connections {
+  readonly #parts: ConnectionParts;
+  readonly #count: number;
+  readonly #addresses: Addresses;
+  readonly #peers = new Map<string, PeerSession>();
+  readonly #dialled = new Map<PeerSession, DialTarget>();
+  readonly #ending = new AbortController();
+  #dialling = 0;
+
+  /** @param count pieces of the blob */
+  constructor(parts: ConnectionParts, count: number) {
+    this.#parts = parts;
+    this.#count = count;
+    this.#addresses = new Addresses(parts.random);
+  }
+
+  get size(): number {
+    return this.#peers.size;
+  }
+
+  values(): Iterable<PeerSession> {
+    return this.#peers.values();
+  }
+
+  /** Somebody who may have pieces. */
+  offer(target: DialTarget): void {
+    this.#addresses.add(target);
+  }
+
+  /** Opens connections as far as there are addresses and places. */
+  dial(): void {
+    const places = Math.min(MAX_DIALS - this.#dialling, MAX_DIALLED - this.#dialled.size - this.#dialling);
+    if (places <= 0 || this.#ending.signal.aborted) return;
+    const connected = (peerId: string): boolean => this.#peers.has(peerId);
+    for (const target of this.#addresses.take(places, this.#parts.now(), connected)) void this.#open(target);
+  }
+
+  /** Lets a connection in. Of two that crossed, both sides keep the one that the smaller peer id dialled. */
+  attach(wire: Wire, role: PeerRole, target?: DialTarget): void {
+    const peer = new PeerSession(wire, { role, count: this.#count }, { events: this.#parts.events, now: this.#parts.now });
+    const known = this.#peers.get(peer.id);
+    if (!this.#welcome(peer, known)) {
+      if (target) this.#addresses.failed(target, this.#parts.now());
+      return wire.close();
+    }
+    this.#peers.set(peer.id, peer);
+    known?.wire.close();
+    if (target) {
+      this.#dialled.set(peer, target);
+      this.#addresses.connected(target);
+    }
+    wire.start(peer);
+    this.#parts.greet(peer);
+  }
+
+  /** The connection is over. */
+  drop(peer: PeerSession): void {
+    if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
+    const target = this.#dialled.get(peer);
+    this.#dialled.delete(peer);
+    if (target) this.#addresses.failed(target, this.#parts.now());
+  }
+
+  close(): void {
+    this.#ending.abort();
+    for (const peer of [...this.#peers.values()]) peer.wire.close();
+  }
+
+  async #open(target: DialTarget): Promise<void> {
+    this.#dialling++;
+    try {
+      const wire = await this.#parts.dial(target, this.#ending.signal);
+      if (wire.peerId.equals(this.#parts.peerId)) {
+        // The tracker has handed us to ourselves, perhaps under an older address.
+        this.#addresses.remove(target);
+        return wire.close();
+      }
+      this.attach(wire, target.role, target);
+    } catch {
+      this.#addresses.failed(target, this.#parts.now());
+    } finally {
+      this.#dialling--;
+    }
+  }
+
+  #welcome(peer: PeerSession, known: PeerSession | undefined): boolean {
+    if (this.#ending.signal.aborted || this.#parts.banned(peer.id)) return false;
+    if (!known) return this.#peers.size < MAX_PEERS;
+    if (peer.wire.outgoing === known.wire.outgoing) return false;
+    const ownIsSmaller = Buffer.compare(this.#parts.peerId, peer.wire.peerId) < 0;
+    return peer.wire.outgoing === ownIsSmaller;
+  }
+}

@@ -1,0 +1,41 @@
+/** Connections of one torrent; knob `peer.maxPeersPerSwarm`. */
+export const MAX_PEERS = 40;
+
+/** Connections that one torrent opens by itself; the rest of the places are for those who call. */
+export const MAX_DIALLED = 24;
+
+/** Addresses kept per torrent. */
+export const MAX_ADDRESSES = 256;
+
+/** Dials under way at once per torrent. */
+export const MAX_DIALS = 8;
+
+/** Verified pieces kept in memory for those who ask next, over all torrents. Bytes. */
+export const PIECE_CACHE_BYTES = 32 * 1024 * 1024;
+
+/** When so much waits to be written, nothing more is asked for. Bytes per torrent. */
+export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
+
+/** How often a torrent looks for stalled readers, late answers and peers to dial. Milliseconds. */
+export const TICK_MS = 100;
+
+/** A reader that has waited this long for a piece asks an origin for it by name. Milliseconds. */
+export const WANT_AFTER_MS = 150;
+
+/** A reader that has waited this long has the piece asked for a second time, of another peer. Milliseconds. */
+export const RESCUE_AFTER_MS = 600;
+
+/** A block asked for and not come in this time is given up. Milliseconds. */
+export const REQUEST_TIMEOUT_MS = 5_000;
+
+/** A download that nobody reads goes on for this long: runtimes close one request and open the next. Milliseconds. */
+export const LINGER_MS = 15_000;
+
+/** A torrent that neither downloads nor has a connection is closed after this time. Milliseconds. */
+export const IDLE_MS = 60_000;
+
+/** Before a torrent that has too few sources asks the tracker again. Milliseconds. */
+export const MORE_PEERS_MS = 1_000;
+
+/** Peers asked of the tracker at once. */
+export const WANTED_PEERS = 30;

@@ -1,0 +1,148 @@
+import { pickBlock } from '#swarm/core/picker.ts';
+import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
+import type { Bandwidth } from './bandwidth.ts';
+import { MAX_UNWRITTEN_BYTES, REQUEST_TIMEOUT_MS, RESCUE_AFTER_MS, WANT_AFTER_MS } from './defaults.ts';
+import type { HashTable } from './hash-table.ts';
+import type { PeerSession } from './peer-session.ts';
+import type { PieceStorage } from './piece-storage.ts';
+import type { Cursor, Readers } from './readers.ts';
+
+interface DownloadParts {
+  readonly table: PieceTable;
+  readonly hashes: HashTable;
+  readonly storage: PieceStorage;
+  readonly readers: Readers;
+  readonly bandwidth: Bandwidth;
+  readonly now: () => number;
+  readonly random: () => number;
+  /** Whether anything is to be fetched at all. */
+  readonly wanted: () => boolean;
+  readonly peers: () => Iterable<PeerSession>;
+}
+
+/** A batch of hashes that has not come after this time is asked for elsewhere. Milliseconds. */
+const HASHES_TIMEOUT_MS = 1_000;
+
+/** Asks peers for blocks: enough to keep each busy, and what readers wait for before all else. */
+export class Downloads {
+  readonly #parts: DownloadParts;
+  readonly #flow: string;
+
+  constructor(parts: DownloadParts, flow: string) {
+    this.#parts = parts;
+    this.#flow = flow;
+  }
+
+  /** Asks `peer` for as much as its speed is worth. */
+  fill(peer: PeerSession): void {
+    while (this.#mayAsk(peer)) {
+      if (!this.#parts.bandwidth.unlimited) return this.#fillInTurn(peer);
+      if (!this.#askNext(peer)) return;
+    }
+  }
+
+  fillAll(): void {
+    for (const peer of this.#parts.peers()) this.fill(peer);
+  }
+
+  /** Asks a member that has the piece for the hashes of `index`, unless it was asked for some just now. */
+  askHashes(peer: PeerSession, index: number): void {
+    const now = this.#parts.now();
+    if (!peer.wire.member || now - peer.hashesAskedAt < HASHES_TIMEOUT_MS) return;
+    peer.askHashes(index);
+  }
+
+  /** Takes back what does not come, and helps readers that have waited long. */
+  tick(now: number): void {
+    for (const peer of this.#parts.peers()) {
+      const late = peer.overdue(now - REQUEST_TIMEOUT_MS);
+      if (late.length === 0) continue;
+      peer.snubbed = true;
+      this.abandon(late);
+    }
+    for (const cursor of this.#parts.readers.cursors) this.#help(cursor, now);
+    this.fillAll();
+  }
+
+  /** These blocks will not come from whom they were asked of. */
+  abandon(blocks: readonly Block[]): void {
+    for (const block of blocks) this.#parts.table.abandoned(block);
+  }
+
+  #mayAsk(peer: PeerSession): boolean {
+    const { storage, wanted } = this.#parts;
+    return (
+      !peer.choked &&
+      !peer.snubbed &&
+      !peer.queuedForBandwidth &&
+      
+      !peer.saturated &&
+      storage.unwrittenBytes < MAX_UNWRITTEN_BYTES &&
+      wanted()
+    );
+  }
+
+  #fillInTurn(peer: PeerSession): void {
+    peer.queuedForBandwidth = true;
+    this.#parts.bandwidth.pass(this.#flow, peer.blockLength, () => {
+      peer.queuedForBandwidth = false;
+      if (this.#mayAsk(peer) && this.#askNext(peer)) this.fill(peer);
+    });
+  }
+
+  #askNext(peer: PeerSession): boolean {
+    const { table, hashes, readers, storage, random } = this.#parts;
+    // A stranger cannot tell the hash of what it gives.
+    if (!peer.wire.member && !hashes.complete) return false;
+    const view = {
+      pieces: peer.pieces,
+      blockLength: peer.blockLength,
+      asked: (index: number, offset: number): boolean => peer.asked(index, offset),
+    };
+    const block = pickBlock(table, view, { cursors: readers.positions(), windowOnly: storage.inMemory, random });
+    if (!block) return false;
+    // In front of the request: the answers come in the same order.
+    if (!hashes.has(block.index)) this.askHashes(peer, block.index);
+    table.requested(block);
+    peer.request(block);
+    return true;
+  }
+
+  #help(cursor: Cursor, now: number): void {
+    if (cursor.waitingSince === undefined) return;
+    const waited = now - cursor.waitingSince;
+    if (waited >= WANT_AFTER_MS && !this.#someoneHas(cursor.index)) this.#wantFromOrigins(cursor.index);
+    else if (waited >= RESCUE_AFTER_MS) this.#rescue(cursor.index);
+  }
+
+  #someoneHas(index: number): boolean {
+    return this.#parts.table.availability[index]! > 0;
+  }
+
+  #wantFromOrigins(index: number): void {
+    for (const peer of this.#parts.peers()) if (peer.role === 'origin') peer.want(index);
+  }
+
+  /** Asks one more peer for what a slow one was asked for and a reader waits for. */
+  #rescue(index: number): void {
+    const piece = this.#parts.table.active.get(index);
+    if (!piece || piece.free > 0) return;
+    for (const peer of this.#parts.peers()) {
+      if (peer.choked || peer.snubbed || peer.saturated || !peer.pieces.has(index)) continue;
+      const length = Math.min(peer.blockLength, piece.size);
+      const offset = firstMissing(this.#parts.table, index, piece.size, length);
+      if (offset === undefined || peer.asked(index, offset)) continue;
+      const block = { index, offset, length: Math.min(length, piece.size - offset) };
+      this.#parts.table.requested(block);
+      peer.request(block);
+      return;
+    }
+  }
+}
+
+function firstMissing(table: PieceTable, index: number, size: number, length: number): number | undefined {
+  for (let offset = 0; offset < size; offset += length) {
+    if (!table.hasArrived({ index, offset, length: Math.min(length, size - offset) })) return offset;
+  }
+  return undefined;
+}

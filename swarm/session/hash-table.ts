@@ -1,0 +1,86 @@
+import type { HashBatch } from '#swarm/hashes/batch.ts';
+import { pieceCount, pieceLength } from '#swarm/core/piece-length.ts';
+
+interface SignedBatch {
+  readonly first: number;
+  readonly count: number;
+  readonly signed: Uint8Array;
+}
+
+/** Bytes of a SHA-256. */
+const HASH_LENGTH = 32;
+
+/**
+ * The signed piece hashes of one blob, and the batches they came in, which any peer may pass on. A later batch
+ * never changes a hash that is known.
+ */
+export class HashTable {
+  readonly size: number;
+  readonly #hashes: Buffer;
+  readonly #known: Uint8Array;
+  readonly #batches: SignedBatch[] = [];
+  #count = 0;
+
+  constructor(size: number) {
+    this.size = size;
+    this.#known = new Uint8Array(pieceCount(size));
+    this.#hashes = Buffer.alloc(this.#known.length * HASH_LENGTH);
+  }
+
+  get complete(): boolean {
+    return this.#count === this.#known.length;
+  }
+
+  has(index: number): boolean {
+    return this.#known[index] === 1;
+  }
+
+  /** SHA-256 of piece `index`, 32 bytes; undefined while no signed batch has told it. */
+  get(index: number): Buffer | undefined {
+    if (!this.has(index)) return undefined;
+    return this.#hashes.subarray(index * HASH_LENGTH, (index + 1) * HASH_LENGTH);
+  }
+
+  /** Sets the hash of a piece that needs no signature: a one-piece blob's is its digest. */
+  set(index: number, hash: Buffer): void {
+    if (!this.has(index)) this.#count++;
+    this.#known[index] = 1;
+    hash.copy(this.#hashes, index * HASH_LENGTH);
+  }
+
+  /**
+   * Takes in a batch whose signature is good. `fits`: it speaks of a blob of this size, cut like ours, and does
+   * not contradict a known hash. `fresh`: the piece indices whose hash was not known.
+   */
+  add(batch: HashBatch, signed: Uint8Array): { fits: boolean; fresh: number[] } {
+    const count = batch.hashes.length / HASH_LENGTH;
+    const fits =
+      batch.size === this.size &&
+      batch.pieceLength === pieceLength(this.size) &&
+      batch.first + count <= this.#known.length &&
+      !this.#contradicts(batch, count);
+    if (!fits) return { fits, fresh: [] };
+    const fresh: number[] = [];
+    for (let at = 0; at < count; at++) {
+      const index = batch.first + at;
+      if (this.has(index)) continue;
+      fresh.push(index);
+      this.set(index, batch.hashes.subarray(at * HASH_LENGTH, (at + 1) * HASH_LENGTH));
+    }
+    if (fresh.length > 0) this.#batches.push({ first: batch.first, count, signed });
+    return { fits, fresh };
+  }
+
+  /** The signed batch that covers piece `index`, as it came. */
+  batchFor(index: number): Uint8Array | undefined {
+    return this.#batches.find(({ first, count }) => index >= first && index < first + count)?.signed;
+  }
+
+  #contradicts(batch: HashBatch, count: number): boolean {
+    for (let at = 0; at < count; at++) {
+      const known = this.get(batch.first + at);
+      if (known && known.compare(batch.hashes, at * HASH_LENGTH, (at + 1) * HASH_LENGTH) !== 0) return true;
+    }
+    return false;
+  }
+}

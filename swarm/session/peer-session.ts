@@ -1,0 +1,303 @@
+import { Bitfield } from '#swarm/core/bitfield.ts';
+import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
+import type { Block } from '#swarm/core/piece-table.ts';
+import { Rate, pipelineBytes } from '#swarm/core/pipeline.ts';
+import type { ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
+import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal-messages.ts';
+
+export type PeerRole = 'agent' | 'origin' | 'stranger';
+
+/** A block that was asked of a peer. */
+interface Outstanding {
+  readonly block: Block;
+  readonly since: number;
+}
+
+/** What a connection tells the torrent it belongs to, which owns all decisions. */
+export interface PeerEvents {
+  /** The pieces it has are known, or one more is. */
+  gained(peer: PeerSession, indices: readonly number[]): void;
+  /** It may be asked now, or for more. */
+  ready(peer: PeerSession): void;
+  /** Whether a block that was asked for is still missing. */
+  wants(block: Block): boolean;
+  /** The block's bytes, in a buffer of their own. */
+  arrived(peer: PeerSession, block: Block, data: Buffer): void;
+  /** Blocks asked of it that will not come. */
+  lost(blocks: readonly Block[]): void;
+  interest(peer: PeerSession): void;
+  /** It asks for something, or can take more of what it asked for. */
+  serve(peer: PeerSession): void;
+  hashesAsked(peer: PeerSession, index: number): void;
+  hashesCame(peer: PeerSession, signed: Uint8Array): void;
+  pieceWanted(peer: PeerSession, index: number): void;
+  broke(peer: PeerSession, reason: string): void;
+  closed(peer: PeerSession, error: Error | undefined): void;
+}
+
+/**
+ * One connection of one torrent: what each side has, wants and was asked for. It keeps the protocol's state and
+ * passes what matters on.
+ */
+export class PeerSession implements WireHandler {
+  readonly wire: Wire;
+  readonly #events: PeerEvents;
+  readonly #now: () => number;
+  readonly #outstanding = new Map<number, Outstanding>();
+  /** What it asked for and was not sent yet, oldest first. */
+  readonly queue: Block[] = [];
+  readonly received = new Rate();
+  readonly sent = new Rate();
+  role: PeerRole;
+  readonly pieces: Bitfield;
+  /** It chokes us: nothing may be asked. */
+  choked = true;
+  /** We choke it. */
+  choking = true;
+  interested = false;
+  peerInterested = false;
+  /** It has not answered in time and is not asked until it sends something. */
+  snubbed = false;
+  /** A read or a wait for bandwidth is under way for it. */
+  serving = false;
+  /** The connection takes no more until it drains. */
+  full = false;
+  /** Its turn at the limited download bandwidth has not come yet. */
+  queuedForBandwidth = false;
+  /** When it was asked for a batch of hashes that has not come; 0 if it was not. Milliseconds. */
+  hashesAskedAt = 0;
+  sentSinceChoice = 0;
+  #outstandingBytes = 0;
+  /**
+   * The block that is arriving. Each has its own memory until it is there: another peer may answer the same
+   * request meanwhile, and what one writes late must not reach a piece that was verified.
+   */
+  #arriving: Buffer | undefined;
+
+  /** @param count pieces of the blob */
+  constructor(
+    wire: Wire,
+    peer: { role: PeerRole; count: number },
+    parts: { events: PeerEvents; now: () => number },
+  ) {
+    this.wire = wire;
+    this.role = peer.role;
+    this.pieces = new Bitfield(peer.count);
+    this.#events = parts.events;
+    this.#now = parts.now;
+  }
+
+  get id(): string {
+    return this.wire.peerId.toString('hex');
+  }
+
+  get address(): string {
+    return `${this.wire.remoteAddress}:${this.wire.remotePort}`;
+  }
+
+  get blockLength(): number {
+    return this.wire.blockLength;
+  }
+
+  get waitingFor(): number {
+    return this.#outstanding.size;
+  }
+
+  /** Whether as much was asked of it as its speed is worth. */
+  get saturated(): boolean {
+    const rate = this.received.perSecond(this.#now());
+    return this.#outstandingBytes >= pipelineBytes(this.blockLength, rate);
+  }
+
+  asked(index: number, offset: number): boolean {
+    for (const { block } of this.#outstanding.values()) {
+      if (block.index === index && offset >= block.offset && offset < block.offset + block.length) return true;
+    }
+    return false;
+  }
+
+  request(block: Block): void {
+    this.#outstanding.set(keyOf(block), { block, since: this.#now() });
+    this.#outstandingBytes += block.length;
+    this.wire.request(block);
+  }
+
+  /** Takes back requests within piece `index` that others have answered meanwhile. */
+  cancelPiece(index: number): void {
+    for (const { block } of [...this.#outstanding.values()]) {
+      if (block.index !== index) continue;
+      this.wire.cancel(block);
+      this.#settle(block);
+    }
+  }
+
+  /** Takes back and returns what was asked for before `since`. */
+  overdue(since: number): Block[] {
+    const late = [...this.#outstanding.values()].filter((request) => request.since < since);
+    for (const { block } of late) {
+      this.wire.cancel(block);
+      this.#settle(block);
+    }
+    return late.map(({ block }) => block);
+  }
+
+  /** Everything that was asked for and has not come; it is not waited for any more. */
+  giveUp(): Block[] {
+    const blocks = [...this.#outstanding.values()].map(({ block }) => block);
+    this.#outstanding.clear();
+    this.#outstandingBytes = 0;
+    return blocks;
+  }
+
+  setInterested(interested: boolean): void {
+    if (this.interested === interested) return;
+    this.interested = interested;
+    if (interested) this.wire.interested();
+    else this.wire.uninterested();
+  }
+
+  setChoking(choking: boolean): void {
+    if (this.choking === choking) return;
+    this.choking = choking;
+    if (!choking) return this.wire.unchoke();
+    this.wire.choke();
+    // BEP 6: what is not going to be answered is rejected; BEP 3 forgets it silently.
+    for (const block of this.queue.splice(0)) this.wire.reject(block);
+  }
+
+  askHashes(index: number): void {
+    this.hashesAskedAt = this.#now();
+    this.wire.extension(EXTENSION.hashRequest, encodePieceIndex(index));
+  }
+
+  sendHashes(signed: Uint8Array): void {
+    this.wire.extension(EXTENSION.hashes, signed);
+  }
+
+  want(index: number): void {
+    this.wire.extension(EXTENSION.want, encodePieceIndex(index));
+  }
+
+  sendBlock(block: Block, data: Uint8Array): void {
+    this.sent.add(block.length, this.#now());
+    this.sentSinceChoice += block.length;
+    this.full = !this.wire.piece(block, data);
+  }
+
+  onChoke(): void {
+    this.choked = true;
+    // With BEP 6 each request is answered or rejected, choked or not; without it a choke voids them all.
+    if (!this.wire.fast) this.#events.lost(this.giveUp());
+  }
+
+  onUnchoke(): void {
+    this.choked = false;
+    this.#events.ready(this);
+  }
+
+  onInterested(): void {
+    this.peerInterested = true;
+    this.#events.interest(this);
+  }
+
+  onUninterested(): void {
+    this.peerInterested = false;
+    this.#events.interest(this);
+  }
+
+  onHave(index: number): void {
+    if (index >= this.pieces.length) return this.#events.broke(this, `have of piece ${index} of ${this.pieces.length}`);
+    if (this.pieces.add(index)) this.#events.gained(this, [index]);
+  }
+
+  onBitfield(bits: Uint8Array): void {
+    const field = Bitfield.parse(bits, this.pieces.length);
+    if (!field) return this.#events.broke(this, `bitfield of ${bits.length} bytes for ${this.pieces.length} pieces`);
+    this.#gain(field);
+  }
+
+  onHaveAll(): void {
+    const field = new Bitfield(this.pieces.length);
+    field.fill();
+    this.#gain(field);
+  }
+
+  onHaveNone(): void {
+    // It has nothing until it says otherwise.
+  }
+
+  onRequest(block: Block): void {
+    if (this.choking) return this.wire.reject(block);
+    this.queue.push(block);
+    this.#events.serve(this);
+  }
+
+  onCancel(block: Block): void {
+    const at = this.queue.findIndex((queued) => keyOf(queued) === keyOf(block) && queued.length === block.length);
+    if (at < 0) return;
+    this.queue.splice(at, 1);
+    this.wire.reject(block);
+  }
+
+  onReject(block: Block): void {
+    if (this.#settle(block)) this.#events.lost([block]);
+  }
+
+  blockTarget(block: Block): Uint8Array | undefined {
+    const request = this.#outstanding.get(keyOf(block));
+    const wanted = request?.block.length === block.length && this.#events.wants(block);
+    this.#arriving = wanted ? Buffer.allocUnsafeSlow(block.length) : undefined;
+    return this.#arriving;
+  }
+
+  onBlock(block: Block): void {
+    const data = this.#arriving;
+    this.#arriving = undefined;
+    if (!data || !this.#settle(block)) return;
+    this.snubbed = false;
+    this.received.add(block.length, this.#now());
+    this.#events.arrived(this, block, data);
+  }
+
+  onExtension(name: string, payload: Uint8Array): void {
+    if (name === EXTENSION.hashes) {
+      this.hashesAskedAt = 0;
+      return this.#events.hashesCame(this, payload);
+    }
+    if (name !== EXTENSION.hashRequest && name !== EXTENSION.want) return;
+    const index = decodePieceIndex(payload);
+    if (name === EXTENSION.hashRequest) this.#events.hashesAsked(this, index);
+    else this.#events.pieceWanted(this, index);
+  }
+
+  onExtendedHandshake(handshake: ExtendedHandshake): void {
+    if (handshake.shoal && this.wire.member) this.role = handshake.shoal.role;
+    this.#events.ready(this);
+  }
+
+  onDrain(): void {
+    this.full = false;
+    this.#events.serve(this);
+  }
+
+  onClose(error?: Error): void {
+    this.#events.lost(this.giveUp());
+    this.#events.closed(this, error);
+  }
+
+  #gain(field: Bitfield): void {
+    const fresh: number[] = [];
+    for (const index of field) if (this.pieces.add(index)) fresh.push(index);
+    this.#events.gained(this, fresh);
+  }
+
+  #settle(block: Block): boolean {
+    if (!this.#outstanding.delete(keyOf(block))) return false;
+    this.#outstandingBytes -= block.length;
+    return true;
+  }
+}
+
+function keyOf(block: Block): number {
+  return block.index * UNIT_LENGTH + block.offset / UNIT_LENGTH;
+}

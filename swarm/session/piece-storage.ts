@@ -1,0 +1,142 @@
+import type { Digest } from '#registry/digest.ts';
+import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
+import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import type { PieceCache } from './piece-cache.ts';
+
+/** Where a torrent's pieces lie on disk; undefined where nothing can be stored. */
+export type PiecePlace =
+  | { readonly kind: 'partial'; readonly blob: PartialBlob }
+  | { readonly kind: 'stored'; readonly blob: StoredBlob }
+  | undefined;
+
+/** Reads and writes one blob's pieces, through the cache of those that were verified last. */
+export class PieceStorage implements AsyncDisposable {
+  readonly #key: string;
+  readonly #cache: PieceCache;
+  readonly #size: number;
+  readonly #writes = new Set<Promise<void>>();
+  readonly #onFull: (error: unknown) => void;
+  #place: PiecePlace;
+  /** Where the disk takes nothing more: pieces in memory until they are released. */
+  #overflow: Map<number, Buffer> | undefined;
+  #unwritten = 0;
+
+  /** @param blob.key unlike that of any other torrent that shares the cache */
+  constructor(
+    parts: { cache: PieceCache; onFull: (error: unknown) => void },
+    blob: { key: string; size: number; place: PiecePlace },
+  ) {
+    this.#cache = parts.cache;
+    this.#onFull = parts.onFull;
+    this.#key = blob.key;
+    this.#size = blob.size;
+    this.#place = blob.place;
+    if (!blob.place) this.#overflow = new Map();
+  }
+
+  /** Whether new pieces are kept only until they are released. */
+  get inMemory(): boolean {
+    return this.#overflow !== undefined;
+  }
+
+  get unwrittenBytes(): number {
+    return this.#unwritten;
+  }
+
+  /** Keeps a verified piece. It can be read from now on; the disk gets it when it can. */
+  put(index: number, data: Buffer): void {
+    if (this.#overflow) this.#overflow.set(index, data);
+    else if (this.#place?.kind === 'partial') this.#write(index, data, this.#place.blob);
+  }
+
+  /** Bytes of a piece that was put: at once from memory, else read from disk. */
+  read(index: number, offset: number, length: number): Buffer | Promise<Buffer> {
+    const piece = this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
+    if (piece) return piece.subarray(offset, offset + length);
+    return this.#fromDisk(index, offset, length);
+  }
+
+  /** The whole piece. */
+  readPiece(index: number): Buffer | Promise<Buffer> {
+    return this.read(index, 0, sizeOfPiece(this.#size, index));
+  }
+
+  /** The piece is not needed any more. True where it was in memory only and so is gone. */
+  release(index: number): boolean {
+    return this.#overflow?.delete(index) ?? false;
+  }
+
+  /** The whole matched its digest: all writes reach the disk and the blob takes its place in the store. */
+  async commit(
+    digest: Digest,
+    facts: Partial<Facts>,
+    open: (digest: Digest) => Promise<StoredBlob | undefined>,
+  ): Promise<void> {
+    await Promise.all(this.#writes);
+    if (this.#overflow || this.#place?.kind !== 'partial') return;
+    await this.#place.blob.commit(facts);
+    const blob = await open(digest);
+    if (!blob) throw new Error(`${digest} is not in the store right after it was put there`);
+    this.#place = { kind: 'stored', blob };
+  }
+
+  /** Forgets every byte, on disk too. */
+  async discard(): Promise<void> {
+    await Promise.all(this.#writes);
+    this.#forgetCached();
+    if (this.#place?.kind === 'partial') await this.#place.blob.discard();
+    else await this.#place?.blob[Symbol.asyncDispose]();
+    this.#place = undefined;
+    this.#overflow = new Map();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A download that the disk was too small for only takes up room that others could use.
+    if (this.#overflow) return this.discard();
+    await Promise.all(this.#writes);
+    this.#forgetCached();
+    await this.#place?.blob[Symbol.asyncDispose]();
+    this.#place = undefined;
+    this.#overflow = new Map();
+  }
+
+  #write(index: number, data: Buffer, blob: PartialBlob): void {
+    const key = this.#cacheKey(index);
+    this.#cache.put(key, data, true);
+    this.#unwritten += data.length;
+    const write = blob
+      .write(index * pieceLength(this.#size), data)
+      .catch((error: unknown) => this.#overflowed(index, data, error))
+      .finally(() => {
+        this.#cache.unpin(key);
+        this.#unwritten -= data.length;
+        this.#writes.delete(write);
+      });
+    this.#writes.add(write);
+  }
+
+  /** The disk takes no more: what it has stays readable, this piece and those to come stay in memory. */
+  #overflowed(index: number, data: Buffer, error: unknown): void {
+    const first = this.#overflow === undefined;
+    this.#overflow ??= new Map();
+    this.#overflow.set(index, data);
+    if (first) this.#onFull(error);
+  }
+
+  async #fromDisk(index: number, offset: number, length: number): Promise<Buffer> {
+    if (!this.#place) throw new Error(`piece ${index} is not in memory any more`);
+    const piece = Buffer.allocUnsafeSlow(sizeOfPiece(this.#size, index));
+    await this.#place.blob.read(index * pieceLength(this.#size), piece);
+    this.#cache.put(this.#cacheKey(index), piece, false);
+    return piece.subarray(offset, offset + length);
+  }
+
+  #forgetCached(): void {
+    const count = Math.ceil(this.#size / pieceLength(this.#size));
+    for (let index = 0; index < count; index++) this.#cache.delete(this.#cacheKey(index));
+  }
+
+  #cacheKey(index: number): string {
+    return `${this.#key} ${index}`;
+  }
+}

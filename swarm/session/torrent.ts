@@ -1,0 +1,473 @@
+import type { Digest } from '#registry/digest.ts';
+import { Distribution } from '#swarm/core/distribution.ts';
+import type { Offence } from '#swarm/core/peer-score.ts';
+import type { Block } from '#swarm/core/piece-table.ts';
+import type { HashBatch } from '#swarm/hashes/batch.ts';
+import type { Wire } from '#swarm/wire/wire.ts';
+import type { DialTarget } from './addresses.ts';
+import type { Bandwidth } from './bandwidth.ts';
+import { Connections } from './connections.ts';
+import { LINGER_MS, MORE_PEERS_MS } from './defaults.ts';
+import { Downloads } from './downloads.ts';
+import { DigestMismatchError, TorrentFailedError } from './errors.ts';
+import type { PeerEvents, PeerRole, PeerSession } from './peer-session.ts';
+import { type PieceEvents, Pieces, type Source } from './pieces.ts';
+import type { PieceStorage } from './piece-storage.ts';
+import { Readers } from './readers.ts';
+import { Uploads } from './uploads.ts';
+
+/** What one torrent needs of its engine. */
+export interface TorrentParts {
+  readonly peerId: Buffer;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly downloads: Bandwidth;
+  readonly uploads: Bandwidth;
+  readonly count: TorrentCounters;
+  dial(target: DialTarget, signal: AbortSignal): Promise<Wire>;
+  /** Opens a signed batch that this torrent may trust. @throws BatchError */
+  openBatch(torrent: Torrent, signed: Uint8Array): HashBatch;
+  /** The whole is verified: it takes its place in the store. */
+  commit(torrent: Torrent): Promise<void>;
+  /** It has too few sources: ask the tracker for others. */
+  morePeers(torrent: Torrent): void;
+  /** Nothing more comes of it. */
+  ended(torrent: Torrent, error: Error): void;
+  offence(peer: PeerSession, offence: Offence, cause: unknown): void;
+  banned(peerId: string): boolean;
+}
+
+/** What is counted over all torrents. */
+export interface TorrentCounters {
+  verified(source: Source, bytes: number): void;
+  failed(): void;
+  sent(role: PeerRole, bytes: number): void;
+}
+
+export interface TorrentIdentity {
+  readonly digest: Digest;
+  /** `verified`, or the registry for which the blob is being read. */
+  readonly scope: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** A reader has waited for piece `index`. */
+export interface Stall {
+  readonly index: number;
+  readonly waitedMs: number;
+}
+
+/**
+ * One blob in the swarm: fetched from peers, from origins or out of `supply`, verified piece by piece and as a
+ * whole, read in order while it comes, served to peers. Its state changes only here, by the events of its parts.
+ */
+export class Torrent implements AsyncDisposable {
+  readonly digest: Digest;
+  readonly scope: string;
+  readonly size: number;
+  /** Bytes got from each source. */
+  readonly sources: Record<Source, number> = { cache: 0, peer: 0, origin: 0, upstream: 0 };
+  readonly pieces: Pieces;
+  readonly connections: Connections;
+  readonly #parts: TorrentParts;
+  readonly #readers = new Readers();
+  readonly #downloads: Downloads;
+  readonly #uploads: Uploads;
+  readonly #stallListeners = new Set<(stall: Stall) => void>();
+  readonly #completion = Promise.withResolvers<void>();
+  #uses = 0;
+  #usedAt: number;
+  #quietAt: number;
+  #askedMoreAt = -Infinity;
+  #failure: Error | undefined;
+
+  /**
+   * @param options.complete the storage holds all of it, verified before
+   * @param options.showsEach an origin's way of seeding: each piece is shown to one peer
+   */
+  constructor(
+    parts: TorrentParts,
+    { digest, scope, size }: TorrentIdentity,
+    options: { storage: PieceStorage; complete: boolean; showsEach: boolean },
+  ) {
+    this.digest = digest;
+    this.scope = scope;
+    this.size = size;
+    this.#parts = parts;
+    this.#usedAt = this.#quietAt = parts.now();
+    this.pieces = new Pieces({ digest, size, complete: options.complete }, { storage: options.storage, events: this.#pieceEvents() });
+    const { table, hashes, storage } = this.pieces;
+    const peers = (): Iterable<PeerSession> => this.connections.values();
+    const { now, random } = parts;
+    this.connections = new Connections(
+      {
+        events: this.#peerEvents(),
+        peerId: parts.peerId,
+        now,
+        random,
+        dial: (target, signal) => parts.dial(target, signal),
+        banned: (peerId) => parts.banned(peerId),
+        greet: (peer) => this.#greet(peer),
+      },
+      table.count,
+    );
+    this.#downloads = new Downloads(
+      {
+        table,
+        hashes,
+        storage,
+        readers: this.#readers,
+        bandwidth: parts.downloads,
+        now,
+        random,
+        wanted: () => this.wanted,
+        peers,
+      },
+      digest,
+    );
+    this.#uploads = new Uploads(
+      {
+        table,
+        storage,
+        bandwidth: parts.uploads,
+        distribution: options.showsEach ? new Distribution<PeerSession>(table.count) : undefined,
+        now,
+        random,
+        peers,
+        shareable: (index) => this.pieces.shareable(index),
+        unreadable: (index, error) => this.#unreadable(index, error),
+        sent: (peer, bytes) => parts.count.sent(peer.role, bytes),
+      },
+      digest,
+    );
+    this.#completion.promise.catch(() => undefined);
+    if (this.complete) {
+      this.#completion.resolve();
+      for (const index of table.held) this.#uploads.announce(index);
+    }
+  }
+
+  /** The whole matched its digest. */
+  get complete(): boolean {
+    return this.pieces.verified;
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Whether anything is still to be fetched: runtimes close one request and open the next, so it lingers. */
+  get wanted(): boolean {
+    if (this.#failure || this.pieces.table.complete) return false;
+    return this.#uses > 0 || this.#parts.now() - this.#usedAt < LINGER_MS;
+  }
+
+  get used(): boolean {
+    return this.#uses > 0;
+  }
+
+  /** Neither used nor connected nor downloading since then; undefined while it is any of them. Milliseconds. */
+  get idleSince(): number | undefined {
+    return this.#uses > 0 || this.connections.size > 0 || this.wanted
+      ? undefined
+      : Math.max(this.#usedAt, this.#quietAt);
+  }
+
+  /** The blob is needed until the returned value is disposed of. */
+  use(): Disposable {
+    const idle = !this.wanted;
+    this.#uses++;
+    if (idle) this.#startDownload();
+    let over = false;
+    return {
+      [Symbol.dispose]: () => {
+        if (over) return;
+        over = true;
+        this.#uses--;
+        this.#usedAt = this.#parts.now();
+      },
+    };
+  }
+
+  /**
+   * Verified bytes from `start` to before `end`, in order, each as soon as it is there; the blob's last piece
+   * only after the whole matched its digest.
+   * @throws DigestMismatchError, TorrentFailedError, or the signal's reason
+   */
+  async *read(
+    start: number,
+    end: number,
+    signal: AbortSignal,
+    count: (source: Source, bytes: number) => void = () => undefined,
+  ): AsyncGenerator<Buffer> {
+    const { table } = this.pieces;
+    const cursor = this.#readers.open(Math.floor(start / table.pieceLength));
+    using _use = this.use();
+    try {
+      for (let at = start; at < end; ) {
+        const index = (cursor.index = Math.floor(at / table.pieceLength));
+        while (!this.pieces.readable(index)) {
+          if (this.#failure) throw this.#failure;
+          this.#downloads.fillAll();
+          await this.#readers.wait(cursor, this.#parts.now(), signal);
+        }
+        signal.throwIfAborted();
+        const offset = at - index * table.pieceLength;
+        const length = Math.min(table.sizeOf(index) - offset, end - at);
+        const bytes = await this.#bytes(index, offset, length);
+        if (!bytes) continue;
+        at += length;
+        const read = offset + length === table.sizeOf(index);
+        count(read ? this.pieces.takeSource(index) : this.pieces.sourceOf(index), length);
+        yield bytes;
+        if (read) this.pieces.release(index);
+      }
+    } finally {
+      this.#readers.close(cursor);
+    }
+  }
+
+  /** Somebody who may have pieces. */
+  addPeer(target: DialTarget): void {
+    if (this.#failure) return;
+    this.connections.offer(target);
+    if (this.wanted) this.connections.dial();
+  }
+
+  /**
+   * A whole piece as upstream gave it. With a known signed hash it is verified and shared at once; without, it
+   * serves own readers, and peers only when the whole is verified.
+   * @throws Error if it does not match the signed hash
+   */
+  supply(index: number, data: Buffer): void {
+    if (!this.#failure) this.pieces.supply(index, data);
+  }
+
+  /** A batch of piece hashes signed by a trusted origin; kept, and passed on to peers that ask. @throws BatchError */
+  addBatch(signed: Uint8Array): void {
+    if (!this.pieces.learn(this.#parts.openBatch(this, signed), signed)) {
+      throw new DigestMismatchError(this.digest, new Error('a signed batch speaks of another size or other pieces'));
+    }
+  }
+
+  /**
+   * The next run of at most `limit` pieces from `from` on that are not held, nor, where `skipPeers`, under way
+   * or to be had of a peer.
+   */
+  missing(from: number, limit: number, skipPeers: boolean): { first: number; count: number } | undefined {
+    const { table } = this.pieces;
+    const lacks = (index: number): boolean =>
+      !table.held.has(index) && !(skipPeers && (table.active.has(index) || table.availability[index]! > 0));
+    let first = from;
+    while (first < table.count && !lacks(first)) first++;
+    if (first >= table.count) return undefined;
+    let end = first + 1;
+    while (end < table.count && end - first < limit && lacks(end)) end++;
+    return { first, count: end - first };
+  }
+
+  /** Called, again and again, while a reader waits. */
+  onStall(listener: (stall: Stall) => void): Disposable {
+    this.#stallListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#stallListeners.delete(listener) };
+  }
+
+  /** Resolves once the whole is verified and stored, if it can be. @throws what it failed with, or the signal's reason */
+  async whenComplete(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await Promise.race([this.#completion.promise, aborted.promise]);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Cuts all readers and connections. What was verified is kept for the next attempt. */
+  fail(cause: Error): void {
+    if (this.#failure) return;
+    this.#failure = cause instanceof DigestMismatchError ? cause : new TorrentFailedError(this.digest, cause);
+    this.#readers.fail(this.#failure);
+    this.#completion.reject(this.#failure);
+    this.connections.close();
+    this.#parts.ended(this, this.#failure);
+  }
+
+  /** The engine's clock, every `TICK_MS`. */
+  tick(now: number): void {
+    this.#uploads.tick(now);
+    if (!this.wanted) return;
+    this.#downloads.tick(now);
+    this.connections.dial();
+    const starved = this.#tellStalls(now);
+    if ((starved || this.connections.size === 0) && now - this.#askedMoreAt >= MORE_PEERS_MS) {
+      this.#askedMoreAt = now;
+      this.#parts.morePeers(this);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.complete) this.fail(new Error('closed'));
+    this.connections.close();
+    await this.pieces.storage[Symbol.asyncDispose]();
+  }
+
+  #peerEvents(): PeerEvents {
+    return {
+      gained: (peer, indices) => this.#gained(peer, indices),
+      ready: (peer) => this.#downloads.fill(peer),
+      wants: (block) => this.pieces.wants(block),
+      arrived: (peer, block, data) => {
+        this.pieces.arrived(peer, block, data);
+        this.#downloads.fill(peer);
+      },
+      lost: (blocks) => this.#lost(blocks),
+      interest: (peer) => this.#uploads.interest(peer),
+      serve: (peer) => this.#uploads.serve(peer),
+      hashesAsked: (peer, index) => {
+        const signed = this.pieces.hashes.batchFor(index);
+        if (signed && peer.wire.member) peer.sendHashes(signed);
+      },
+      hashesCame: (peer, signed) => this.#hashesCame(peer, signed),
+      pieceWanted: (peer, index) => {
+        if (index < this.pieces.table.count) this.#uploads.want(peer, index);
+      },
+      broke: (peer, reason) => this.#punish(peer, 'protocol', reason),
+      closed: (peer) => this.#closed(peer),
+    };
+  }
+
+  #pieceEvents(): PieceEvents {
+    return {
+      held: (index, source, bytes) => this.#held(index, source, bytes),
+      shareable: (index) => this.#uploads.announce(index),
+      bad: (index, contributors) => this.#bad(index, contributors),
+      hashMissing: (index) => this.#askHashes(index),
+      whole: () => void this.#whole(),
+      mismatch: (error) => void this.#mismatch(error),
+      broke: (error) => this.fail(error instanceof Error ? error : new Error(String(error))),
+    };
+  }
+
+  #greet(peer: PeerSession): void {
+    this.#uploads.greet(peer);
+    // An origin shows nothing to a peer that wants nothing.
+    if (this.wanted && peer.wire.member) peer.setInterested(true);
+  }
+
+  #gained(peer: PeerSession, indices: readonly number[]): void {
+    const { table } = this.pieces;
+    let useful = false;
+    for (const index of indices) {
+      table.peerHas(index);
+      this.#uploads.peerHas(peer, index);
+      useful ||= !table.held.has(index);
+    }
+    if (!useful || !this.wanted) return;
+    peer.setInterested(true);
+    this.#downloads.fill(peer);
+  }
+
+  /** Blocks that will not come from whom they were asked of. */
+  #lost(blocks: readonly Block[]): void {
+    if (blocks.length === 0) return;
+    this.#downloads.abandon(blocks);
+    queueMicrotask(() => this.#downloads.fillAll());
+  }
+
+  #hashesCame(peer: PeerSession, signed: Uint8Array): void {
+    try {
+      this.addBatch(signed);
+    } catch (error) {
+      this.#punish(peer, 'badHashes', error);
+    }
+  }
+
+  #closed(peer: PeerSession): void {
+    this.connections.drop(peer);
+    this.pieces.table.peerGone(peer.pieces);
+    this.#uploads.leave(peer);
+    this.#quietAt = this.#parts.now();
+  }
+
+  #held(index: number, source: Source, bytes: number): void {
+    this.sources[source] += bytes;
+    this.#parts.count.verified(source, bytes);
+    for (const peer of this.connections.values()) peer.cancelPiece(index);
+    this.#readers.wake(index);
+    if (!this.pieces.table.complete) return;
+    for (const peer of this.connections.values()) peer.setInterested(false);
+  }
+
+  #bad(_index: number, contributors: ReadonlySet<PeerSession>): void {
+    this.#parts.count.failed();
+    const offence = contributors.size === 1 ? 'badPiece' : 'suspectPiece';
+    for (const peer of contributors) this.#punish(peer, offence, 'bytes do not match the signed hash');
+    this.#downloads.fillAll();
+  }
+
+  #punish(peer: PeerSession, offence: Offence, cause: unknown): void {
+    this.#parts.offence(peer, offence, cause);
+    if (offence !== 'suspectPiece' || this.#parts.banned(peer.id)) peer.wire.close(new Error(`${offence}: ${String(cause)}`));
+  }
+
+  #askHashes(index: number): void {
+    for (const peer of this.connections.values()) {
+      if (peer.pieces.has(index)) this.#downloads.askHashes(peer, index);
+    }
+  }
+
+  /** The stored bytes are gone or unreadable: fetch them again while that is possible, else give the blob up. */
+  #unreadable(index: number, error: unknown): void {
+    if (this.complete) return this.fail(error instanceof Error ? error : new Error(String(error)));
+    this.pieces.lose(index);
+    this.#downloads.fillAll();
+  }
+
+  async #bytes(index: number, offset: number, length: number): Promise<Buffer | undefined> {
+    try {
+      return await this.pieces.storage.read(index, offset, length);
+    } catch (error) {
+      this.#unreadable(index, error);
+      return undefined;
+    }
+  }
+
+  async #whole(): Promise<void> {
+    try {
+      await this.#parts.commit(this);
+    } finally {
+      // Readers have their last piece whether or not the disk takes the blob.
+      this.#readers.wake(this.pieces.table.count - 1);
+      this.#completion.resolve();
+    }
+  }
+
+  /** Nothing of what lied is kept. */
+  async #mismatch(error: DigestMismatchError): Promise<void> {
+    this.#parts.count.failed();
+    this.fail(error);
+    await this.pieces.storage.discard();
+  }
+
+  #startDownload(): void {
+    for (const peer of this.connections.values()) if (peer.wire.member) peer.setInterested(true);
+    this.connections.dial();
+    this.#downloads.fillAll();
+  }
+
+  /** Whether a reader waits. */
+  #tellStalls(now: number): boolean {
+    let starved = false;
+    for (const cursor of this.#readers.cursors) {
+      if (cursor.waitingSince === undefined) continue;
+      starved = true;
+      const stall = { index: cursor.index, waitedMs: now - cursor.waitingSince };
+      for (const listener of this.#stallListeners) listener(stall);
+    }
+    return starved;
+  }
+}

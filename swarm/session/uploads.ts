@@ -1,0 +1,167 @@
+import { CHOKE_INTERVAL_MS, chooseUnchoked } from '#swarm/core/choker.ts';
+import type { Distribution } from '#swarm/core/distribution.ts';
+import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
+import type { Bandwidth } from './bandwidth.ts';
+import type { PeerSession } from './peer-session.ts';
+import type { PieceStorage } from './piece-storage.ts';
+
+interface UploadParts {
+  readonly table: PieceTable;
+  readonly storage: PieceStorage;
+  readonly bandwidth: Bandwidth;
+  /** An origin shows each piece to one peer; undefined: everybody is told of every piece. */
+  readonly distribution: Distribution<PeerSession> | undefined;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly peers: () => Iterable<PeerSession>;
+  /** Whether a held piece may go to peers. */
+  readonly shareable: (index: number) => boolean;
+  readonly unreadable: (index: number, error: unknown) => void;
+  readonly sent: (peer: PeerSession, bytes: number) => void;
+}
+
+/** Serves peers: who may ask, who is shown what, and the blocks themselves, rarest piece first. */
+export class Uploads {
+  readonly #parts: UploadParts;
+  readonly #flow: string;
+  #chosenAt = -Infinity;
+  #turn = 0;
+
+  constructor(parts: UploadParts, flow: string) {
+    this.#parts = parts;
+    this.#flow = flow;
+  }
+
+  /** Tells a new peer what there is. */
+  greet(peer: PeerSession): void {
+    const { table, distribution, shareable } = this.#parts;
+    if (distribution) {
+      if (peer.wire.fast) peer.wire.haveNone();
+      distribution.join(peer);
+      return this.#show(peer);
+    }
+    const shared = [...table.held].filter((index) => shareable(index));
+    if (peer.wire.fast && shared.length === table.count) return peer.wire.haveAll();
+    if (peer.wire.fast && shared.length === 0) return peer.wire.haveNone();
+    const bits = new Uint8Array(table.held.bytes.length);
+    for (const index of shared) bits[index >> 3]! |= 0x80 >> (index & 7);
+    peer.wire.bitfield(bits);
+  }
+
+  /** A piece may go to peers from now on. */
+  announce(index: number): void {
+    const { distribution, peers } = this.#parts;
+    if (distribution) {
+      distribution.available(index);
+      return this.#showAll();
+    }
+    for (const peer of peers()) if (!peer.pieces.has(index)) peer.wire.have(index);
+  }
+
+  peerHas(peer: PeerSession, index: number): void {
+    this.#parts.distribution?.has(peer, index);
+  }
+
+  leave(peer: PeerSession): void {
+    this.#parts.distribution?.leave(peer);
+  }
+
+  /** A peer that is starved asks for a piece by name. */
+  want(peer: PeerSession, index: number): void {
+    const { distribution, now } = this.#parts;
+    if (distribution?.want(peer, index, now())) peer.wire.have(index);
+  }
+
+  /** Somebody became interested or lost interest. */
+  interest(peer: PeerSession): void {
+    if (!peer.peerInterested) return peer.setChoking(true);
+    this.choose(this.#parts.now());
+    this.#show(peer);
+  }
+
+  tick(now: number): void {
+    if (now - this.#chosenAt >= CHOKE_INTERVAL_MS) this.choose(now);
+    if (this.#parts.distribution) this.#showAll();
+  }
+
+  choose(now: number): void {
+    this.#chosenAt = now;
+    const peers = [...this.#parts.peers()];
+    const chosen = chooseUnchoked(
+      peers.map((peer) => ({
+        peer,
+        interested: peer.peerInterested,
+        sent: peer.sentSinceChoice,
+        pieces: peer.pieces.count,
+      })),
+      this.#parts.random,
+    );
+    for (const peer of peers) {
+      peer.sentSinceChoice = 0;
+      peer.setChoking(!chosen.has(peer));
+    }
+  }
+
+  /** Sends what `peer` waits for, as much as its connection takes. */
+  serve(peer: PeerSession): void {
+    while (peer.queue.length > 0 && !peer.serving && !peer.full) {
+      const block = this.#takeRarest(peer.queue);
+      const { table, shareable, bandwidth } = this.#parts;
+      if (!table.valid(block)) return peer.wire.close(new Error(`request outside the blob: ${JSON.stringify(block)}`));
+      if (!table.held.has(block.index) || !shareable(block.index)) {
+        peer.wire.reject(block);
+        continue;
+      }
+      peer.serving = true;
+      bandwidth.pass(this.#flow, block.length, () => this.#send(peer, block));
+    }
+  }
+
+  #send(peer: PeerSession, block: Block): void {
+    const data = this.#parts.storage.read(block.index, block.offset, block.length);
+    if (!(data instanceof Promise)) return this.#sent(peer, block, data);
+    data.then(
+      (bytes) => {
+        this.#sent(peer, block, bytes);
+        this.serve(peer);
+      },
+      (error: unknown) => {
+        peer.serving = false;
+        peer.wire.reject(block);
+        this.#parts.unreadable(block.index, error);
+      },
+    );
+  }
+
+  #sent(peer: PeerSession, block: Block, data: Buffer): void {
+    peer.serving = false;
+    peer.sendBlock(block, data);
+    this.#parts.sent(peer, block.length);
+    this.#show(peer);
+  }
+
+  #takeRarest(queue: Block[]): Block {
+    const { availability } = this.#parts.table;
+    let best = 0;
+    for (let at = 1; at < queue.length; at++) {
+      if ((availability[queue[at]!.index] ?? 0) < (availability[queue[best]!.index] ?? 0)) best = at;
+    }
+    return queue.splice(best, 1)[0]!;
+  }
+
+  /** New pieces go round: who was shown one last is offered the next one last. */
+  #showAll(): void {
+    const peers = [...this.#parts.peers()];
+    if (peers.length === 0) return;
+    this.#turn = (this.#turn + 1) % peers.length;
+    for (let at = 0; at < peers.length; at++) this.#show(peers[(this.#turn + at) % peers.length]!);
+  }
+
+  #show(peer: PeerSession): void {
+    const { distribution, table, now } = this.#parts;
+    // A stock client shows interest only in what it was shown.
+    if (!distribution || (peer.wire.member && !peer.peerInterested)) return;
+    const rate = peer.sent.perSecond(now());
+    for (const index of distribution.grant(peer, rate, table.pieceLength, now())) peer.wire.have(index);
+  }
+}
