@@ -1,0 +1,103 @@
+import { createReadStream } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { sha256OfStream } from '../support/bytes.ts';
+import { ask, pullImage } from './door.ts';
+import { keepLogsOnFailure } from './failure-logs.ts';
+import type { PushedImage } from './images.ts';
+import { eventually } from './program.ts';
+import { startScene, type Scene } from './scene.ts';
+import { downloadByAria2, startLibtorrent } from './stock-clients.ts';
+import type { ImageLayer } from '../../demo/image.ts';
+
+let scene: Scene;
+beforeAll(async () => {
+  scene = await startScene({
+    cluster: {
+      strangers: true,
+      // So slow that a stranger who seeds is worth asking; the limit holds for uploads to peers only.
+      origin: { bandwidth: { upload: '2MB/s' } },
+    },
+  });
+});
+afterAll(() => scene?.[Symbol.asyncDispose]());
+
+/** An image that the first agents have pulled, and its largest layer. */
+async function pulledBy(
+  agents: number,
+  repository: string,
+  size: number,
+): Promise<{ pushed: PushedImage; layer: ImageLayer }> {
+  const pushed = await scene.push(repository, [size]);
+  const chosen = scene.cluster.agents.slice(0, agents);
+  await Promise.all(chosen.map((agent) => pullImage(agent.door, pushed.tag, scene.asked(repository))));
+  const layer = pushed.image.layers.find((candidate) => candidate.size >= size);
+  if (layer === undefined) throw new Error('the image has no such layer');
+  return { pushed, layer };
+}
+
+/** Fetches the blob's .torrent from whichever origin has it by now. */
+async function torrentOf({ digest }: ImageLayer): Promise<string> {
+  const bytes = await eventually(`a .torrent of ${digest}`, async () => {
+    for (const url of scene.cluster.torrentUrls) {
+      const response = await fetch(`${url}/torrents/${digest}.torrent`);
+      if (response.ok) return Buffer.from(await response.arrayBuffer());
+      await response.body?.cancel();
+    }
+    return undefined;
+  });
+  const file = join(scene.directory, `${digest.slice('sha256:'.length, 19)}.torrent`);
+  await writeFile(file, bytes);
+  return file;
+}
+
+/** The digest of the file that a client has written. */
+async function downloaded(directory: string, { digest }: ImageLayer): Promise<string> {
+  // The torrent's name is the digest with a separator that every file system takes.
+  const file = join(directory, digest.replace(':', '-'));
+  return `sha256:${(await sha256OfStream(createReadStream(file))).sha256}`;
+}
+
+test('aria2 downloads a blob by its .torrent', async () => {
+  keepLogsOnFailure(scene.cluster);
+  const { layer } = await pulledBy(6, 'stock/aria2', 8_000_000);
+  const directory = join(scene.directory, 'aria2');
+  await mkdir(directory);
+  const outcome = await downloadByAria2(await torrentOf(layer), directory);
+  expect(outcome).toMatchObject({ code: 0 });
+  expect(await downloaded(directory, layer)).toBe(layer.digest);
+});
+
+test('libtorrent downloads a blob by its .torrent from agents and from an origin', async () => {
+  keepLogsOnFailure(scene.cluster);
+  const { layer } = await pulledBy(6, 'stock/libtorrent', 20_000_000);
+  const directory = join(scene.directory, 'libtorrent');
+  await mkdir(directory);
+  await using client = await startLibtorrent(await torrentOf(layer), directory);
+  const { taken } = await client.untilDone();
+  expect(await downloaded(directory, layer)).toBe(layer.digest);
+  const from = (addresses: readonly string[]): number =>
+    addresses.reduce((sum, address) => sum + (taken[address] ?? 0), 0);
+  expect(from(scene.cluster.agents.map((agent) => agent.peerAddress ?? ''))).toBeGreaterThan(0);
+  expect(from(scene.cluster.origins.map((origin) => origin.peerAddress ?? ''))).toBeGreaterThan(0);
+});
+
+test('an agent takes pieces from libtorrent, and checks them', async () => {
+  keepLogsOnFailure(scene.cluster);
+  const { pushed, layer } = await pulledBy(1, 'stock/seed', 16_000_000);
+  const directory = join(scene.directory, 'seed');
+  await mkdir(directory);
+  await using seed = await startLibtorrent(await torrentOf(layer), directory);
+  await seed.untilDone();
+  const before = seed.status()?.uploaded ?? 0;
+  const late = scene.agent(5);
+  const pulled = await ask(late.door, `blobs/${layer.digest}`, scene.asked(pushed.repository));
+  expect(pulled).toMatchObject({ status: 200, complete: true, bytes: layer.size });
+  expect(`sha256:${pulled.sha256}`).toBe(layer.digest);
+  const given = await eventually('libtorrent gave something', () => {
+    const uploaded = (seed.status()?.uploaded ?? 0) - before;
+    return uploaded > 0 ? uploaded : undefined;
+  });
+  expect(given).toBeGreaterThan(256 * 1024);
+});
