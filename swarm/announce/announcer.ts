@@ -1,0 +1,234 @@
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { Dispatcher } from 'undici';
+
+import type { Digest } from '#registry/digest.ts';
+
+import { AnnounceLoop } from './announce-loop.ts';
+import type { AnnounceLogger } from './announce-loop.ts';
+import { ASK_SPACING_MS, REQUEST_TIMEOUT_MS } from './constants.ts';
+import { Ledger } from './ledger.ts';
+import { LeaseAnswer, MAX_SWARMS_PER_MESSAGE, MAX_WANT, ReplicasAnswer } from './messages.ts';
+import type { AnnounceAnswer, LeaseRequest, PeerAddress, Self, SwarmPeers } from './messages.ts';
+import { TrackerClient, TrackerUnreachableError } from './tracker-client.ts';
+import type { Question } from './tracker-client.ts';
+
+export type { PeerAddress, SwarmPeers };
+export { TrackerUnreachableError };
+
+export interface AnnouncerParts {
+  /** Not closed by the announcer. */
+  readonly dispatcher: Dispatcher;
+  /** Each `host:port`, in the same order on all nodes: a cluster must meet at one. Empty: nobody is told or asked. */
+  readonly trackers: readonly string[];
+  /** Whether trackers speak TLS. */
+  readonly secure: boolean;
+  readonly logger: AnnounceLogger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+}
+
+/** What the tracker tells others of this process. */
+export interface AnnouncerSelf {
+  /** Hex, 40 digits. */
+  readonly peerId: string;
+  readonly role: 'agent' | 'origin';
+  /** Where peers reach it, IPv6 without brackets; undefined: the address that the tracker sees. */
+  readonly host?: string | undefined;
+  readonly port: number;
+  readonly topology: {
+    readonly node?: string | undefined;
+    readonly rack?: string | undefined;
+    readonly zone?: string | undefined;
+    readonly region?: string | undefined;
+  };
+}
+
+export interface JoinOptions {
+  readonly complete: boolean;
+  /** Peers wanted at once, at most 200. */
+  readonly want: number;
+  readonly digest?: Digest | undefined;
+}
+
+/** Being in a swarm. After `leave` the calls do nothing. */
+export interface Membership {
+  update(options: { complete: boolean }): void;
+  /** Asks for more peers, soon: asks of one swarm are kept about a second apart. */
+  more(want: number): void;
+  leave(): void;
+}
+
+export interface Lease {
+  readonly granted: boolean;
+  /** Granted: how long it lasts unless asked for again. Else 0. */
+  readonly ttlMs: number;
+  /** Not granted: when to ask again. Else 0. */
+  readonly retryAfterMs: number;
+}
+
+interface Joined {
+  readonly onPeers: (peers: SwarmPeers) => void;
+  /** When the swarm may next be asked about. */
+  askAt: number;
+  askTimer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Tells a tracker of all the swarms that this process is in, in one message for all that changed, and hands
+ * the peers that it names to who joined. While no tracker answers, all of it is kept and told later.
+ */
+export class Announcer implements AsyncDisposable {
+  readonly #parts: AnnouncerParts;
+  readonly #peerId: string;
+  readonly #client: TrackerClient;
+  readonly #ledger = new Ledger();
+  readonly #loop: AnnounceLoop;
+  readonly #joined = new Map<string, Joined>();
+  readonly #closing = new AbortController();
+
+  /** @throws TypeError for a tracker that is not `host:port` */
+  constructor(parts: AnnouncerParts, self: AnnouncerSelf) {
+    this.#parts = parts;
+    this.#peerId = self.peerId;
+    this.#client = new TrackerClient(parts);
+    const { logger, random, now } = parts;
+    const onAnswer = (answer: AnnounceAnswer): void => this.#onAnswer(answer);
+    const loopParts = { client: this.#client, ledger: this.#ledger, logger, random, now, onAnswer };
+    this.#loop = new AnnounceLoop(loopParts, self.peerId, describe(self));
+  }
+
+  /** Whether the last message was answered; true before there was one. */
+  get reachable(): boolean {
+    return this.#loop.failures === 0;
+  }
+
+  /**
+   * Announces at once; `onPeers` is called with each answer that is about peers of this swarm.
+   * @param swarmId hex, 40 digits
+   * @throws Error if the swarm is joined already, or the announcer is closed
+   */
+  join(swarmId: string, options: JoinOptions, onPeers: (peers: SwarmPeers) => void): Membership {
+    this.#closing.signal.throwIfAborted();
+    if (this.#joined.has(swarmId)) throw new Error(`swarm ${swarmId} is joined already`);
+    const joined: Joined = { onPeers, askAt: this.#nextAsk(), askTimer: undefined };
+    this.#joined.set(swarmId, joined);
+    this.#ledger.join(swarmId, { ...options, want: bounded(options.want) });
+    this.#loop.wake();
+    const whileJoined = (act: () => void): void => {
+      if (this.#joined.get(swarmId) !== joined) return;
+      act();
+      this.#loop.wake();
+    };
+    return {
+      update: ({ complete }) => whileJoined(() => this.#ledger.setComplete(swarmId, complete)),
+      more: (want) => whileJoined(() => this.#askSoon(swarmId, joined, bounded(want))),
+      leave: () => whileJoined(() => this.#leave(swarmId, joined)),
+    };
+  }
+
+  /** An origin's: the blob of a swarm it is in, or joins later, has an info-hash (hex). Ends when the swarm is left. */
+  registerAlias(swarmId: string, infoHash: string, digest: Digest): void {
+    this.#ledger.setAlias(swarmId, { infoHash, digest });
+    this.#loop.wake();
+  }
+
+  /**
+   * Asks to read a blob from upstream, or to go on with it.
+   * @param scope `verified` or the registry
+   * @throws TrackerUnreachableError; the signal's reason
+   */
+  async lease(digest: Digest, scope: string, signal: AbortSignal): Promise<Lease> {
+    const body: LeaseRequest = { peerId: this.#peerId, digest, scope };
+    return this.#ask({ method: 'POST', path: '/v1/leases', body, answer: LeaseShape }, signal);
+  }
+
+  /**
+   * Gives a lease back before its time; untold, it runs out.
+   * @throws TrackerUnreachableError; the signal's reason
+   */
+  async release(digest: Digest, scope: string, signal: AbortSignal): Promise<void> {
+    const body: LeaseRequest = { peerId: this.#peerId, digest, scope };
+    await this.#ask({ method: 'DELETE', path: '/v1/leases', body, answer: Nothing }, signal);
+  }
+
+  /**
+   * How many others of the cluster hold each swarm's content whole.
+   * @throws TrackerUnreachableError; the signal's reason
+   */
+  async replicas(swarmIds: readonly string[], signal: AbortSignal): Promise<Map<string, number>> {
+    const found = new Map<string, number>();
+    for (let at = 0; at < swarmIds.length; at += MAX_SWARMS_PER_MESSAGE) {
+      const swarms = swarmIds.slice(at, at + MAX_SWARMS_PER_MESSAGE);
+      const body = { peerId: this.#peerId, swarms };
+      const question = { method: 'POST', path: '/v1/replicas', body, answer: ReplicasShape } as const;
+      const { counts } = await this.#ask(question, signal);
+      for (const [index, swarm] of swarms.entries()) found.set(swarm, counts[index] ?? 0);
+    }
+    return found;
+  }
+
+  /** Says goodbye, if a tracker can be reached within a second. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new Error('the announcer is closed'));
+    for (const { askTimer } of this.#joined.values()) clearTimeout(askTimer);
+    this.#joined.clear();
+    await this.#loop[Symbol.asyncDispose]();
+  }
+
+  #leave(swarmId: string, joined: Joined): void {
+    clearTimeout(joined.askTimer);
+    this.#joined.delete(swarmId);
+    this.#ledger.leave(swarmId);
+  }
+
+  #askSoon(swarmId: string, joined: Joined, want: number): void {
+    const wait = joined.askAt - this.#parts.now();
+    if (wait <= 0) {
+      joined.askAt = this.#nextAsk();
+      this.#ledger.ask(swarmId, want);
+      return;
+    }
+    clearTimeout(joined.askTimer);
+    const ask = (): void => {
+      this.#askSoon(swarmId, joined, want);
+      this.#loop.wake();
+    };
+    joined.askTimer = setTimeout(ask, wait).unref();
+  }
+
+  #nextAsk(): number {
+    return this.#parts.now() + ASK_SPACING_MS * (0.5 + this.#parts.random());
+  }
+
+  #onAnswer(answer: AnnounceAnswer): void {
+    for (const { swarm, ...peers } of answer.swarms ?? []) {
+      try {
+        this.#joined.get(swarm)?.onPeers(peers);
+      } catch (error) {
+        this.#parts.logger.error({ err: error, swarm }, 'peers could not be taken in');
+      }
+    }
+  }
+
+  #ask<A>(question: Omit<Question<A>, 'timeoutMs'>, signal: AbortSignal): Promise<A> {
+    const either = AbortSignal.any([signal, this.#closing.signal]);
+    return this.#client.askAny({ ...question, timeoutMs: REQUEST_TIMEOUT_MS }, either);
+  }
+}
+
+const LeaseShape = Compile(LeaseAnswer);
+const ReplicasShape = Compile(ReplicasAnswer);
+const Nothing = Compile(Type.Null());
+
+function bounded(want: number): number {
+  return Math.max(0, Math.min(MAX_WANT, Math.floor(want)));
+}
+
+/** Only what is known: an absent name is left out, not sent as null. */
+function describe({ role, host, port, topology }: AnnouncerSelf): Self {
+  const known = Object.entries(topology).filter(([, name]) => name !== undefined && name !== '');
+  return { role, port, ...(host !== undefined && { host }), topology: Object.fromEntries(known) };
+}

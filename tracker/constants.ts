@@ -1,0 +1,46 @@
+/** Bounds of the tracker's memory. Each has a refusal that says which one was reached, and a metric. */
+export interface TrackerLimits {
+  /** Agents and origins known at once. */
+  readonly maxMembers: number;
+  readonly maxSwarms: number;
+  /** Seats in swarms, all members together; each takes about 400 bytes. */
+  readonly maxMemberships: number;
+  readonly maxSwarmsPerMember: number;
+  /** Stock clients known at once, all info-hashes together. */
+  readonly maxStrangers: number;
+  readonly maxLeases: number;
+}
+
+/** Room for 10,000 nodes with about a hundred blobs each. */
+export const DEFAULT_LIMITS: TrackerLimits = {
+  maxMembers: 20_000,
+  maxSwarms: 200_000,
+  maxMemberships: 1_000_000,
+  maxSwarmsPerMember: 65_536,
+  maxStrangers: 10_000,
+  maxLeases: 100_000,
+};
+
+/** How often what has timed out is looked for. */
+export const SWEEP_INTERVAL_MS = 500;
+/** Memberships dropped in one go before other work gets its turn. */
+export const SWEEP_BUDGET = 5000;
+/** A member is forgotten after this many announce intervals without a word, unless configured. */
+export const TIMEOUT_INTERVALS = 2.5;
+/** Longest time until who was refused a lease should ask again. */
+export const LEASE_RETRY_MS = 3000;
+/** Shortest, so that a lease about to end is not asked for in a spin. */
+export const LEASE_RETRY_MIN_MS = 100;
+
+/** Peers in a stranger's answer when it does not say how many it wants (BEP 3's customary number). */
+export const STRANGER_WANT = 50;
+/** Stock clients of one info-hash named to a Shoal peer. */
+export const STRANGERS_PER_ALIAS = 10;
+/** Most info-hashes in one scrape (BEP 15 allows about 74 in a datagram). */
+export const MAX_SCRAPE = 74;
+/** Peers in a UDP answer over IPv6, so that the datagram stays below 1,400 bytes; over IPv4 200 fit. */
+export const UDP_IPV6_PEERS = 70;
+/** Largest body of a stranger's request: they have none. */
+export const STRANGER_BODY_BYTES = 1024;
+/** Sockets of strangers open at once. */
+export const STRANGER_CONNECTIONS = 1024;

@@ -1,0 +1,165 @@
+import type { FastifyInstance } from 'fastify';
+
+import { OciError } from '#registry/oci-error.ts';
+import {
+  AnnounceRequest,
+  LeaseRequest,
+  MAX_PEERS_PER_MESSAGE,
+  MAX_REQUEST_BYTES,
+  ReplicasRequest,
+} from '#swarm/announce/messages.ts';
+import type { AnnounceAnswer, LeaseAnswer, ReplicasAnswer, Self } from '#swarm/announce/messages.ts';
+import { placeOf } from '#swarm/core/handout.ts';
+import { isIP } from 'node:net';
+
+import { normaliseAddress } from './address.ts';
+import type { LeaseBook } from './lease-book.ts';
+import { MembersFullError } from './member-store.ts';
+import type { MemberStore, Session } from './member-store.ts';
+import type { AnnounceKind, TrackerMetrics } from './metrics.ts';
+import type { ShoalMember } from './swarm-table.ts';
+
+export interface ShoalRoutesParts {
+  readonly members: MemberStore;
+  readonly leases: LeaseBook;
+  readonly metrics: TrackerMetrics;
+}
+
+export interface ShoalRoutesOptions {
+  readonly announceIntervalMs: number;
+  readonly maxPeersPerAnswer: number;
+  /** Whether stock clients are told of and to Shoal peers. */
+  readonly strangers: boolean;
+}
+
+/** Routes for agents and origins. Who may call them is the listener's to prove (TLS-PSK). */
+export function registerShoalRoutes(
+  app: FastifyInstance,
+  parts: ShoalRoutesParts,
+  options: ShoalRoutesOptions,
+): void {
+  const announces = new Announces(parts, options);
+  const bodyLimit = MAX_REQUEST_BYTES;
+  app.post<{ Body: AnnounceRequest }>(
+    '/v1/announce',
+    { schema: { body: AnnounceRequest }, bodyLimit },
+    (request) => announces.take(request.body, normaliseAddress(request.socket.remoteAddress ?? '')),
+  );
+  app.post<{ Body: LeaseRequest; Reply: LeaseAnswer }>(
+    '/v1/leases',
+    { schema: { body: LeaseRequest } },
+    (request) => {
+      const answer = parts.leases.take(request.body);
+      parts.metrics.leases.inc({ outcome: answer.granted ? 'granted' : 'refused' });
+      return answer;
+    },
+  );
+  app.delete<{ Body: LeaseRequest }>('/v1/leases', { schema: { body: LeaseRequest } }, (request, reply) => {
+    parts.leases.release(request.body);
+    return reply.code(204).send();
+  });
+  app.post<{ Body: ReplicasRequest }>(
+    '/v1/replicas',
+    { schema: { body: ReplicasRequest }, bodyLimit },
+    ({ body }): ReplicasAnswer => ({
+      counts: body.swarms.map((id) => parts.members.replicas(id, body.peerId)),
+    }),
+  );
+}
+
+/** Applies announces and answers them. */
+class Announces {
+  readonly #parts: ShoalRoutesParts;
+  readonly #options: ShoalRoutesOptions;
+
+  constructor(parts: ShoalRoutesParts, options: ShoalRoutesOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  take(request: AnnounceRequest, remoteAddress: string): AnnounceAnswer {
+    const { members, metrics } = this.#parts;
+    const intervalMs = this.#options.announceIntervalMs;
+    if (request.bye === true) {
+      metrics.announces.inc({ kind: 'bye' });
+      if (members.touch(request.peerId, request.session) !== undefined) {
+        members.end(request.peerId);
+        this.#parts.leases.releaseAll(request.peerId);
+      }
+      return { intervalMs };
+    }
+    const session = this.#place(request, remoteAddress);
+    metrics.announces.inc({ kind: kindOf(request, session) });
+    if (session === undefined) return { intervalMs, resync: true };
+    session.sequence = request.sequence;
+    return { intervalMs, ...this.#apply(request), ...this.#handOut(request) };
+  }
+
+  /** The session that the message belongs to: a new one, or the one known if the message is its next or its last again. */
+  #place(request: AnnounceRequest, remoteAddress: string): Session | undefined {
+    const { peerId, session, sequence, self } = request;
+    if ((self !== undefined) !== (sequence === 0)) {
+      throw new OciError('UNSUPPORTED', 'self goes with sequence 0, and only there', { status: 400 });
+    }
+    if (self !== undefined) return this.#start(describe(peerId, self, remoteAddress), session);
+    const known = this.#parts.members.touch(peerId, session);
+    const fits = known !== undefined && (sequence === known.sequence || sequence === known.sequence + 1);
+    return fits ? known : undefined;
+  }
+
+  #start(member: ShoalMember, session: string): Session {
+    try {
+      return this.#parts.members.start(member, session);
+    } catch (error) {
+      if (!(error instanceof MembersFullError)) throw error;
+      this.#parts.metrics.refused.inc({ reason: 'too many members' });
+      throw new OciError('TOOMANYREQUESTS', error.message, { status: 503, cause: error });
+    }
+  }
+
+  /** Leaves first, so that they make room. */
+  #apply({ peerId, join, update, leave, alias }: AnnounceRequest): Pick<AnnounceAnswer, 'refused'> {
+    const { members, metrics } = this.#parts;
+    for (const swarm of leave ?? []) members.leave(peerId, swarm);
+    for (const { swarm, complete } of update ?? []) members.setComplete(peerId, swarm, complete);
+    const refused: NonNullable<AnnounceAnswer['refused']> = [];
+    for (const { swarm, complete, digest } of join ?? []) {
+      const reason = members.join(peerId, swarm, { complete, digest });
+      if (reason === undefined) continue;
+      metrics.refused.inc({ reason });
+      refused.push({ swarm, reason });
+    }
+    if (this.#options.strangers) for (const entry of alias ?? []) members.addAlias(peerId, entry);
+    return refused.length > 0 ? { refused } : {};
+  }
+
+  #handOut({ peerId, join, more }: AnnounceRequest): Pick<AnnounceAnswer, 'swarms'> {
+    const swarms: NonNullable<AnnounceAnswer['swarms']> = [];
+    let left = MAX_PEERS_PER_MESSAGE;
+    for (const { swarm, want } of [...(join ?? []), ...(more ?? [])]) {
+      if (want === 0) continue;
+      const most = Math.min(want, Math.max(0, left), this.#options.maxPeersPerAnswer);
+      const answer = this.#parts.members.handOut(peerId, swarm, most, this.#options.strangers);
+      if (answer === undefined) continue;
+      left -= answer.aliases.reduce((sum, alias) => sum + alias.peers.length, answer.peers.length);
+      for (const { role } of answer.peers) this.#parts.metrics.peersHanded.inc({ role });
+      swarms.push({ swarm, ...answer });
+    }
+    return swarms.length > 0 ? { swarms } : {};
+  }
+}
+
+function describe(id: string, self: Self, remoteAddress: string): ShoalMember {
+  const { role, port, topology } = self;
+  const host = self.host ?? remoteAddress;
+  return { id, role, place: placeOf(topology), host, ip: isIP(host) === 0 ? remoteAddress : host, port };
+}
+
+function kindOf(request: AnnounceRequest, session: Session | undefined): AnnounceKind {
+  if (session === undefined) return 'resync';
+  if (request.self !== undefined) return 'start';
+  const { join, update, leave, more, alias } = request;
+  return [join, update, leave, more, alias].some((list) => list !== undefined && list.length > 0)
+    ? 'delta'
+    : 'heartbeat';
+}

@@ -1,0 +1,189 @@
+import type { TrackerConfig } from '#service/config/tracker.ts';
+import { parseHostPort } from '#service/host-port.ts';
+import { createHttpServer, listen } from '#service/http-server.ts';
+import type { BoundServer } from '#service/http-server.ts';
+import { loadSecurity } from '#service/identity.ts';
+import type { Security } from '#service/identity.ts';
+import type { Logger } from '#service/logger.ts';
+import type { Metrics } from '#service/metrics.ts';
+import { startStatusServer } from '#service/status-server.ts';
+import { MAX_REQUEST_BYTES, MAX_WANT } from '#swarm/announce/messages.ts';
+
+import {
+  DEFAULT_LIMITS,
+  STRANGER_BODY_BYTES,
+  STRANGER_CONNECTIONS,
+  STRANGER_WANT,
+  SWEEP_BUDGET,
+  SWEEP_INTERVAL_MS,
+} from './constants.ts';
+import type { TrackerLimits } from './constants.ts';
+import { encodeFailure } from './bencode-answers.ts';
+import { LeaseBook } from './lease-book.ts';
+import { MemberStore } from './member-store.ts';
+import { trackerMetrics } from './metrics.ts';
+import type { TrackerMetrics } from './metrics.ts';
+import { registerShoalRoutes } from './shoal-routes.ts';
+import { registerStrangerRoutes } from './stranger-routes.ts';
+import { StrangerStore } from './stranger-store.ts';
+import { SwarmTable } from './swarm-table.ts';
+import type { Alias } from './swarm-table.ts';
+import { UdpTracker } from './udp-server.ts';
+
+export interface TrackerParts {
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly now?: () => number;
+  readonly random?: () => number;
+  readonly limits?: Partial<TrackerLimits>;
+}
+
+/** A tracker that listens. Disposing it stops all of its listeners. */
+export interface RunningTracker extends AsyncDisposable {
+  /** `host:port` of the listener for agents and origins. */
+  readonly address: string;
+  /** `host:port` of `/metrics`, `/healthz` and `/readyz`. */
+  readonly statusAddress: string;
+  /** `host:port` of the strangers' HTTP listener, where they are admitted. */
+  readonly strangersAddress: string | undefined;
+  /** Port of the strangers' UDP listener, where they are admitted and security is off. */
+  readonly udpPort: number | undefined;
+}
+
+interface State {
+  readonly table: SwarmTable;
+  readonly members: MemberStore;
+  readonly strangers: StrangerStore;
+  readonly leases: LeaseBook;
+  readonly metrics: TrackerMetrics;
+}
+
+/**
+ * Starts a tracker: its state, empty, its listeners and the sweep of what has timed out.
+ * @throws IdentityError for an unusable cluster key; Error that names a listener which cannot be had.
+ */
+export async function startTracker(config: TrackerConfig, parts: TrackerParts): Promise<RunningTracker> {
+  parts.signal.throwIfAborted();
+  const security = loadSecurity(config);
+  const now = parts.now ?? (() => performance.now());
+  const state = createState(config, { now, random: parts.random ?? Math.random, ...parts });
+  await using starting = new AsyncDisposableStack();
+  starting.use(sweepRegularly(state));
+  const shoal = starting.use(await listenForMembers(config, security, state, parts));
+  const strangers = config.strangers.listen;
+  const stranger =
+    strangers === undefined ? undefined : await listenForStrangers(strangers, config, state, parts);
+  if (stranger !== undefined) starting.use(stranger);
+  const udp =
+    stranger !== undefined && security.mode === 'off'
+      ? starting.use(
+          await listenByUdp(strangers!, stranger.port, config, state, { now, logger: parts.logger }),
+        )
+      : undefined;
+  const status = starting.use(await listenForStatus(config, security, parts));
+  parts.logger.info(
+    { address: shoal.address, strangers: stranger?.address, security: security.mode },
+    'tracker listens',
+  );
+  const running = starting.move();
+  return {
+    address: shoal.address,
+    statusAddress: status.address,
+    strangersAddress: stranger?.address,
+    udpPort: udp?.port,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function createState(
+  config: TrackerConfig,
+  parts: { now: () => number; random: () => number; metrics: Metrics; limits?: Partial<TrackerLimits> },
+): State {
+  const { now, random } = parts;
+  const limits = { ...DEFAULT_LIMITS, ...parts.limits };
+  const timeoutMs = config.memberTimeoutMs;
+  const table = new SwarmTable({ onAliasGone: (alias: Alias) => strangers.forget(alias) });
+  const members = new MemberStore({ table, now, random }, { limits, timeoutMs });
+  const strangers = new StrangerStore(
+    { table, members, now, random },
+    {
+      maxStrangers: limits.maxStrangers,
+      timeoutMs,
+      customaryWant: Math.min(STRANGER_WANT, config.maxPeersPerAnswer),
+      maxWant: Math.min(MAX_WANT, config.maxPeersPerAnswer),
+    },
+  );
+  const leases = new LeaseBook({ now }, { ...config.leases, maxLeases: limits.maxLeases });
+  const metrics = trackerMetrics(parts.metrics, { table, members, strangers, leases });
+  return { table, members, strangers, leases, metrics };
+}
+
+/** Forgets in small steps, so that the loss of a whole rack does not hold up the others' announces. */
+function sweepRegularly({ members, strangers, leases, metrics }: State): Disposable {
+  const timer = setInterval(() => {
+    const gone = members.sweep(SWEEP_BUDGET);
+    for (const peerId of gone) leases.releaseAll(peerId);
+    metrics.expired.inc({ kind: 'member' }, gone.length);
+    metrics.expired.inc({ kind: 'stranger' }, strangers.sweep(SWEEP_BUDGET));
+    metrics.expired.inc({ kind: 'lease' }, leases.sweep(SWEEP_BUDGET));
+  }, SWEEP_INTERVAL_MS).unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+function listenForMembers(
+  config: TrackerConfig,
+  security: Security,
+  state: State,
+  { logger, metrics }: TrackerParts,
+): Promise<BoundServer> {
+  const app = createHttpServer({ name: 'tracker', security, bodyLimit: MAX_REQUEST_BYTES, logger, metrics });
+  const { announceIntervalMs, maxPeersPerAnswer } = config;
+  const strangers = config.strangers.listen !== undefined;
+  registerShoalRoutes(app, state, { announceIntervalMs, maxPeersPerAnswer, strangers });
+  return listen(app, config.listen);
+}
+
+function listenForStrangers(
+  address: string,
+  { announceIntervalMs }: TrackerConfig,
+  state: State,
+  { logger, metrics }: TrackerParts,
+): Promise<BoundServer> {
+  const app = createHttpServer({
+    name: 'strangers',
+    bodyLimit: STRANGER_BODY_BYTES,
+    maxConnections: STRANGER_CONNECTIONS,
+    logger,
+    metrics,
+    errors: () => ({
+      status: 200,
+      headers: { 'content-type': 'text/plain' },
+      body: encodeFailure('malformed request'),
+    }),
+  });
+  registerStrangerRoutes(app, state, { announceIntervalMs });
+  return listen(app, address);
+}
+
+/** On the same address and port as HTTP, as clients expect of `udp://` beside `http://`. */
+function listenByUdp(
+  address: string,
+  port: number,
+  { announceIntervalMs }: TrackerConfig,
+  state: State,
+  parts: { now: () => number; logger: Logger },
+): Promise<UdpTracker> {
+  const { host } = parseHostPort(address)!;
+  return UdpTracker.listen({ ...state, ...parts }, { host, port, announceIntervalMs });
+}
+
+function listenForStatus(
+  { status }: TrackerConfig,
+  security: Security,
+  { signal, logger, metrics }: TrackerParts,
+): Promise<BoundServer> {
+  const readiness = () =>
+    signal.aborted ? { ready: false, reasons: ['stopping'] } : { ready: true, reasons: [] };
+  return startStatusServer({ ...status, security, metrics, readiness, logger });
+}
