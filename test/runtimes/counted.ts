@@ -1,4 +1,4 @@
-import type { Agent } from './cluster.ts';
+import type { Agent } from './part.ts';
 import { total } from './metrics.ts';
 
 const SOURCES = ['cache', 'peer', 'origin', 'upstream'] as const;

@@ -10,14 +10,13 @@ export interface Keys {
 
 /** A cluster key and one signing key per origin, made as an operator makes them. */
 export async function makeKeys(directory: string, origins: number): Promise<Keys> {
-  const clusterKeyFile = join(directory, 'cluster.key');
-  await shoal(['keygen', 'cluster', '--out', clusterKeyFile]);
   const signingKeyFiles: string[] = [];
   const trustedOriginKeys: string[] = [];
   for (let index = 0; index < origins; index++) {
-    const file = join(directory, `origin-${index}.pem`);
-    trustedOriginKeys.push((await shoal(['keygen', 'origin', '--out', file])).trim());
-    signingKeyFiles.push(file);
+    const out = join(directory, `keys-${index}`);
+    const printed = await shoal(['keygen', '--out', out]);
+    trustedOriginKeys.push(...(/^trustedOriginKeys: \["(.+)"\]$/m.exec(printed)?.slice(1) ?? []));
+    signingKeyFiles.push(join(out, 'origin.key'));
   }
-  return { clusterKeyFile, signingKeyFiles, trustedOriginKeys };
+  return { clusterKeyFile: join(directory, 'keys-0', 'cluster.key'), signingKeyFiles, trustedOriginKeys };
 }

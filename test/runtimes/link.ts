@@ -35,17 +35,15 @@ export async function startLink({ to, bytesPerSecond }: LinkOptions): Promise<Li
 
   const carry = (near: Socket): void => {
     const far = connect({ host: to.address, port: to.port });
-    const ends = [near, far];
-    for (const end of ends) {
+    for (const end of [near, far]) {
       open.add(end);
       // What one end suffers, the other sees as a cut; nobody else needs to hear of it.
       end.on('error', () => {});
-      end.on('close', () => {
-        open.delete(end);
-        for (const other of ends) other.destroy();
-      });
+      end.on('close', () => open.delete(end));
     }
+    near.on('close', () => far.destroy());
     near.pipe(far);
+    // Bytes that are still to trickle outlive the far end's close, but not its failure.
     void trickle(far, near, bandwidth, (count) => (bytes += count)).catch(() => near.destroy());
   };
   const cut = (): void => {

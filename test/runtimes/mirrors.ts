@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import type { Agent } from './cluster.ts';
+import type { Agent } from './part.ts';
 import type { Registry } from './registry.ts';
 import { shoal } from './shoal.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Agent } from './cluster.ts';
+import type { Agent } from './part.ts';
 import { startContainerd } from './containerd.ts';
 import { ask, pullImage } from './door.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';

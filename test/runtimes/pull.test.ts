@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { blobBytes, type Access } from './registry.ts';
-import type { Agent } from './cluster.ts';
+import type { Agent } from './part.ts';
 import { describeTree, startContainerd } from './containerd.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';
 import type { PushedImage } from './images.ts';

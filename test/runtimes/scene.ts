@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { freePort } from '../support/free-port.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
-import { startCluster, type Agent, type Cluster, type ClusterOptions } from './cluster.ts';
+import { startCluster, type Cluster, type ClusterOptions } from './cluster.ts';
+import type { Agent } from './part.ts';
 import { writeHostsDir } from './containerd.ts';
 import type { Asked } from './door.ts';
 import { pushImage, type Credentials, type PushedImage } from './images.ts';

@@ -7,6 +7,7 @@ import { sha256Hex } from '../support/bytes.ts';
 
 const ISSUER = 'shoal-test-issuer';
 const SERVICE = 'shoal-test-registry';
+const DEFAULT_LIFETIME_SECONDS = 300;
 
 export interface User {
   password: string;
@@ -44,8 +45,6 @@ export interface TokenTrust {
 export interface TokenIssuer extends AsyncDisposable {
   readonly trust: TokenTrust;
   readonly issued: readonly IssuedToken[];
-  /** Requests turned away for a wrong user or password. */
-  readonly refused: number;
 }
 
 interface Access {
@@ -61,36 +60,11 @@ interface Access {
 export async function startTokenIssuer(options: IssuerOptions): Promise<TokenIssuer> {
   const certificate = await makeCertificate(options.directory, 'issuer');
   const issued: IssuedToken[] = [];
-  let refused = 0;
   const server = createServer((request, response) => {
-    void answer(request, response).catch(() => response.destroy());
+    void readAsked(request)
+      .then((asked) => answer(response, decide(asked, options, certificate), issued))
+      .catch(() => response.destroy());
   });
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const asked = await readAsked(request);
-    const known = asked.user === undefined ? undefined : options.users[asked.user];
-    if (asked.user !== undefined && (known === undefined || !samePassword(known.password, asked.password))) {
-      refused++;
-      response.writeHead(401, { 'content-type': 'application/json' });
-      response.end('{"errors":[{"code":"UNAUTHORIZED","message":"wrong user or password"}]}');
-      return;
-    }
-    const access = asked.scopes.map((scope) => grant(scope, known, options.anonymous ?? []));
-    const lifetime = options.lifetimeSeconds ?? 300;
-    const token = signToken(certificate, asked.user ?? '', access.filter(isSomething), lifetime);
-    const granted = access
-      .filter(isSomething)
-      .map((item) => `${item.type}:${item.name}:${item.actions.join(',')}`);
-    issued.push({ at: Date.now(), user: asked.user, granted, token });
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(
-      JSON.stringify({
-        token,
-        access_token: token,
-        expires_in: lifetime,
-        issued_at: new Date().toISOString(),
-      }),
-    );
-  };
   const port = await freePort();
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -102,15 +76,41 @@ export async function startTokenIssuer(options: IssuerOptions): Promise<TokenIss
       rootcertbundle: certificate.certFile,
     },
     issued,
-    get refused() {
-      return refused;
-    },
     async [Symbol.asyncDispose]() {
       server.close();
       server.closeAllConnections();
       await once(server, 'close');
     },
   };
+}
+
+type Decision = (IssuedToken & { lifetime: number }) | 'refused';
+
+function decide(asked: Asked, options: IssuerOptions, certificate: Certificate): Decision {
+  const { user, password, scopes } = asked;
+  const known = user === undefined ? undefined : options.users[user];
+  if (user !== undefined && (known === undefined || !samePassword(known.password, password)))
+    return 'refused';
+  const access = scopes
+    .map((scope) => grant(scope, known, options.anonymous ?? []))
+    .filter(({ actions }) => actions.length > 0);
+  const lifetime = options.lifetimeSeconds ?? DEFAULT_LIFETIME_SECONDS;
+  const token = signToken(certificate, user ?? '', access, lifetime);
+  const granted = access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`);
+  return { at: Date.now(), user, granted, token, lifetime };
+}
+
+function answer(response: ServerResponse, decision: Decision, issued: IssuedToken[]): void {
+  const refused = decision === 'refused';
+  response.writeHead(refused ? 401 : 200, { 'content-type': 'application/json' });
+  if (refused) {
+    response.end('{"errors":[{"code":"UNAUTHORIZED","message":"wrong user or password"}]}');
+    return;
+  }
+  const { token, lifetime, at } = decision;
+  issued.push(decision);
+  const issuedAt = new Date(at).toISOString();
+  response.end(JSON.stringify({ token, access_token: token, expires_in: lifetime, issued_at: issuedAt }));
 }
 
 interface Asked {
@@ -148,10 +148,6 @@ function grant(scope: string, user: User | undefined, anonymous: readonly string
     push: user?.push?.includes(name) ?? false,
   };
   return { type, name, actions: actions.split(',').filter((action) => may[action] === true) };
-}
-
-function isSomething(access: Access): boolean {
-  return access.actions.length > 0;
 }
 
 function signToken(certificate: Certificate, subject: string, access: Access[], lifetime: number): string {
