@@ -128,8 +128,10 @@ export class PartialBlobs {
     this.#parts.room.release(entry.charge - bytes);
     this.table.recharge(entry, bytes);
     this.table.keep(entry, this.#parts.now());
-    const [oldest] = this.table.unheld();
-    if (oldest && this.table.idle > MAX_KEPT_PARTIALS) await this.#remove(oldest);
+    for (const oldest of this.table.unheld()) {
+      if (this.table.idle <= MAX_KEPT_PARTIALS) break;
+      await this.#remove(oldest);
+    }
   }
 
   /** Removes one, unless somebody holds it or it has gone already. */
