@@ -247,7 +247,8 @@ export class BlobRead implements AsyncIterableIterator<Buffer, undefined, undefi
   async #reauthorize(error: unknown): Promise<boolean> {
     if (!(error instanceof UpstreamRefusedError) || (error.status !== 401 && error.status !== 403))
       return false;
-    const next = await (this.#settings.nextAuthorization?.() ?? null);
+    const { nextAuthorization } = this.#settings;
+    const next = nextAuthorization === undefined ? null : await nextAuthorization();
     if (next === null) return false;
     this.#auth = next === undefined ? { kind: 'forward' } : { kind: 'forward', authorization: next };
     return true;

@@ -1,13 +1,16 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { succeedsOrThrows } from './outcome.ts';
 import { bearerChallenge, ChallengeError, formatChallenge, parseChallenges } from '#registry/challenge.ts';
 
 const plain = (header: string | string[]) =>
-  parseChallenges(header).map(({ scheme, params, token68 }) => ({
-    scheme,
-    ...(params.size > 0 && { params: Object.fromEntries(params) }),
-    ...(token68 !== undefined && { token68 }),
-  }));
+  parseChallenges(header).map(({ scheme, params, token68 }) =>
+    Object.assign(
+      { scheme },
+      params.size > 0 ? { params: Object.fromEntries(params) } : {},
+      token68 === undefined ? {} : { token68 },
+    ),
+  );
 
 describe('a WWW-Authenticate header', () => {
   test.each([
@@ -34,6 +37,7 @@ describe('a WWW-Authenticate header', () => {
     ['Negotiate, Basic realm=x', [{ scheme: 'negotiate' }, { scheme: 'basic', params: { realm: 'x' } }]],
     ['Negotiate YWJj==, NTLM', [{ scheme: 'negotiate', token68: 'YWJj==' }, { scheme: 'ntlm' }]],
     [', ,Basic realm="",, ', [{ scheme: 'basic', params: { realm: '' } }]],
+    ['Basic realm=', [{ scheme: 'basic', token68: 'realm=' }]],
     ['', []],
   ])('%s is read', (header, challenges) => {
     expect(plain(header)).toEqual(challenges);
@@ -48,7 +52,6 @@ describe('a WWW-Authenticate header', () => {
 
   test.each([
     ['Basic realm="open', 'a value'],
-    ['Basic realm=', undefined],
     ['Basic a=1, a=2', 'one'],
     ['Basic a="1"b="2"', 'a comma'],
     ['"quoted"', 'a scheme'],
@@ -56,9 +59,8 @@ describe('a WWW-Authenticate header', () => {
     [`Basic ${Array.from({ length: 40 }, (_, i) => `p${i}=1`).join(',')}`, 'at most 32'],
     [Array.from({ length: 20 }, () => 'Basic').join(','), 'at most 16'],
     [`Basic realm="${'x'.repeat(20_000)}"`, 'at most 16384'],
-  ])('%.40s is refused or read as it stands', (header, told) => {
-    if (told === undefined) expect(plain(header)).toEqual([{ scheme: 'basic', token68: 'realm=' }]);
-    else expect(() => parseChallenges(header)).toThrow(told);
+  ])('%.40s is refused', (header, told) => {
+    expect(() => parseChallenges(header)).toThrow(told);
   });
 
   test.each(['Bearer', 'Bearer realm="not a url"', 'Bearer realm="file:///etc/passwd"'])(
@@ -79,11 +81,7 @@ describe('a WWW-Authenticate header', () => {
           pieces.map((list) => list.join('')),
         ),
         (text) => {
-          try {
-            parseChallenges(text);
-          } catch (error) {
-            expect(error).toBeInstanceOf(ChallengeError);
-          }
+          expect(succeedsOrThrows(() => parseChallenges(text), ChallengeError)).toBe(true);
         },
       ),
       { numRuns: 2000 },

@@ -1,8 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { succeedsOrThrows } from './outcome.ts';
 import { CredentialsError, parseDockerConfig, readDockerConfig } from '#registry/credentials.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -45,11 +46,7 @@ describe('a docker configuration', () => {
     const texts = fc.oneof(fc.string(), fc.json(), fc.dictionary(fc.string(), fc.jsonValue()).map(config));
     fc.assert(
       fc.property(texts, (text) => {
-        try {
-          parseDockerConfig(text);
-        } catch (error) {
-          expect(error).toBeInstanceOf(CredentialsError);
-        }
+        expect(succeedsOrThrows(() => parseDockerConfig(text), CredentialsError)).toBe(true);
       }),
     );
   });
