@@ -19,6 +19,7 @@ export class Bandwidth {
   #refilledAt = performance.now();
   #timer: NodeJS.Timeout | undefined;
   readonly #waiting = new Set<Waiter>();
+  #flows = 0;
 
   /** Bytes per second; undefined is no limit. */
   constructor(rate?: number) {
@@ -40,6 +41,13 @@ export class Bandwidth {
   get step(): number {
     if (this.#rate === undefined) return MAX_STEP_BYTES;
     return Math.max(1, Math.min(MAX_STEP_BYTES, Math.floor((this.#rate * STEP_MS) / 1000)));
+  }
+
+  /** While a flow is open the short gaps between its steps are made good; the time before it is not. */
+  open(): Disposable {
+    this.#refill();
+    this.#flows++;
+    return { [Symbol.dispose]: () => void this.#flows-- };
   }
 
   /** Waits until `bytes` may be sent. Rejects with the signal's reason. */
@@ -68,7 +76,7 @@ export class Bandwidth {
     const elapsed = now - this.#refilledAt;
     this.#refilledAt = now;
     if (this.#rate === undefined) return;
-    const idle = this.#waiting.size === 0 && elapsed > IDLE_MS;
+    const idle = this.#waiting.size === 0 && (this.#flows === 0 || elapsed > IDLE_MS);
     if (idle) this.#tokens = 0;
     else this.#tokens += (this.#rate * Math.min(elapsed, MAX_BACKLOG_MS)) / 1000;
   }

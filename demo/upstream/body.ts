@@ -26,6 +26,8 @@ export interface Way {
 export async function sendBody(response: ServerResponse, body: Body, way: Way): Promise<void> {
   const trickle = findFault(way.faults, 'trickle');
   const slow = trickle === undefined ? undefined : new Bandwidth(trickle.bytesPerSecond);
+  using _flow = way.bandwidth.open();
+  using _slowFlow = slow?.open();
   const cut = findFault(way.faults, 'cut');
   const end = cut === undefined ? body.to : Math.min(body.to, body.from + cut.afterBytes);
   let last = { flushed: Promise.resolve() };

@@ -83,7 +83,7 @@ describe('a part as a child process', () => {
         script: made.script,
         config: { port, stubborn },
         readyUrl,
-        graceMs: 200,
+        graceMs: stubborn ? 200 : 15_000,
       });
     };
     await using willing = await started(false);

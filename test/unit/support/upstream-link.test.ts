@@ -71,4 +71,15 @@ describe('the link', () => {
     await link.take(20_000);
     expect(performance.now() - started).toBeGreaterThan(195);
   });
+
+  test('saves nothing up between one flow and the next, however short the pause', async () => {
+    const link = new Bandwidth(1_000_000);
+    const started = performance.now();
+    for (let flow = 0; flow < 10; flow++) {
+      await new Promise((resolve) => setTimeout(resolve, 15));
+      using _ = link.open();
+      await link.take(20_000);
+    }
+    expect(performance.now() - started).toBeGreaterThan(10 * (15 + 20) * 0.95);
+  });
 });
