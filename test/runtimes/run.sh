@@ -15,7 +15,6 @@ needs=(
   'podman          podman'
   'aria2c          aria2'
   'openssl         openssl'
-  'ip              iproute2'
   'python3         python3'
 )
 
