@@ -6,7 +6,7 @@ import type { PartConfig } from './part.ts';
 const QUOTA = '4GiB';
 
 /** How an upstream is reached; see the knob `upstreams.hosts`. */
-export interface UpstreamHost {
+interface UpstreamHost {
   endpoint?: string;
   ca?: string;
   plainHttp?: boolean;

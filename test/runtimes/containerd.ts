@@ -10,7 +10,7 @@ import { sha256OfStream } from '../support/bytes.ts';
 /** Copies instead of mounts, so that it works on any file system and in any container. */
 const SNAPSHOTTER = 'native';
 
-export interface PullOptions {
+interface PullOptions {
   /** How registries are reached; each kind of pull, direct or by a mirror, has a directory of its own. */
   hostsDir: string;
   credentials?: Credentials;
@@ -87,7 +87,10 @@ export async function startContainerd(directory: string): Promise<Containerd> {
 }
 
 /** A hosts directory as an operator keeps it for a registry with a CA of its own: no mirror yet. */
-export async function writeHostsDir(directory: string, registry: Registry): Promise<string> {
+export async function writeHostsDir(
+  directory: string,
+  registry: Pick<Registry, 'name' | 'url' | 'caFile'>,
+): Promise<string> {
   const registryDir = join(directory, registry.name);
   await mkdir(registryDir, { recursive: true });
   const ca = registry.caFile === undefined ? '' : `ca = "${registry.caFile}"\n`;

@@ -142,8 +142,8 @@ test("a manifest that names the victim's blob as a foreign layer opens nothing, 
     { tag: 'v1', mediaType: 'application/vnd.docker.distribution.manifest.v2+json' },
   );
   await using containerd = await startContainerd(join(scene.directory, 'containerd-evil'));
-  const hostsDir = join(scene.directory, 'hosts-evil');
-  await mirrorContainerd(hostsDir, { name: EVIL, url: evil.url }, scene.agent(5));
+  const registry = { name: EVIL, url: evil.url, caFile: undefined };
+  const hostsDir = await mirrorContainerd(join(scene.directory, 'node-of-evil'), registry, scene.agent(5));
   const pulled = await containerd.pull(`${EVIL}/${REPOSITORY}:v1`, { hostsDir });
   expect(pulled.code).not.toBe(0);
   expect([...(await containerd.content()).keys()]).not.toContain(secret.digest);

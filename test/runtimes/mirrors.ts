@@ -1,33 +1,23 @@
-import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeHostsDir } from './containerd.ts';
 import type { Agent } from './part.ts';
 import type { Registry } from './registry.ts';
 import { shoal } from './shoal.ts';
 
-/** Makes the agent a registry's mirror in containerd's hosts directory, beside what is there. */
-export async function mirrorContainerd(
-  hostsDir: string,
-  registry: Pick<Registry, 'name' | 'url'>,
-  agent: Agent,
-): Promise<void> {
-  await mkdir(hostsDir, { recursive: true });
-  await shoal([
-    'config',
-    'containerd',
-    '--hosts-dir',
-    hostsDir,
-    '--registry',
-    registry.name,
-    '--agent',
-    agent.door,
-  ]);
+type Mirrored = Pick<Registry, 'name' | 'url' | 'caFile'>;
+
+/**
+ * Makes the agent a registry's mirror for a containerd that looks for its files below `root`, beside what an operator
+ * has written there; gives the hosts directory.
+ */
+export async function mirrorContainerd(root: string, registry: Mirrored, agent: Agent): Promise<string> {
+  const hostsDir = await writeHostsDir(join(root, 'etc/containerd/certs.d'), registry);
+  await shoal(['config', 'containerd', '--root', root, '--registry', registry.name, '--agent', agent.door]);
+  return hostsDir;
 }
 
-/** Makes the agent a registry's mirror in a registries.conf of its own; gives the file. */
-export async function mirrorPodman(
-  file: string,
-  registry: Pick<Registry, 'name'>,
-  agent: Agent,
-): Promise<string> {
-  await shoal(['config', 'podman', '--file', file, '--registry', registry.name, '--agent', agent.door]);
-  return file;
+/** Makes the agent a registry's mirror for a podman that looks for its files below `root`; gives the file. */
+export async function mirrorPodman(root: string, registry: Mirrored, agent: Agent): Promise<string> {
+  await shoal(['config', 'podman', '--root', root, '--registry', registry.name, '--agent', agent.door]);
+  return join(root, 'etc/containers/registries.conf.d/shoal.conf');
 }

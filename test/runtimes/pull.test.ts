@@ -113,7 +113,7 @@ test('podman, told of the agent by registries.conf, gets what it gets straight f
   keepLogsOnFailure(scene.cluster, scene.registry);
   const pushed = await scene.push('pull/podman', LAYERS);
   const chosen = scene.agent(2);
-  const registriesConf = await mirrorPodman(join(scene.directory, 'registries.conf'), scene.registry, chosen);
+  const registriesConf = await mirrorPodman(join(scene.directory, 'node-of-podman'), scene.registry, chosen);
   const mirrored = podmanIn(join(scene.directory, 'podman'));
   const [pulled] = await Promise.all([
     mirrored.pull(pushed.reference, { registriesConf }),

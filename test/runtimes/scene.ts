@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { freePort } from '../support/free-port.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { startCluster, type Cluster, type ClusterOptions } from './cluster.ts';
 import type { Agent } from './part.ts';
@@ -78,13 +76,7 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
     asked: (repository, authorization) => ({ registry: registry.name, repository, authorization }),
     agent: (index) => agentAt(cluster, index),
     async hostsDir(agent) {
-      const hostsDir = await writeHostsDir(
-        temporary.join(`hosts-${agent.name}-${await freePort()}`),
-        registry,
-      );
-      await mkdir(hostsDir, { recursive: true });
-      await mirrorContainerd(hostsDir, registry, agent);
-      return hostsDir;
+      return mirrorContainerd(temporary.join(`node-of-${agent.name}`), registry, agent);
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };

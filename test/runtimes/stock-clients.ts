@@ -27,7 +27,7 @@ export async function downloadByAria2(torrentFile: string, directory: string): P
 }
 
 /** What libtorrent tells, as its small Python client prints it. */
-export interface LibtorrentStatus {
+interface LibtorrentStatus {
   state: string;
   progress: number;
   /** Has and gives all of it. */

@@ -9,7 +9,7 @@ const ISSUER = 'shoal-test-issuer';
 const SERVICE = 'shoal-test-registry';
 const DEFAULT_LIFETIME_SECONDS = 300;
 
-export interface User {
+interface User {
   password: string;
   /** Repositories that the user may pull from. */
   pull: readonly string[];
@@ -25,7 +25,7 @@ export interface IssuerOptions {
   lifetimeSeconds?: number;
 }
 
-export interface IssuedToken {
+interface IssuedToken {
   at: number;
   /** Undefined: nobody in particular. */
   user: string | undefined;

@@ -119,8 +119,8 @@ test('containerd keeps nothing of a wrong blob, and pulls once the registry has 
   upstream.content.addBlob(repository, bytes, layer.digest);
 
   await using containerd = await startContainerd(directory.join('containerd'));
-  const hostsDir = directory.join('hosts');
-  await mirrorContainerd(hostsDir, { name: REGISTRY, url: upstream.url }, agentAt(cluster, 0));
+  const registry = { name: REGISTRY, url: upstream.url, caFile: undefined };
+  const hostsDir = await mirrorContainerd(directory.join('node'), registry, agentAt(cluster, 0));
   const reference = `${REGISTRY}/${repository}:v1`;
   expect((await containerd.pull(reference, { hostsDir })).code).not.toBe(0);
   expect([...(await containerd.content()).keys()]).not.toContain(layer.digest);
