@@ -19,7 +19,7 @@ import { scanBlobs, scanPartials } from './scan.ts';
 import { markRunning, markStopped } from './stop-marker.ts';
 import type { StoreLogger } from './store-logger.ts';
 import { OpenBlob } from './stored-blob.ts';
-import { victims } from './victims.ts';
+import { evictableBytes, victims } from './victims.ts';
 
 export type { Facts, PartialBlob, PartialKey, StoredBlob };
 
@@ -76,7 +76,11 @@ export class BlobStore implements AsyncDisposable {
     this.#background = new Background(parts.logger);
     this.#replicas = new ReplicaView({ ask: parts.replicas, now: parts.now, logger: parts.logger });
     this.#room = new Room(
-      { victims: () => this.#victims(), crowded: () => this.#complete.table.size >= MAX_BLOBS },
+      {
+        victims: () => this.#victims(),
+        evictable: () => evictableBytes({ complete: this.#complete, partials: this.#partials }),
+        crowded: () => this.#complete.table.size >= MAX_BLOBS,
+      },
       options.quotaBytes,
     );
     const shared = {
@@ -149,7 +153,8 @@ export class BlobStore implements AsyncDisposable {
     return entry && { size: entry.size, facts: entry.facts };
   }
 
-  digests(): Iterable<Digest> {
+  /** The complete blobs of this moment, the least recently used first. */
+  digests(): Digest[] {
     return this.#complete.table.digests();
   }
 
@@ -188,8 +193,8 @@ export class BlobStore implements AsyncDisposable {
   }
 
   async #put(digest: Digest, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
-    const known = this.#complete.table.get(digest);
-    if (known && !known.suspect) return this.addFacts(digest, facts);
+    await this.#complete.settle(digest);
+    if (this.has(digest)) return this.addFacts(digest, facts);
     await this.#room.reserve(bytes.byteLength);
     const directory = this.#layout.nextTemporary();
     let installed = false;

@@ -48,8 +48,8 @@ export class BlobTable {
     return this.#entries.get(digest);
   }
 
-  digests(): Iterable<Digest> {
-    return this.#entries.keys();
+  digests(): Digest[] {
+    return [...this.#entries.keys()];
   }
 
   entries(): Iterable<BlobEntry> {

@@ -117,7 +117,7 @@ export class CompleteBlobs {
    * directory stays the caller's. The bytes are charged before and stay so.
    */
   async install(blob: Installation): Promise<Lease | boolean> {
-    await this.#settle(blob.digest);
+    await this.settle(blob.digest);
     return this.#parts.directories.run(blob.digest, async () => {
       if (this.table.get(blob.digest)) {
         this.addFacts(blob.digest, blob.facts);
@@ -134,7 +134,7 @@ export class CompleteBlobs {
   }
 
   /** A suspect blob must not win over bytes that are known to be right: it proves itself, or goes. */
-  async #settle(digest: Digest): Promise<void> {
+  async settle(digest: Digest): Promise<void> {
     if (!this.table.get(digest)?.suspect) return;
     const lease = await this.acquire(digest);
     await lease?.release();

@@ -17,6 +17,8 @@ export interface Victim {
 export interface RoomParts {
   /** What may go, the most dispensable first. */
   victims(): AsyncIterable<Victim>;
+  /** The bytes of all that may go. */
+  evictable(): number;
   /** True while one more blob would be one too many, whatever its size. */
   crowded(): boolean;
 }
@@ -62,11 +64,13 @@ export class Room {
     }
     await this.#evicting.run(async () => {
       if (this.#take(bytes)) return;
-      for await (const victim of this.#parts.victims()) {
-        await this.#evict(victim);
-        if (this.#take(bytes)) return;
+      // Where even that would not do, nothing should go in vain.
+      if (this.#charged - this.#parts.evictable() + bytes <= this.quotaBytes) {
+        for await (const victim of this.#parts.victims()) {
+          await this.#evict(victim);
+          if (this.#take(bytes)) return;
+        }
       }
-      if (this.#take(bytes)) return;
       throw new StoreFullError(
         `no room for ${bytes} bytes: all that the quota of ${this.quotaBytes} allows is in use`,
       );

@@ -2,7 +2,7 @@ import { digestHash, digestHex, type Digest } from '#registry/digest.ts';
 import { abortable } from './abortable.ts';
 import { VERIFY_CHUNK_BYTES } from './constants.ts';
 import type { DataFile } from './data-file.ts';
-import { BlobDamagedError, errorCode } from './errors.ts';
+import { BlobDamagedError, errorCode, StoreError } from './errors.ts';
 import { Limiter } from './limiter.ts';
 
 /** Verifications that run at once: more would only take the disk from those who stream from it. */
@@ -18,10 +18,12 @@ interface Run {
 export class Verifier {
   readonly #runs = new Map<Digest, Run>();
   readonly #limiter = new Limiter(WIDTH);
+  #stopped = false;
 
   /** True when the file holds `size` bytes of that digest. Rejects with the signal's reason, or when the file cannot be read now. */
   async verify(digest: Digest, size: number, file: DataFile, signal?: AbortSignal): Promise<boolean> {
     signal?.throwIfAborted();
+    if (this.#stopped) throw new StoreError('the store is closed');
     const run = this.#runs.get(digest) ?? this.#start(digest, size, file);
     run.waiters += 1;
     try {
@@ -32,8 +34,9 @@ export class Verifier {
     }
   }
 
-  /** Stops all runs; those who wait are rejected. */
+  /** Stops all runs, for good; those who wait are rejected. */
   stop(): void {
+    this.#stopped = true;
     for (const [digest, run] of this.#runs) this.#end(digest, run);
   }
 

@@ -29,6 +29,14 @@ export async function* victims(parts: VictimParts): AsyncGenerator<Victim> {
   for (const entry of partials.table.unheld()) yield { remove: () => partials.remove(entry) };
 }
 
+/** The bytes that `victims` would free in all. */
+export function evictableBytes({ complete, partials }: Pick<VictimParts, 'complete' | 'partials'>): number {
+  let bytes = 0;
+  for (const entry of complete.table.unpinned()) bytes += entry.size;
+  for (const entry of partials.table.unheld()) bytes += entry.charge;
+  return bytes;
+}
+
 async function* blobVictims({ complete, replicas }: VictimParts): AsyncGenerator<Victim> {
   for (;;) {
     const oldest = complete.table.unpinned().take(REPLICA_CANDIDATES).toArray();

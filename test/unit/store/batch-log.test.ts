@@ -1,5 +1,5 @@
 import { appendFile, readFile, truncate } from 'node:fs/promises';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BatchLog, decodeBatchLog, encodeBatchRecord } from '#swarm/store/batch-log.ts';
 import { MAX_BATCH_BYTES, MAX_BATCH_LOG_BYTES } from '#swarm/store/constants.ts';
