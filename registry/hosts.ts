@@ -51,6 +51,7 @@ export class Hosts implements AsyncDisposable {
   readonly #dispatchers = new Map<string, Dispatcher>();
   readonly #proxyOf: ProxyChoice;
   readonly #options: HostsOptions;
+  #closed = false;
 
   /**
    * Reads the CA files at once, so that a wrong one stops the start.
@@ -73,8 +74,9 @@ export class Hosts implements AsyncDisposable {
     return url.protocol === 'http:' && this.#byHost.get(url.host)?.plainHttp === true;
   }
 
-  /** The connections for a URL's host. */
+  /** The connections for a URL's host. @throws TypeError once closed */
   dispatcher(url: URL): Dispatcher {
+    if (this.#closed) throw new TypeError('the upstream hosts are closed');
     const ca = this.#byHost.get(url.host)?.ca;
     const proxy = this.#proxyOf(url);
     const key = JSON.stringify([ca, proxy]);
@@ -87,6 +89,7 @@ export class Hosts implements AsyncDisposable {
 
   /** Ends all connections; requests under way fail. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     const all = [...this.#dispatchers.values()];
     this.#dispatchers.clear();
     await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
@@ -102,7 +105,10 @@ export class Hosts implements AsyncDisposable {
     };
     if (host.ca !== undefined) this.#secureContexts.set(host.ca, readAuthorities(name, host.ca));
     this.#byRegistry.set(registry, settings);
-    this.#byHost.set(endpoint.host, settings);
+    // Several registries may share an endpoint: what one of them sets for that host is set for it.
+    const shared = this.#byHost.get(endpoint.host);
+    const plainHttp = settings.plainHttp || shared?.plainHttp === true;
+    this.#byHost.set(endpoint.host, { ...shared, ...settings, plainHttp });
   }
 
   #dispatch(secureContext: SecureContext | undefined, proxy: string | undefined): Dispatcher {

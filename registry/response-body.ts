@@ -8,7 +8,7 @@ export interface BodySource {
 }
 
 /** A body that was cancelled by its reader. */
-export class BodyCancelledError extends Error {
+class BodyCancelledError extends Error {
   override readonly name = 'BodyCancelledError';
 }
 

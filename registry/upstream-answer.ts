@@ -77,7 +77,7 @@ export type HeadResult = Delivered | Refused | Unreachable;
 export type GetResult = DeliveredBody | Refused | Unreachable;
 
 /** A tags list or referrers answer, whole. */
-export interface Listing {
+interface Listing {
   readonly ok: true;
   readonly status: number;
   readonly mediaType?: string;
@@ -147,7 +147,7 @@ export function resultError(registry: string, result: Refused | Unreachable): Er
 }
 
 /** Content-Length (RFC 9110, 8.6) where it is a number that can be counted to. */
-export function contentLength(headers: ResponseHeaders): number | undefined {
+function contentLength(headers: ResponseHeaders): number | undefined {
   const text = headerValue(headers, 'content-length') ?? '';
   const length = /^\d{1,16}$/u.test(text) ? Number(text) : Number.NaN;
   return Number.isSafeInteger(length) ? length : undefined;
