@@ -31,7 +31,7 @@ export function isManifestType(mediaType: string): boolean {
 }
 
 /** The media type without parameters, in lower case. */
-function essence(mediaType: string): string {
+export function essence(mediaType: string): string {
   return mediaType.split(';', 1)[0]!.trim().toLowerCase();
 }
 
