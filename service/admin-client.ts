@@ -7,6 +7,8 @@ export class AdminError extends Error {
   override readonly name = 'AdminError';
 }
 
+/** Name of the socket in a part's data directory. */
+export const ADMIN_SOCKET = 'admin.sock';
 /** Largest answer taken from an admin socket. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 

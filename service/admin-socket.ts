@@ -4,13 +4,12 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 
 import { describeError } from '#registry/redact.ts';
+import { ADMIN_SOCKET } from './admin-client.ts';
 import type { ErrorMap } from './http-error.ts';
 import { createHttpServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Name of the socket in a part's data directory. */
-export const ADMIN_SOCKET = 'admin.sock';
 /** `sun_path` of unix(7) less its terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
 

@@ -1,0 +1,43 @@
+import { InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+
+import { askAgent, dataOption, printAnswer } from '#cli/admin.ts';
+import type { AdminOptions } from '#cli/admin.ts';
+import { UsageError } from '#cli/failure.ts';
+import { parseRate, UnitError } from '#service/config/units.ts';
+
+interface LimitOptions extends AdminOptions {
+  readonly download?: number | null;
+  readonly upload?: number | null;
+}
+
+export function register(program: Command): void {
+  program
+    .command('limits')
+    .description("Changes the running agent's bandwidth limits until it is started again.")
+    .addOption(dataOption())
+    .option('--download <rate>', 'all downloads together: a rate such as 20MB/s, or none', rateOrNone)
+    .option('--upload <rate>', 'all uploads together: a rate such as 20MB/s, or none', rateOrNone)
+    .action(async (options: LimitOptions) => {
+      const { download, upload } = options;
+      if (download === undefined && upload === undefined)
+        throw new UsageError('nothing to change: name --download, --upload or both');
+      const body = {
+        ...(download !== undefined && { downloadBytesPerSecond: download }),
+        ...(upload !== undefined && { uploadBytesPerSecond: upload }),
+      };
+      printAnswer(await askAgent(options, { method: 'PATCH', path: '/v1/limits', body }));
+    });
+}
+
+/** @returns bytes per second; null for no limit. */
+function rateOrNone(text: string): number | null {
+  if (text === 'none') return null;
+  try {
+    const rate = parseRate(text);
+    if (rate > 0) return rate;
+  } catch (error) {
+    if (!(error instanceof UnitError)) throw error;
+  }
+  throw new InvalidArgumentError('a rate above 0 such as 20MB/s, or "none", is allowed');
+}

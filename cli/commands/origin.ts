@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+
+import { registerPart } from '#cli/part.ts';
+
+export function register(program: Command): void {
+  registerPart(
+    program,
+    'origin',
+    'Reads blobs once from upstream registries, hashes, signs and seeds them.',
+    async () => (await import('#origin/origin.ts')).startOrigin,
+  );
+}

@@ -1,0 +1,26 @@
+import { CommanderError, InvalidArgumentError } from 'commander';
+
+import { describeError } from '#registry/redact.ts';
+
+/** What the caller typed cannot be meant. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+const FAILED = 1;
+const USAGE = 2;
+
+/**
+ * Tells an error in one sentence, without a stack unless `debug`.
+ * @returns the exit code: 2 for wrong usage, else 1; 0 where commander has shown help or version.
+ */
+export function reportFailure(
+  error: unknown,
+  output: { write(text: string): unknown },
+  debug: boolean,
+): number {
+  if (error instanceof CommanderError && !(error instanceof InvalidArgumentError))
+    return error.exitCode === 0 ? 0 : USAGE; // commander has written its own message
+  output.write(`shoal: ${debug && error instanceof Error ? error.stack : describeError(error)}\n`);
+  return error instanceof UsageError || error instanceof InvalidArgumentError ? USAGE : FAILED;
+}

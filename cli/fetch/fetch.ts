@@ -1,0 +1,177 @@
+import { mkdir } from 'node:fs/promises';
+
+import { digestAlgorithm, digestOf, isDigest } from '#registry/digest.ts';
+import type { Digest } from '#registry/digest.ts';
+import { formatReference } from '#registry/reference.ts';
+import type { Reference } from '#registry/reference.ts';
+import { readBody } from '#registry/response-body.ts';
+import { resultError } from '#registry/upstream-answer.ts';
+
+import { fetchBlobFile, holdsBlob } from './blob-file.ts';
+import type { Door } from './door.ts';
+import { FetchError } from './fetch-error.ts';
+import { addToLayout, layoutBlobPath, prepareLayout, writeWhole } from './layout.ts';
+import { choosePlatform, parseManifest } from './manifest.ts';
+import type { Descriptor, Manifest } from './manifest.ts';
+import type { Platform } from './platform.ts';
+import { hostPlatform } from './platform.ts';
+import type { Progress } from './progress.ts';
+import { addSources, describeSources, noSources, readSources } from './sources.ts';
+import type { Sources } from './sources.ts';
+import { prepareTitledPath, titledBlobs } from './title.ts';
+
+export interface FetchOptions {
+  readonly reference: Reference;
+  readonly directory: string;
+  readonly platform?: Platform;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+export interface Fetched {
+  /** Of the manifest that was fetched. */
+  readonly digest: Digest;
+  /** `files`: named by their titles. `layout`: an OCI image layout. */
+  readonly form: 'files' | 'layout';
+  readonly blobs: number;
+  readonly bytes: number;
+  readonly sources: Sources;
+}
+
+/** OCI distribution specification 1.1: registries should take manifests of at least 4 MiB; more is not read. */
+const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+const MAX_INDEX_DEPTH = 4;
+const PARALLEL_BLOBS = 3;
+
+/**
+ * Fetches an image or artifact through the door into a directory: files by their titles where its layers have them,
+ * else an OCI image layout. Everything is verified by digest before it is in place.
+ * @throws FetchError, ManifestError, UpstreamRefusedError, UpstreamUnreachableError, the signal's reason.
+ */
+export async function fetchArtifact(door: Door, options: FetchOptions): Promise<Fetched> {
+  const { reference, directory, progress, signal } = options;
+  const found = await findImage(door, options);
+  const titled = titledBlobs(found.image.layers);
+  await mkdir(directory, { recursive: true });
+  const form = titled.length > 0 ? 'files' : 'layout';
+  const jobs = form === 'files' ? await fileJobs(directory, titled) : await layoutJobs(directory, found);
+  const bytes = jobs.reduce((sum, { blob }) => sum + blob.size, 0);
+  progress.begin(bytes);
+  const sources = await runJobs(door, jobs, progress, signal);
+  if (form === 'layout') await addToLayout(directory, layoutEntry(found, reference));
+  return { digest: found.digest, form, blobs: jobs.length, bytes, sources };
+}
+
+interface FoundImage {
+  readonly digest: Digest;
+  readonly bytes: Buffer;
+  readonly image: Manifest & { readonly kind: 'image' };
+}
+
+/** Follows an index to the platform's manifest. */
+async function findImage(door: Door, options: FetchOptions): Promise<FoundImage> {
+  const { reference, platform, signal } = options;
+  let name = reference.digest ?? reference.tag ?? 'latest';
+  for (let depth = 0; depth < MAX_INDEX_DEPTH; depth += 1) {
+    const { digest, bytes } = await fetchManifest(door, name, signal);
+    const manifest = parseManifest(bytes);
+    if (manifest.kind === 'image') return { digest, bytes, image: manifest };
+    name = choosePlatform(manifest.manifests, platform ?? hostPlatform(), platform !== undefined).digest;
+  }
+  throw new FetchError(`more than ${MAX_INDEX_DEPTH} indexes lie inside one another`);
+}
+
+async function fetchManifest(
+  door: Door,
+  name: string,
+  signal: AbortSignal,
+): Promise<{ digest: Digest; bytes: Buffer }> {
+  const result = await door.upstream.get(
+    { ...door.target, kind: 'manifest', reference: name },
+    door.auth,
+    signal,
+  );
+  if (!result.ok) throw resultError(`the agent at ${door.target.registry}`, result);
+  const bytes = await readBody(result.body, MAX_MANIFEST_BYTES);
+  const expected = isDigest(name) ? name : result.digest;
+  const digest = digestOf(bytes, expected && digestAlgorithm(expected));
+  if (expected !== undefined && expected !== digest)
+    throw new FetchError(`the manifest that came for ${expected} does not match it`);
+  return { digest, bytes };
+}
+
+interface Job {
+  readonly blob: Descriptor;
+  readonly name: string;
+  readonly path: string;
+}
+
+async function fileJobs(directory: string, titled: ReturnType<typeof titledBlobs>): Promise<Job[]> {
+  const jobs: Job[] = [];
+  for (const { descriptor, path } of titled)
+    jobs.push({ blob: descriptor, name: path, path: await prepareTitledPath(directory, path) });
+  return jobs;
+}
+
+async function layoutJobs(directory: string, { digest, bytes, image }: FoundImage): Promise<Job[]> {
+  await prepareLayout(directory);
+  await writeWhole(layoutBlobPath(directory, digest), bytes);
+  const unique = new Map([image.config, ...image.layers].map((blob) => [blob.digest, blob]));
+  return [...unique.values()].map((blob) => ({
+    blob,
+    name: blob.digest,
+    path: layoutBlobPath(directory, blob.digest),
+  }));
+}
+
+function layoutEntry({ digest, bytes, image }: FoundImage, reference: Reference) {
+  const annotations = {
+    'io.containerd.image.name': formatReference(reference),
+    'org.opencontainers.image.ref.name': reference.tag ?? digest,
+  };
+  return { mediaType: image.mediaType, digest, size: bytes.length, annotations };
+}
+
+/** A few blobs at a time; the first failure ends the others. */
+async function runJobs(
+  door: Door,
+  jobs: readonly Job[],
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Sources> {
+  const failed = new AbortController();
+  const either = AbortSignal.any([signal, failed.signal]);
+  const sources = noSources();
+  const waiting = jobs.values();
+  const work = async (): Promise<void> => {
+    for (const job of waiting) await runJob(door, job, progress, sources, either);
+  };
+  const workers = Array.from({ length: PARALLEL_BLOBS }, () =>
+    work().catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    }),
+  );
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
+  return sources;
+}
+
+async function runJob(
+  door: Door,
+  { blob, name, path }: Job,
+  progress: Progress,
+  sources: Sources,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  if (await holdsBlob(path, blob)) {
+    progress.advance(blob.size);
+    progress.finished(name, blob.size, 'there already');
+    return;
+  }
+  await fetchBlobFile(door, blob, path, (bytes) => progress.advance(bytes), signal);
+  const own = await readSources(door, blob.digest, signal);
+  if (own) addSources(sources, own);
+  progress.finished(name, blob.size, own && describeSources(own));
+}

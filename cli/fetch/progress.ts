@@ -1,0 +1,53 @@
+import { formatBytes } from './format-bytes.ts';
+
+/** How a fetch is shown while it runs. */
+export interface Progress extends Disposable {
+  /** Once, when the sum of all sizes is known. */
+  begin(totalBytes: number): void;
+  advance(bytes: number): void;
+  /** A blob is whole. */
+  finished(name: string, bytes: number, note: string | undefined): void;
+}
+
+/** A bar on a terminal, else one line for each blob. */
+export async function createProgress(title: string, output: NodeJS.WriteStream): Promise<Progress> {
+  return output.isTTY ? barProgress(title, output) : lineProgress(title, output);
+}
+
+function lineProgress(title: string, output: { write(text: string): unknown }): Progress {
+  return {
+    begin: (total) => output.write(`${title}: ${formatBytes(total)}\n`),
+    advance: () => {},
+    finished: (name, bytes, note) =>
+      output.write(`${name} ${formatBytes(bytes)}${note === undefined ? '' : ` (${note})`}\n`),
+    [Symbol.dispose]: () => {},
+  };
+}
+
+async function barProgress(title: string, output: NodeJS.WriteStream): Promise<Progress> {
+  const { progress } = await import('@clack/prompts');
+  let bar: ReturnType<typeof progress> | undefined;
+  let done = 0;
+  let total = 0;
+  let told = '';
+  const message = (): string => `${title}  ${formatBytes(done)} of ${formatBytes(total)}${told}`;
+  return {
+    begin(bytes) {
+      total = bytes;
+      bar = progress({ max: Math.max(1, bytes), output });
+      bar.start(message());
+    },
+    advance(bytes) {
+      done += bytes;
+      bar?.advance(bytes, message());
+    },
+    finished(_name, _bytes, note) {
+      told = note === undefined ? '' : `  ${note}`;
+      bar?.message(message());
+    },
+    [Symbol.dispose]() {
+      if (done >= total) bar?.stop(message());
+      else bar?.error(message());
+    },
+  };
+}

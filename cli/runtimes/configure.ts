@@ -1,0 +1,85 @@
+import { access, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { readContainerdMain } from './containerd-main.ts';
+import { hostsEdit } from './containerd-hosts.ts';
+import { DROP_IN, readRegistries, registriesEdit } from './containers-registries.ts';
+import { daemonEdit } from './docker-daemon.ts';
+import type { Edit } from './edit.ts';
+import { applyEdit, backupPath, removeEdit } from './managed-file.ts';
+import type { Change } from './managed-file.ts';
+
+export const RUNTIMES = ['containerd', 'docker', 'podman', 'crio'] as const;
+export type Runtime = (typeof RUNTIMES)[number];
+
+/** podman and CRI-O have no entry for all registries. */
+export const COMMON_REGISTRIES = ['docker.io', 'ghcr.io', 'quay.io', 'registry.k8s.io'];
+
+export interface ConfigureOptions {
+  /** Registry hosts; for containerd also `_default`. None: the runtime's usual ones; to remove, all that were written. */
+  readonly registries: readonly string[] | undefined;
+  /** The agent's door. */
+  readonly agent: URL;
+  /** Prefix of all paths, for the file system of a node mounted elsewhere; `/` is this machine's. */
+  readonly root: string;
+  readonly remove: boolean;
+}
+
+export interface Configured {
+  readonly changes: readonly { readonly path: string; readonly change: Change }[];
+  /** What is left to do by hand. */
+  readonly advice: readonly string[];
+}
+
+/** Writes a runtime's mirror configuration, or takes it back. @throws RuntimeConfigError */
+export async function configure(runtime: Runtime, options: ConfigureOptions): Promise<Configured> {
+  const { edits, advice } = await plan(runtime, options);
+  const changes: { path: string; change: Change }[] = [];
+  for (const [path, edit] of edits) {
+    const act = options.remove ? removeEdit : applyEdit;
+    changes.push({ path, change: await act(join(options.root, path), edit) });
+  }
+  const changed = changes.some(({ change }) => change !== 'unchanged' && change !== 'absent');
+  return { changes, advice: [...(options.remove ? [] : advice.always), ...(changed ? advice.changed : [])] };
+}
+
+interface Plan {
+  readonly edits: readonly (readonly [path: string, edit: Edit])[];
+  readonly advice: { readonly always: readonly string[]; readonly changed: readonly string[] };
+}
+
+async function plan(runtime: Runtime, { registries, agent, root, remove }: ConfigureOptions): Promise<Plan> {
+  if (runtime === 'containerd') {
+    const { certs, advice } = await readContainerdMain(root);
+    const all = remove ? await writtenHosts(join(root, certs)) : ['_default'];
+    const edits = (registries ?? all).map((registry) => {
+      const path = `${certs}/${registry}/hosts.toml`;
+      return [path, hostsEdit(path, registry, agent)] as const;
+    });
+    return { edits, advice: { always: advice === undefined ? [] : [advice], changed: [] } };
+  }
+  if (runtime === 'docker') {
+    const path = '/etc/docker/daemon.json';
+    const changed = [
+      'docker asks mirrors for docker.io only. Let it read the change: systemctl reload docker',
+    ];
+    return { edits: [[path, daemonEdit(path, agent)]], advice: { always: [], changed } };
+  }
+  const edit = registriesEdit(registries ?? COMMON_REGISTRIES, agent, await readRegistries(root));
+  const changed = runtime === 'crio' ? ['let CRI-O read the change: systemctl reload crio'] : [];
+  return { edits: [[DROP_IN, edit]], advice: { always: [], changed } };
+}
+
+/** The registries whose hosts.toml has a backup of ours beside it. */
+async function writtenHosts(certs: string): Promise<string[]> {
+  const names = await readdir(certs).catch(() => []);
+  const ours = await Promise.all(
+    names.map((name) =>
+      access(backupPath(join(certs, name, 'hosts.toml'))).then(
+        () => [name],
+        () => [],
+      ),
+    ),
+  );
+  return ours.flat();
+}

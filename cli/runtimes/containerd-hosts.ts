@@ -1,0 +1,43 @@
+import { markBlock, RuntimeConfigError, stripBlocks } from './edit.ts';
+import type { Edit } from './edit.ts';
+import { firstTableOffset, isTable, parseToml, quoteToml } from './toml.ts';
+
+/** Docker Hub's registry is not at its name. */
+const SERVERS: Readonly<Record<string, string>> = { 'docker.io': 'https://registry-1.docker.io' };
+
+/**
+ * Our part of containerd's `certs.d/<registry>/hosts.toml` (containerd docs/hosts.md): the agent as first host, for pulls only.
+ * Hosts are asked in the file's order, so ours comes before the first table.
+ * @param registry host and port, or `_default` for all that have no directory of their own.
+ */
+export function hostsEdit(path: string, registry: string, agent: URL): Edit {
+  const host = agent.origin;
+  const table = [`[host.${quoteToml(host)}]`, '  capabilities = ["pull", "resolve"]'];
+  const server =
+    registry === '_default' ? [] : [`server = ${quoteToml(SERVERS[registry] ?? `https://${registry}`)}`, ''];
+  return {
+    insert(text) {
+      if (text === undefined) return markBlock([...server, ...table]);
+      if (hasHost(text, host, path)) return text;
+      const next = insertBlock(text, markBlock(table));
+      if (!hasHost(next, host, path))
+        throw new RuntimeConfigError(`${path} cannot be merged; nothing was changed`);
+      return next;
+    },
+    strip: stripBlocks,
+  };
+}
+
+function hasHost(text: string, host: string, path: string): boolean {
+  const hosts = parseToml(text, path)['host'];
+  if (hosts !== undefined && !isTable(hosts))
+    throw new RuntimeConfigError(`${path} has a "host" that is not a table; nothing was changed`);
+  return hosts?.[host] !== undefined;
+}
+
+function insertBlock(text: string, block: string): string {
+  const at = firstTableOffset(text);
+  const before = text.slice(0, at);
+  const newline = before === '' || before.endsWith('\n') ? '' : '\n';
+  return `${before}${newline}${block}${text.slice(at)}`;
+}

@@ -1,0 +1,89 @@
+import { glob, readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { TomlTable } from 'smol-toml';
+
+import { isTable, parseToml, tableAt } from './toml.ts';
+
+/** Where containerd's CRI plugin keeps its registry settings, by configuration version. */
+const REGISTRY_TABLES: readonly (readonly string[])[] = [
+  ['plugins', 'io.containerd.cri.v1.images', 'registry'],
+  ['plugins', 'io.containerd.grpc.v1.cri', 'registry'],
+  ['plugins', 'cri', 'registry'],
+];
+
+const DEFAULT_CERTS = '/etc/containerd/certs.d';
+
+export interface ContainerdMain {
+  /** The directory of the `<registry>/hosts.toml` files, without the root prefix. */
+  readonly certs: string;
+  /** What the operator must add so that containerd looks there; undefined where it does already. */
+  readonly advice: string | undefined;
+}
+
+/**
+ * Reads containerd's main configuration, with its imports, for where it looks for hosts.toml files.
+ * @throws RuntimeConfigError where it is malformed.
+ */
+export async function readContainerdMain(root: string): Promise<ContainerdMain> {
+  const path = '/etc/containerd/config.toml';
+  const main = await readTable(root, path);
+  if (main === undefined) return { certs: DEFAULT_CERTS, advice: adviseBoth(path) };
+  const tables = [...(await readImports(root, path, main)), main];
+  const registries = tables.flatMap(registryTables);
+  const configPath = registries
+    .map((registry) => registry['config_path'])
+    .find((value) => typeof value === 'string' && value !== '');
+  if (typeof configPath === 'string')
+    return { certs: configPath.split(':')[0] ?? DEFAULT_CERTS, advice: undefined };
+  const hasMirrors = registries.some((registry) => isTable(registry['mirrors']));
+  return { certs: DEFAULT_CERTS, advice: advise(path, main, hasMirrors) };
+}
+
+function registryTables(table: TomlTable): TomlTable[] {
+  return REGISTRY_TABLES.map((keys) => tableAt(table, keys)).filter((found) => found !== undefined);
+}
+
+async function readTable(root: string, path: string): Promise<TomlTable | undefined> {
+  try {
+    return parseToml(await readFile(join(root, path), 'utf8'), path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** containerd merges the files that `imports` names (globs, relative to the main file) over the main one. */
+async function readImports(root: string, path: string, main: TomlTable): Promise<TomlTable[]> {
+  const { imports } = main;
+  const patterns = Array.isArray(imports) ? imports.filter((item) => typeof item === 'string') : [];
+  const found: TomlTable[] = [];
+  for (const pattern of patterns) {
+    const absolute = join(root, resolve(dirname(path), pattern));
+    for await (const file of glob(absolute)) {
+      const table = await readTable('/', file);
+      if (table) found.unshift(table); // the last one counts first
+    }
+  }
+  return found;
+}
+
+function advise(path: string, main: TomlTable, hasMirrors: boolean): string {
+  const table = REGISTRY_TABLES[main['version'] === 3 ? 0 : 1] ?? [];
+  const move = hasMirrors
+    ? '\nThe registry.mirrors that stand there must go: containerd refuses to start with both. Move them to hosts.toml files.'
+    : '';
+  return `containerd does not look for mirrors yet. Add to ${path} and restart containerd:\n\n${lines(table)}\n${move}`;
+}
+
+function adviseBoth(path: string): string {
+  const [second = [], first = []] = REGISTRY_TABLES;
+  return (
+    `there is no ${path}, so containerd does not look for mirrors yet. Make it and restart containerd. For containerd 2.x:\n\n` +
+    `version = 3\n${lines(second)}\n\nFor containerd 1.x:\n\nversion = 2\n${lines(first)}\n`
+  );
+}
+
+function lines(table: readonly string[]): string {
+  const header = table.map((key) => (key.includes('.') ? `"${key}"` : key)).join('.');
+  return `[${header}]\n  config_path = "${DEFAULT_CERTS}"`;
+}
