@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { CLUSTER_KEY_FILE, writeKeys, writeSigningKey } from '#cli/keys.ts';
+import { CLUSTER_KEY_FILE, ORIGIN_KEY_FILE, writeKeys, writeSigningKey } from '#cli/keys.ts';
 import type { Part } from '#service/config/load.ts';
 
 /** One process of a development cluster. */
@@ -32,66 +32,82 @@ const PORTS_PER_PART = 3;
 
 /** Ports that a cluster of so many agents takes. */
 export function portsNeeded(agents: number): number {
-  return (1 + ORIGINS + agents) * PORTS_PER_PART;
+  return (agents + ORIGINS + 1) * PORTS_PER_PART;
 }
 
 /** Makes the keys, or reads those of an earlier run, and says what each part is told. */
 export async function planCluster(options: PlanOptions): Promise<PlannedPart[]> {
-  const { directory, agents, firstPort, logLevel, plainHosts } = options;
-  const places = Array.from({ length: 1 + ORIGINS + agents }, (_, index) =>
+  const { directory, agents, firstPort } = options;
+  const places = Array.from({ length: agents + ORIGINS + 1 }, (_, index) =>
     placeAt(firstPort + index * PORTS_PER_PART),
   );
   // Agents come first: the first door is at the first port, where runtimes look by default.
   const agentPlaces = places.slice(0, agents);
   const originPlaces = places.slice(agents, agents + ORIGINS);
-  const trackerPlace = places.slice(-1);
+  const trackerPlaces = places.slice(agents + ORIGINS);
+  const shared = {
+    ...common(options),
+    trackers: trackerPlaces.map(({ main }) => main),
+    origins: originPlaces.map(({ main }) => main),
+    trustedOriginKeys: await writeAllKeys(directory),
+    upstreams: { hosts: Object.fromEntries(options.plainHosts.map((host) => [host, { plainHttp: true }])) },
+  };
+  return [
+    ...trackerPlaces.map((place) => planTracker(place, options)),
+    ...originPlaces.map((place, index) => planOrigin(place, index, shared, directory)),
+    ...agentPlaces.map((place, index) => planAgent(place, index, shared, directory)),
+  ];
+}
+
+/** @returns the origins' public keys. */
+async function writeAllKeys(directory: string): Promise<string[]> {
   const keys = [await writeKeys(directory)];
-  for (const index of originPlaces.keys())
-    if (index > 0) keys.push(await writeSigningKey(originKey(directory, index)));
-  const common = {
+  for (let index = 1; index < ORIGINS; index += 1)
+    keys.push(await writeSigningKey(originKey(directory, index)));
+  return keys;
+}
+
+type Knobs = Readonly<Record<string, unknown>>;
+
+function common({ directory, logLevel }: PlanOptions): Knobs {
+  return {
     security: 'cluster-key',
     clusterKeyFile: join(directory, CLUSTER_KEY_FILE),
     log: { level: logLevel },
   };
-  const origins = originPlaces.map(({ main }) => main);
-  const shared = {
-    ...common,
-    trackers: trackerPlace.map(({ main }) => main),
-    origins,
-    trustedOriginKeys: keys,
-    upstreams: { hosts: Object.fromEntries(plainHosts.map((host) => [host, { plainHttp: true }])) },
-  };
-  const member = (name: string, place: Place) => ({
+}
+
+function planTracker(place: Place, options: PlanOptions): PlannedPart {
+  const { main, status, ports } = place;
+  const config = { ...common(options), listen: main, status: { listen: status } };
+  return { name: 'tracker', part: 'tracker', config, status, ports };
+}
+
+function planOrigin(place: Place, index: number, shared: Knobs, directory: string): PlannedPart {
+  const name = `origin-${index + 1}`;
+  const own = { listen: place.main, advertise: place.main, signingKeyFile: originKey(directory, index) };
+  const config = { ...member(name, place, shared, directory), ...own };
+  return { name, part: 'origin', config, status: place.status, ports: place.ports };
+}
+
+function planAgent(place: Place, index: number, shared: Knobs, directory: string): PlannedPart {
+  const name = `agent-${index + 1}`;
+  const config = { ...member(name, place, shared, directory), door: { listen: place.main } };
+  return { name, part: 'agent', config, status: place.status, door: place.main, ports: place.ports };
+}
+
+function member(name: string, place: Place, shared: Knobs, directory: string): Knobs {
+  return {
     ...shared,
     node: { name },
     status: { listen: place.status },
     peer: { listen: place.peer, advertise: place.peer },
     store: { path: join(directory, name) },
-  });
-  return [
-    ...trackerPlace.map((place) => ({
-      ...planned('tracker', 'tracker', place),
-      config: { ...common, listen: place.main, status: { listen: place.status } },
-    })),
-    ...originPlaces.map((place, index) => ({
-      ...planned(`origin-${index + 1}`, 'origin', place),
-      config: {
-        ...member(`origin-${index + 1}`, place),
-        listen: place.main,
-        advertise: place.main,
-        signingKeyFile: originKey(directory, index),
-      },
-    })),
-    ...agentPlaces.map((place, index) => ({
-      ...planned(`agent-${index + 1}`, 'agent', place),
-      config: { ...member(`agent-${index + 1}`, place), door: { listen: place.main } },
-      door: place.main,
-    })),
-  ];
+  };
 }
 
 function originKey(directory: string, index: number): string {
-  return join(directory, index === 0 ? 'origin.key' : `origin-${index + 1}.key`);
+  return join(directory, index === 0 ? ORIGIN_KEY_FILE : `origin-${index + 1}.key`);
 }
 
 interface Place {
@@ -105,8 +121,4 @@ function placeAt(port: number): Place {
   const ports = [port, port + 1, port + 2] as const;
   const [main, status, peer] = ports;
   return { main: `127.0.0.1:${main}`, status: `127.0.0.1:${status}`, peer: `127.0.0.1:${peer}`, ports };
-}
-
-function planned(name: string, part: Part, { status, ports }: Place): Omit<PlannedPart, 'config'> {
-  return { name, part, status, ports };
 }
