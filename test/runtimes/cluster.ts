@@ -40,7 +40,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     stack.use(new Agent(`agent-${index}`, config.agent(index, at), at.status, at.door)),
   );
   const parts = [tracker, ...origins, ...agents];
-  await Promise.all(parts.map((part) => part.start()));
+  await startAll(parts);
   const resources = stack.move();
   return {
     tracker,
@@ -50,4 +50,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     logs: () => parts.map((part) => `── ${part.name}\n${part.logs()}`).join('\n'),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** Waits for all of them even if one fails, so that none is left that still starts. */
+async function startAll(parts: readonly Part[]): Promise<void> {
+  for (const result of await Promise.allSettled(parts.map((part) => part.start()))) {
+    if (result.status === 'rejected') throw result.reason;
+  }
 }
