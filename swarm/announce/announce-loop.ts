@@ -98,16 +98,16 @@ export class AnnounceLoop implements AsyncDisposable {
   }
 
   #onTimer(): void {
+    const heartbeat = this.#timerAt === this.#heartbeatAt;
     this.#timerAt = Infinity;
-    this.#underWay = this.#turn().finally(() => {
+    this.#underWay = this.#turn(heartbeat).finally(() => {
       this.#underWay = undefined;
       this.wake();
     });
   }
 
   /** Never rejects. */
-  async #turn(): Promise<void> {
-    const heartbeat = this.#parts.now() >= this.#heartbeatAt;
+  async #turn(heartbeat: boolean): Promise<void> {
     if (heartbeat) {
       this.#parts.ledger.retryRefused();
       await this.#returnToPreferred();

@@ -1,0 +1,80 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { LeaseBook } from '#tracker/lease-book.ts';
+
+function book(options: Partial<ConstructorParameters<typeof LeaseBook>[1]> = {}) {
+  const clock = { now: 0 };
+  const leases = new LeaseBook(
+    { now: () => clock.now },
+    { perBlob: 2, ttlMs: 10_000, maxLeases: 100, ...options },
+  );
+  const ask = (peerId: string, digest = 'd', scope = 'registry.test') => ({ peerId, digest, scope });
+  return { clock, leases, ask };
+}
+
+describe('leases to read from upstream', () => {
+  it('go to two at a time; a third is told when to ask again', () => {
+    const { clock, leases, ask } = book();
+    expect(leases.take(ask('a'))).toEqual({ granted: true, ttlMs: 10_000, retryAfterMs: 0 });
+    clock.now = 9000;
+    expect(leases.take(ask('b')).granted).toBe(true);
+    expect(leases.take(ask('c'))).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 1000 });
+    expect(leases.take(ask('c', 'd', 'other.test')).granted).toBe(true);
+    clock.now = 10_000;
+    expect(leases.take(ask('c')).granted).toBe(true);
+    expect(leases.take(ask('d'))).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 3000 });
+  });
+
+  it('are renewed by asking again and come free when given back or when their holder goes', () => {
+    const { clock, leases, ask } = book({ perBlob: 1 });
+    leases.take(ask('a'));
+    clock.now = 9999;
+    expect(leases.take(ask('a')).granted).toBe(true);
+    clock.now = 19_000;
+    expect(leases.take(ask('b')).granted).toBe(false);
+    leases.release(ask('b'));
+    expect(leases.take(ask('b')).granted).toBe(false);
+    leases.release(ask('a'));
+    expect(leases.take(ask('b')).granted).toBe(true);
+    leases.take(ask('b', 'e'));
+    leases.releaseAll('b');
+    expect(leases.size).toBe(0);
+  });
+
+  it('are bounded in all, and never more than allowed whatever is asked', () => {
+    const step = fc.record({
+      peer: fc.nat(6).map(String),
+      digest: fc.nat(4).map(String),
+      ms: fc.nat(4000),
+      action: fc.constantFrom('take', 'take', 'take', 'release', 'gone'),
+    });
+    fc.assert(
+      fc.property(fc.array(step), (steps) => {
+        const { clock, leases, ask } = book({ maxLeases: 5 });
+        const held = new Map<string, { until: number; peer: string; digest: string }>();
+        for (const { peer, digest, ms, action } of steps) {
+          clock.now += ms;
+          for (const [key, { until }] of held) if (until <= clock.now) held.delete(key);
+          const key = `${peer} ${digest}`;
+          if (action === 'release') {
+            leases.release(ask(peer, digest));
+            held.delete(key);
+          } else if (action === 'gone') {
+            leases.releaseAll(peer);
+            for (const [each, lease] of held) if (lease.peer === peer) held.delete(each);
+          } else {
+            const others = [...held.values()].filter((lease) => lease.digest === digest).length;
+            const free = held.has(key) || (others < 2 && held.size < 5);
+            const answer = leases.take(ask(peer, digest));
+            expect(answer.granted).toBe(free);
+            if (free) held.set(key, { until: clock.now + 10_000, peer, digest });
+            else expect(answer.retryAfterMs).toBeGreaterThanOrEqual(100);
+          }
+          leases.sweep(Infinity);
+          expect(leases.size).toBe(held.size);
+        }
+      }),
+    );
+  });
+});
