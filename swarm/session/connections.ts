@@ -56,7 +56,11 @@ export class Connections {
 
   /** Lets a connection in. Of two that crossed, both sides keep the one that the smaller peer id dialled. */
   attach(wire: Wire, role: PeerRole, target?: DialTarget): void {
-    const peer = new PeerSession(wire, { role, count: this.#count }, { events: this.#parts.events, now: this.#parts.now });
+    const peer = new PeerSession(
+      wire,
+      { role, count: this.#count },
+      { events: this.#parts.events, now: this.#parts.now },
+    );
     const known = this.#peers.get(peer.id);
     if (!this.#welcome(peer, known)) {
       if (target) this.#addresses.failed(target, this.#parts.now());
@@ -82,7 +86,7 @@ export class Connections {
 
   close(): void {
     this.#ending.abort();
-    for (const peer of [...this.#peers.values()]) peer.wire.close();
+    for (const peer of this.#peers.values()) peer.wire.close();
   }
 
   async #open(target: DialTarget): Promise<void> {

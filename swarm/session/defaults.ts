@@ -39,3 +39,12 @@ export const MORE_PEERS_MS = 1_000;
 
 /** Peers asked of the tracker at once. */
 export const WANTED_PEERS = 30;
+
+/** After the bytes for a digest turned out wrong, no swarm is trusted with it for this long. Milliseconds. */
+export const POISONED_MS = 60_000;
+
+/** Digests remembered as poisoned. */
+export const MAX_POISONED = 1_024;
+
+/** Torrents open at once: downloading, or seeding to somebody; knob-free, for each idles away by itself. */
+export const MAX_TORRENTS = 1_024;

@@ -20,9 +20,6 @@ interface DownloadParts {
   readonly peers: () => Iterable<PeerSession>;
 }
 
-/** A batch of hashes that has not come after this time is asked for elsewhere. Milliseconds. */
-const HASHES_TIMEOUT_MS = 1_000;
-
 /** Asks peers for blocks: enough to keep each busy, and what readers wait for before all else. */
 export class Downloads {
   readonly #parts: DownloadParts;
@@ -45,11 +42,9 @@ export class Downloads {
     for (const peer of this.#parts.peers()) this.fill(peer);
   }
 
-  /** Asks a member that has the piece for the hashes of `index`, unless it was asked for some just now. */
+  /** Asks a member that has the piece for its hash. */
   askHashes(peer: PeerSession, index: number): void {
-    const now = this.#parts.now();
-    if (!peer.wire.member || now - peer.hashesAskedAt < HASHES_TIMEOUT_MS) return;
-    peer.askHashes(index);
+    if (peer.wire.member && peer.introduced) peer.askHashes(index);
   }
 
   /** Takes back what does not come, and helps readers that have waited long. */
@@ -73,9 +68,9 @@ export class Downloads {
     const { storage, wanted } = this.#parts;
     return (
       !peer.choked &&
+      (peer.introduced || !peer.wire.member) &&
       !peer.snubbed &&
       !peer.queuedForBandwidth &&
-      
       !peer.saturated &&
       storage.unwrittenBytes < MAX_UNWRITTEN_BYTES &&
       wanted()
@@ -99,7 +94,11 @@ export class Downloads {
       blockLength: peer.blockLength,
       asked: (index: number, offset: number): boolean => peer.asked(index, offset),
     };
-    const block = pickBlock(table, view, { cursors: readers.positions(), windowOnly: storage.inMemory, random });
+    const block = pickBlock(table, view, {
+      cursors: readers.positions(),
+      windowOnly: storage.inMemory,
+      random,
+    });
     if (!block) return false;
     // In front of the request: the answers come in the same order.
     if (!hashes.has(block.index)) this.askHashes(peer, block.index);

@@ -19,3 +19,12 @@ export class TorrentFailedError extends Error {
     super(`${digest}: the download ended before it was complete`, { cause });
   }
 }
+
+/** So many torrents are open that no other one may be. */
+export class TooManyTorrentsError extends Error {
+  override name = 'TooManyTorrentsError';
+
+  constructor(limit: number) {
+    super(`${limit} torrents are open, which is the limit`);
+  }
+}

@@ -7,6 +7,12 @@ import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal
 
 export type PeerRole = 'agent' | 'origin' | 'stranger';
 
+/** A hash that has not come after this time is asked for again. Milliseconds. */
+const HASHES_TIMEOUT_MS = 2_000;
+
+/** Pieces whose hash was asked of one peer that are remembered. */
+const MAX_HASHES_ASKED = 4_096;
+
 /** A block that was asked of a peer. */
 interface Outstanding {
   readonly block: Block;
@@ -54,6 +60,8 @@ export class PeerSession implements WireHandler {
   choked = true;
   /** We choke it. */
   choking = true;
+  /** A member's extended handshake has come: how long its blocks may be and which messages it knows. */
+  introduced = false;
   interested = false;
   peerInterested = false;
   /** It has not answered in time and is not asked until it sends something. */
@@ -64,9 +72,10 @@ export class PeerSession implements WireHandler {
   full = false;
   /** Its turn at the limited download bandwidth has not come yet. */
   queuedForBandwidth = false;
-  /** When it was asked for a batch of hashes that has not come; 0 if it was not. Milliseconds. */
-  hashesAskedAt = 0;
   sentSinceChoice = 0;
+  /** When it was asked for the hash of which piece. */
+  readonly #hashesAsked = new Map<number, number>();
+  readonly #hashesSent = new WeakSet<Uint8Array>();
   #outstandingBytes = 0;
   /**
    * The block that is arriving. Each has its own memory until it is there: another peer may answer the same
@@ -111,7 +120,8 @@ export class PeerSession implements WireHandler {
 
   asked(index: number, offset: number): boolean {
     for (const { block } of this.#outstanding.values()) {
-      if (block.index === index && offset >= block.offset && offset < block.offset + block.length) return true;
+      if (block.index === index && offset >= block.offset && offset < block.offset + block.length)
+        return true;
     }
     return false;
   }
@@ -124,7 +134,7 @@ export class PeerSession implements WireHandler {
 
   /** Takes back requests within piece `index` that others have answered meanwhile. */
   cancelPiece(index: number): void {
-    for (const { block } of [...this.#outstanding.values()]) {
+    for (const { block } of this.#outstanding.values()) {
       if (block.index !== index) continue;
       this.wire.cancel(block);
       this.#settle(block);
@@ -165,12 +175,20 @@ export class PeerSession implements WireHandler {
     for (const block of this.queue.splice(0)) this.wire.reject(block);
   }
 
+  /** Asks for the signed batch that covers piece `index`, once in a while. */
   askHashes(index: number): void {
-    this.hashesAskedAt = this.#now();
+    const now = this.#now();
+    const askedAt = this.#hashesAsked.get(index);
+    if (askedAt !== undefined && now - askedAt < HASHES_TIMEOUT_MS) return;
+    if (this.#hashesAsked.size >= MAX_HASHES_ASKED) this.#hashesAsked.clear();
+    this.#hashesAsked.set(index, now);
     this.wire.extension(EXTENSION.hashRequest, encodePieceIndex(index));
   }
 
+  /** Sends a signed batch, once: it asks for each piece's hash before it knows what the batch will cover. */
   sendHashes(signed: Uint8Array): void {
+    if (this.#hashesSent.has(signed)) return;
+    this.#hashesSent.add(signed);
     this.wire.extension(EXTENSION.hashes, signed);
   }
 
@@ -206,13 +224,15 @@ export class PeerSession implements WireHandler {
   }
 
   onHave(index: number): void {
-    if (index >= this.pieces.length) return this.#events.broke(this, `have of piece ${index} of ${this.pieces.length}`);
+    if (index >= this.pieces.length)
+      return this.#events.broke(this, `have of piece ${index} of ${this.pieces.length}`);
     if (this.pieces.add(index)) this.#events.gained(this, [index]);
   }
 
   onBitfield(bits: Uint8Array): void {
     const field = Bitfield.parse(bits, this.pieces.length);
-    if (!field) return this.#events.broke(this, `bitfield of ${bits.length} bytes for ${this.pieces.length} pieces`);
+    if (!field)
+      return this.#events.broke(this, `bitfield of ${bits.length} bytes for ${this.pieces.length} pieces`);
     this.#gain(field);
   }
 
@@ -233,7 +253,9 @@ export class PeerSession implements WireHandler {
   }
 
   onCancel(block: Block): void {
-    const at = this.queue.findIndex((queued) => keyOf(queued) === keyOf(block) && queued.length === block.length);
+    const at = this.queue.findIndex(
+      (queued) => keyOf(queued) === keyOf(block) && queued.length === block.length,
+    );
     if (at < 0) return;
     this.queue.splice(at, 1);
     this.wire.reject(block);
@@ -260,10 +282,7 @@ export class PeerSession implements WireHandler {
   }
 
   onExtension(name: string, payload: Uint8Array): void {
-    if (name === EXTENSION.hashes) {
-      this.hashesAskedAt = 0;
-      return this.#events.hashesCame(this, payload);
-    }
+    if (name === EXTENSION.hashes) return this.#events.hashesCame(this, payload);
     if (name !== EXTENSION.hashRequest && name !== EXTENSION.want) return;
     const index = decodePieceIndex(payload);
     if (name === EXTENSION.hashRequest) this.#events.hashesAsked(this, index);
@@ -272,6 +291,7 @@ export class PeerSession implements WireHandler {
 
   onExtendedHandshake(handshake: ExtendedHandshake): void {
     if (handshake.shoal && this.wire.member) this.role = handshake.shoal.role;
+    this.introduced = true;
     this.#events.ready(this);
   }
 

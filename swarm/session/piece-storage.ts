@@ -49,6 +49,17 @@ export class PieceStorage implements AsyncDisposable {
     else if (this.#place?.kind === 'partial') this.#write(index, data, this.#place.blob);
   }
 
+  /** Keeps a signed batch of hashes with the pieces, for a later run and for peers that ask. */
+  keepBatch(signed: Uint8Array): void {
+    if (this.#overflow || this.#place?.kind !== 'partial') return;
+    const write = this.#place.blob
+      .appendBatch(signed)
+      // Without it the pieces have to be fetched anew after a restart: nothing is lost now.
+      .catch(() => undefined)
+      .finally(() => this.#writes.delete(write));
+    this.#writes.add(write);
+  }
+
   /** Bytes of a piece that was put: at once from memory, else read from disk. */
   read(index: number, offset: number, length: number): Buffer | Promise<Buffer> {
     const piece = this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));

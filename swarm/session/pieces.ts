@@ -103,7 +103,8 @@ export class Pieces {
   supply(index: number, data: Buffer): void {
     if (this.table.held.has(index)) return;
     const hash = this.hashes.get(index);
-    if (hash && !matches(data, hash)) throw new Error(`piece ${index} from upstream does not match its signed hash`);
+    if (hash && !matches(data, hash))
+      throw new Error(`piece ${index} from upstream does not match its signed hash`);
     if (!hash) this.#unsigned.add(index);
     this.#hold(index, data, 'upstream');
   }
@@ -111,11 +112,17 @@ export class Pieces {
   /** A batch whose signature is good. False if it does not speak of this blob as it is known here. */
   learn(batch: HashBatch, signed: Uint8Array): boolean {
     const { fits, fresh } = this.hashes.add(batch, signed);
+    if (fresh.length > 0) this.storage.keepBatch(signed);
     for (const index of fresh) {
       if (this.#assembly.get(index)) this.#verify(index);
       else if (this.#unsigned.has(index)) void this.#vouch(index);
     }
     return fits;
+  }
+
+  /** Pieces whose bytes are all here while nobody has told their hash. */
+  *parked(): Generator<number> {
+    for (const index of this.#assembly.indices()) if (!this.hashes.has(index) && this.#arrivedWhole(index)) yield index;
   }
 
   /** Counts the stored pieces whose signed hash is known and matches as held. */
@@ -155,7 +162,7 @@ export class Pieces {
 
   #verify(index: number): void {
     const piece = this.#assembly.get(index)!;
-    if (this.table.active.get(index)?.arrived !== this.table.active.get(index)?.units.length) return;
+    if (!this.#arrivedWhole(index)) return;
     const hash = this.hashes.get(index);
     if (!hash) return this.#events.hashMissing(index);
     this.#assembly.delete(index);
@@ -165,6 +172,11 @@ export class Pieces {
     }
     const origin = [...piece.contributors].some((peer) => peer.role === 'origin');
     this.#hold(index, piece.data, origin ? 'origin' : 'peer');
+  }
+
+  #arrivedWhole(index: number): boolean {
+    const piece = this.table.active.get(index);
+    return piece !== undefined && piece.arrived === piece.units.length;
   }
 
   #hold(index: number, data: Buffer, source: Source): void {
@@ -182,7 +194,9 @@ export class Pieces {
     try {
       const piece = await this.storage.readPiece(index);
       if (!matches(piece, this.hashes.get(index)!)) {
-        return this.#events.mismatch(new DigestMismatchError(this.digest, new Error('upstream and origin differ')));
+        return this.#events.mismatch(
+          new DigestMismatchError(this.digest, new Error('upstream and origin differ')),
+        );
       }
       if (this.#unsigned.delete(index)) this.#events.shareable(index);
     } catch (error) {

@@ -3,6 +3,8 @@ import { Distribution } from '#swarm/core/distribution.ts';
 import type { Offence } from '#swarm/core/peer-score.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
 import type { HashBatch } from '#swarm/hashes/batch.ts';
+import { liveSwarmId, verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
+import { type Facts, mergeFacts, NO_FACTS } from '#swarm/store/facts.ts';
 import type { Wire } from '#swarm/wire/wire.ts';
 import type { DialTarget } from './addresses.ts';
 import type { Bandwidth } from './bandwidth.ts';
@@ -15,6 +17,9 @@ import { type PieceEvents, Pieces, type Source } from './pieces.ts';
 import type { PieceStorage } from './piece-storage.ts';
 import { Readers } from './readers.ts';
 import { Uploads } from './uploads.ts';
+
+/** The scope of content that matched its digest. */
+export const VERIFIED = 'verified';
 
 /** What one torrent needs of its engine. */
 export interface TorrentParts {
@@ -66,6 +71,8 @@ export class Torrent implements AsyncDisposable {
   readonly digest: Digest;
   readonly scope: string;
   readonly size: number;
+  /** 20 bytes. */
+  readonly swarmId: Buffer;
   /** Bytes got from each source. */
   readonly sources: Record<Source, number> = { cache: 0, peer: 0, origin: 0, upstream: 0 };
   readonly pieces: Pieces;
@@ -78,6 +85,8 @@ export class Torrent implements AsyncDisposable {
   readonly #completion = Promise.withResolvers<void>();
   #uses = 0;
   #usedAt: number;
+  /** What is known of the blob, to be stored with it. */
+  #facts: Facts = NO_FACTS;
   #quietAt: number;
   #askedMoreAt = -Infinity;
   #failure: Error | undefined;
@@ -94,9 +103,13 @@ export class Torrent implements AsyncDisposable {
     this.digest = digest;
     this.scope = scope;
     this.size = size;
+    this.swarmId = scope === VERIFIED ? verifiedSwarmId(digest) : liveSwarmId(digest, scope);
     this.#parts = parts;
     this.#usedAt = this.#quietAt = parts.now();
-    this.pieces = new Pieces({ digest, size, complete: options.complete }, { storage: options.storage, events: this.#pieceEvents() });
+    this.pieces = new Pieces(
+      { digest, size, complete: options.complete },
+      { storage: options.storage, events: this.#pieceEvents() },
+    );
     const { table, hashes, storage } = this.pieces;
     const peers = (): Iterable<PeerSession> => this.connections.values();
     const { now, random } = parts;
@@ -174,20 +187,25 @@ export class Torrent implements AsyncDisposable {
       : Math.max(this.#usedAt, this.#quietAt);
   }
 
-  /** The blob is needed until the returned value is disposed of. */
-  use(): Disposable {
+  get facts(): Facts {
+    return this.#facts;
+  }
+
+  /** What was learnt of the blob while it is on its way; a stored blob's facts are the store's. */
+  note(facts: Partial<Facts>): void {
+    this.#facts = mergeFacts(this.#facts, facts);
+  }
+
+  /** The blob is needed until as many `release` as `use` were called. */
+  use(): void {
     const idle = !this.wanted;
     this.#uses++;
     if (idle) this.#startDownload();
-    let over = false;
-    return {
-      [Symbol.dispose]: () => {
-        if (over) return;
-        over = true;
-        this.#uses--;
-        this.#usedAt = this.#parts.now();
-      },
-    };
+  }
+
+  release(): void {
+    this.#uses--;
+    this.#usedAt = this.#parts.now();
   }
 
   /**
@@ -203,9 +221,9 @@ export class Torrent implements AsyncDisposable {
   ): AsyncGenerator<Buffer> {
     const { table } = this.pieces;
     const cursor = this.#readers.open(Math.floor(start / table.pieceLength));
-    using _use = this.use();
+    this.use();
     try {
-      for (let at = start; at < end; ) {
+      for (let at = start; at < end;) {
         const index = (cursor.index = Math.floor(at / table.pieceLength));
         while (!this.pieces.readable(index)) {
           if (this.#failure) throw this.#failure;
@@ -225,13 +243,14 @@ export class Torrent implements AsyncDisposable {
       }
     } finally {
       this.#readers.close(cursor);
+      this.release();
     }
   }
 
-  /** Somebody who may have pieces. */
-  addPeer(target: DialTarget): void {
+  /** Somebody who may have pieces; dialled by the torrent's swarm id unless told another. */
+  addPeer(peer: Omit<DialTarget, 'infoHash'> & { infoHash?: Buffer }): void {
     if (this.#failure) return;
-    this.connections.offer(target);
+    this.connections.offer({ infoHash: this.swarmId, ...peer });
     if (this.wanted) this.connections.dial();
   }
 
@@ -247,7 +266,10 @@ export class Torrent implements AsyncDisposable {
   /** A batch of piece hashes signed by a trusted origin; kept, and passed on to peers that ask. @throws BatchError */
   addBatch(signed: Uint8Array): void {
     if (!this.pieces.learn(this.#parts.openBatch(this, signed), signed)) {
-      throw new DigestMismatchError(this.digest, new Error('a signed batch speaks of another size or other pieces'));
+      throw new DigestMismatchError(
+        this.digest,
+        new Error('a signed batch speaks of another size or other pieces'),
+      );
     }
   }
 
@@ -255,7 +277,7 @@ export class Torrent implements AsyncDisposable {
    * The next run of at most `limit` pieces from `from` on that are not held, nor, where `skipPeers`, under way
    * or to be had of a peer.
    */
-  missing(from: number, limit: number, skipPeers: boolean): { first: number; count: number } | undefined {
+  missing(from: number, limit: number, skipPeers = false): { first: number; count: number } | undefined {
     const { table } = this.pieces;
     const lacks = (index: number): boolean =>
       !table.held.has(index) && !(skipPeers && (table.active.has(index) || table.availability[index]! > 0));
@@ -301,6 +323,7 @@ export class Torrent implements AsyncDisposable {
     this.#uploads.tick(now);
     if (!this.wanted) return;
     this.#downloads.tick(now);
+    for (const index of this.pieces.parked()) this.#askHashes(index);
     this.connections.dial();
     const starved = this.#tellStalls(now);
     if ((starved || this.connections.size === 0) && now - this.#askedMoreAt >= MORE_PEERS_MS) {
@@ -411,7 +434,8 @@ export class Torrent implements AsyncDisposable {
 
   #punish(peer: PeerSession, offence: Offence, cause: unknown): void {
     this.#parts.offence(peer, offence, cause);
-    if (offence !== 'suspectPiece' || this.#parts.banned(peer.id)) peer.wire.close(new Error(`${offence}: ${String(cause)}`));
+    if (offence !== 'suspectPiece' || this.#parts.banned(peer.id))
+      peer.wire.close(new Error(`${offence}: ${String(cause)}`));
   }
 
   #askHashes(index: number): void {
@@ -437,20 +461,19 @@ export class Torrent implements AsyncDisposable {
   }
 
   async #whole(): Promise<void> {
-    try {
-      await this.#parts.commit(this);
-    } finally {
-      // Readers have their last piece whether or not the disk takes the blob.
-      this.#readers.wake(this.pieces.table.count - 1);
-      this.#completion.resolve();
-    }
+    this.#readers.wake(this.pieces.table.count - 1);
+    await this.#parts.commit(this);
+    this.#completion.resolve();
   }
 
   /** Nothing of what lied is kept. */
   async #mismatch(error: DigestMismatchError): Promise<void> {
     this.#parts.count.failed();
-    this.fail(error);
-    await this.pieces.storage.discard();
+    try {
+      await this.pieces.storage.discard();
+    } finally {
+      this.fail(error);
+    }
   }
 
   #startDownload(): void {

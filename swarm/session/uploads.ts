@@ -107,7 +107,8 @@ export class Uploads {
     while (peer.queue.length > 0 && !peer.serving && !peer.full) {
       const block = this.#takeRarest(peer.queue);
       const { table, shareable, bandwidth } = this.#parts;
-      if (!table.valid(block)) return peer.wire.close(new Error(`request outside the blob: ${JSON.stringify(block)}`));
+      if (!table.valid(block))
+        return peer.wire.close(new Error(`request outside the blob: ${JSON.stringify(block)}`));
       if (!table.held.has(block.index) || !shareable(block.index)) {
         peer.wire.reject(block);
         continue;

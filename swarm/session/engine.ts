@@ -1,0 +1,411 @@
+import type { Digest } from '#registry/digest.ts';
+import type { Announcer, Membership, SwarmPeers } from '#swarm/announce/announcer.ts';
+import { PeerScores } from '#swarm/core/peer-score.ts';
+import { BatchError, type BatchVerifier, type HashBatch, openBatch } from '#swarm/hashes/batch.ts';
+import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
+import type { BlobStore } from '#swarm/store/blob-store.ts';
+import { StoreFullError } from '#swarm/store/errors.ts';
+import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
+import { Bandwidth } from './bandwidth.ts';
+import {
+  IDLE_MS,
+  MAX_POISONED,
+  MAX_TORRENTS,
+  PIECE_CACHE_BYTES,
+  POISONED_MS,
+  TICK_MS,
+  WANTED_PEERS,
+} from './defaults.ts';
+import { DigestMismatchError, TooManyTorrentsError } from './errors.ts';
+import { PieceCache } from './piece-cache.ts';
+import { PieceStorage } from './piece-storage.ts';
+import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
+
+/** The part of a logger that the engine writes to. */
+export interface SessionLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export interface EngineParts {
+  readonly store: BlobStore;
+  readonly transport: PeerTransport;
+  readonly announcer: Announcer;
+  /** Own peer id, 20 bytes. */
+  readonly peerId: Buffer;
+  /** Only their signatures vouch for piece hashes. */
+  readonly trusted: readonly BatchVerifier[];
+  readonly count: TorrentCounters;
+  readonly logger: SessionLogger;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export interface EngineLimits {
+  readonly downloadBytesPerSecond?: number | undefined;
+  readonly uploadBytesPerSecond?: number | undefined;
+}
+
+export interface TorrentRequest {
+  readonly digest: Digest;
+  /** `verified`, or the registry for which the blob is being read. */
+  readonly scope: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Without any peer: all bytes come out of `supply`. For content that the swarm got wrong. */
+  readonly alone?: boolean;
+}
+
+export interface EngineStatus {
+  readonly torrents: number;
+  readonly downloading: number;
+  readonly connections: number;
+  readonly seeded: number;
+}
+
+/**
+ * All torrents of one process. Downloads live while somebody uses them; what the store holds is announced as
+ * seeded, and a torrent for it opened only while a peer is connected, so that a large cache costs little.
+ */
+export class Engine implements AsyncDisposable {
+  readonly #parts: EngineParts;
+  readonly #showsEach: boolean;
+  readonly #cache = new PieceCache(PIECE_CACHE_BYTES);
+  readonly #scores = new PeerScores();
+  readonly #downloads: Bandwidth;
+  readonly #uploads: Bandwidth;
+  readonly #torrentParts: TorrentParts;
+  readonly #torrents = new Map<string, Torrent>();
+  /** Torrents being opened or closed, by the same key: the next who wants one waits. */
+  readonly #changing = new Map<string, Promise<unknown>>();
+  /** Who answers for a swarm id or info-hash, in hex. */
+  readonly #answering = new Map<string, () => Torrent | Promise<Torrent>>();
+  readonly #memberships = new Map<Torrent, Membership[]>();
+  readonly #seeds = new Map<Digest, Membership>();
+  readonly #aliases = new Map<Digest, string>();
+  readonly #poisoned = new Map<string, number>();
+  readonly #closing = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param options.showsEach an origin's way of seeding: each piece is shown to one peer */
+  constructor(parts: EngineParts, options: { showsEach: boolean; limits: EngineLimits }) {
+    this.#parts = parts;
+    this.#showsEach = options.showsEach;
+    this.#downloads = new Bandwidth(options.limits.downloadBytesPerSecond, parts.now);
+    this.#uploads = new Bandwidth(options.limits.uploadBytesPerSecond, parts.now);
+    this.#torrentParts = this.#partsOfTorrents();
+    for (const digest of parts.store.digests()) this.#seed(digest);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  get status(): EngineStatus {
+    const torrents = [...this.#torrents.values()];
+    return {
+      torrents: torrents.length,
+      downloading: torrents.filter((torrent) => torrent.wanted).length,
+      connections: torrents.reduce((sum, torrent) => sum + torrent.connections.size, 0),
+      seeded: this.#seeds.size,
+    };
+  }
+
+  /** Who answers an incoming connection; undefined: nobody knows that swarm here. */
+  accept(infoHash: Buffer, member: boolean): WireAcceptor | undefined {
+    const answer = this.#answering.get(infoHash.toString('hex'));
+    if (!answer || this.#closing.signal.aborted) return undefined;
+    const role = member ? 'agent' : 'stranger';
+    return (wire) => {
+      const torrent = answer();
+      if (torrent instanceof Torrent) return torrent.connections.attach(wire, role);
+      torrent.then(
+        (opened) => opened.connections.attach(wire, role),
+        (error: unknown) => wire.close(error instanceof Error ? error : new Error(String(error))),
+      );
+    };
+  }
+
+  /**
+   * The torrent of a blob, shared by all who ask; `release` it once. What the store has is complete at once.
+   * @throws TooManyTorrentsError, BlobDamagedError
+   */
+  async torrent(request: TorrentRequest): Promise<Torrent> {
+    const stored = this.#parts.store.has(request.digest);
+    const torrent = stored ? await this.#stored(request.digest) : await this.#download(request);
+    torrent.use();
+    return torrent;
+  }
+
+  /** The torrent that is open for a blob, if any. */
+  find(digest: Digest, scope: string): Torrent | undefined {
+    return this.#torrents.get(keyOf(digest, VERIFIED)) ?? this.#torrents.get(keyOf(digest, scope));
+  }
+
+  /** Whether bytes for this digest were wrong of late, so that the swarm is not to be asked for it. */
+  poisoned(digest: Digest, scope: string): boolean {
+    return (this.#poisoned.get(keyOf(digest, scope)) ?? 0) > this.#parts.now();
+  }
+
+  setLimits(limits: EngineLimits): void {
+    this.#downloads.setLimit(limits.downloadBytesPerSecond);
+    this.#uploads.setLimit(limits.uploadBytesPerSecond);
+  }
+
+  /** The store got a blob by another way than a torrent: others may have it from here. */
+  stored(digest: Digest): void {
+    this.#seed(digest);
+  }
+
+  /** The store does not have the blob any more. */
+  evicted(digest: Digest): void {
+    this.#seeds.get(digest)?.leave();
+    this.#seeds.delete(digest);
+    this.#answering.delete(verifiedSwarmId(digest).toString('hex'));
+    const alias = this.#aliases.get(digest);
+    if (alias !== undefined) this.#answering.delete(alias);
+    this.#aliases.delete(digest);
+  }
+
+  /** Stock clients know the stored blob by this BEP 3 info-hash. */
+  answerAlso(digest: Digest, infoHash: Buffer): void {
+    if (!this.#parts.store.has(digest)) return;
+    this.#aliases.set(digest, infoHash.toString('hex'));
+    this.#answering.set(infoHash.toString('hex'), () => this.#stored(digest));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    clearInterval(this.#timer);
+    await Promise.allSettled(this.#changing.values());
+    await Promise.allSettled([...this.#torrents.values()].map((torrent) => this.#close(torrent)));
+    this.#downloads[Symbol.dispose]();
+    this.#uploads[Symbol.dispose]();
+  }
+
+  #partsOfTorrents(): TorrentParts {
+    const { peerId, now, random, count, transport, logger } = this.#parts;
+    return {
+      peerId,
+      now,
+      random,
+      count,
+      downloads: this.#downloads,
+      uploads: this.#uploads,
+      dial: (target, signal) => transport.dial(target, signal),
+      openBatch: (torrent, signed) => this.#openBatch(torrent, signed),
+      commit: (torrent) => this.#commit(torrent),
+      morePeers: (torrent) => this.#morePeers(torrent),
+      ended: (torrent, error) => this.#ended(torrent, error),
+      offence: (peer, offence, cause) => {
+        const banned = this.#scores.note(peer.id, offence, now());
+        logger.warn({ peer: peer.address, offence, banned, cause: String(cause) }, 'a peer did wrong');
+      },
+      banned: (peer) => this.#scores.banned(peer, now()),
+    };
+  }
+
+  async #download({ digest, scope, size, alone = false }: TorrentRequest): Promise<Torrent> {
+    const key = keyOf(digest, alone ? `${scope} alone` : scope);
+    return this.#open(key, async () => {
+      const place = await this.#parts.store.partial({ digest, scope }, size).catch((error: unknown) => {
+        if (error instanceof StoreFullError) return undefined;
+        throw error;
+      });
+      const storage = new PieceStorage(
+        {
+          cache: this.#cache,
+          onFull: (error) => this.#parts.logger.warn({ digest, err: error }, 'not stored: no room'),
+        },
+        { key, size, place: place && { kind: 'partial', blob: place } },
+      );
+      const torrent = new Torrent(
+        this.#torrentParts,
+        { digest, scope, size },
+        { storage, complete: false, showsEach: this.#showsEach },
+      );
+      if (place?.resumed) await this.#resume(torrent, await place.batches());
+      if (!alone) this.#join(torrent);
+      return torrent;
+    });
+  }
+
+  /** The torrent of a blob that the store holds, opened while somebody needs it. */
+  async #stored(digest: Digest): Promise<Torrent> {
+    return this.#open(keyOf(digest, VERIFIED), async () => {
+      const blob = await this.#parts.store.open(digest, this.#closing.signal);
+      if (!blob) throw new Error(`${digest} is not stored any more`);
+      const storage = new PieceStorage(
+        { cache: this.#cache, onFull: () => undefined },
+        { key: digest, size: blob.size, place: { kind: 'stored', blob } },
+      );
+      const torrent = new Torrent(
+        this.#torrentParts,
+        { digest, scope: VERIFIED, size: blob.size },
+        { storage, complete: true, showsEach: this.#showsEach },
+      );
+      this.#learn(torrent, await blob.batches());
+      return torrent;
+    });
+  }
+
+  async #open(key: string, make: () => Promise<Torrent>): Promise<Torrent> {
+    this.#closing.signal.throwIfAborted();
+    // One that is being opened or closed is waited for: the store lets one hold a partial blob at a time.
+    for (let change = this.#changing.get(key); change; change = this.#changing.get(key))
+      await change.catch(() => undefined);
+    const open = this.#torrents.get(key);
+    if (open && !open.failure) return open;
+    if (this.#torrents.size >= MAX_TORRENTS) throw new TooManyTorrentsError(MAX_TORRENTS);
+    return this.#change(key, async () => {
+      const torrent = await make();
+      this.#torrents.set(key, torrent);
+      return torrent;
+    });
+  }
+
+  #change<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const change = work().finally(() => this.#changing.delete(key));
+    this.#changing.set(key, change);
+    return change;
+  }
+
+  async #resume(torrent: Torrent, batches: readonly Uint8Array[]): Promise<void> {
+    this.#learn(torrent, batches);
+    await torrent.pieces.resume(this.#closing.signal);
+  }
+
+  /** Batches that were kept; those of an origin that is no longer trusted count for nothing. */
+  #learn(torrent: Torrent, batches: readonly Uint8Array[]): void {
+    for (const signed of batches) {
+      try {
+        torrent.addBatch(signed);
+      } catch (error) {
+        this.#parts.logger.info(
+          { digest: torrent.digest, err: error },
+          'a kept batch of hashes is of no use',
+        );
+      }
+    }
+  }
+
+  #openBatch(torrent: Torrent, signed: Uint8Array): HashBatch {
+    const batch = openBatch(signed, this.#parts.trusted);
+    if (batch.digest !== torrent.digest || (batch.scope !== torrent.scope && batch.scope !== VERIFIED)) {
+      throw new BatchError(
+        `a batch for ${batch.digest} (${batch.scope}) came for ${torrent.digest} (${torrent.scope})`,
+      );
+    }
+    return batch;
+  }
+
+  #join(torrent: Torrent): void {
+    const id = torrent.swarmId.toString('hex');
+    this.#answering.set(id, () => torrent);
+    const options = { complete: torrent.complete, want: WANTED_PEERS, digest: torrent.digest };
+    const membership = this.#parts.announcer.join(id, options, (peers) =>
+      this.#offer(torrent, torrent.swarmId, peers),
+    );
+    this.#memberships.set(torrent, [membership]);
+  }
+
+  #offer(torrent: Torrent, infoHash: Buffer, swarm: SwarmPeers): void {
+    for (const { id, host, port, role } of swarm.peers)
+      torrent.addPeer({ host, port, role, infoHash, peerId: id });
+    for (const alias of swarm.aliases) {
+      const aliasHash = Buffer.from(alias.infoHash, 'hex');
+      for (const { host, port } of alias.peers)
+        torrent.addPeer({ host, port, role: 'stranger', infoHash: aliasHash });
+    }
+  }
+
+  /** Asks for more of the same swarm, and for those who have the verified whole by now. */
+  #morePeers(torrent: Torrent): void {
+    const memberships = this.#memberships.get(torrent);
+    if (!memberships) return;
+    for (const membership of memberships) membership.more(WANTED_PEERS);
+    if (torrent.scope === VERIFIED || memberships.length > 1) return;
+    const id = verifiedSwarmId(torrent.digest);
+    const options = { complete: false, want: WANTED_PEERS, digest: torrent.digest };
+    const offer = (swarm: SwarmPeers): void =>
+      this.#offer(torrent, id, { ...swarm, peers: swarm.peers.filter((peer) => peer.complete) });
+    memberships.push(this.#parts.announcer.join(id.toString('hex'), options, offer));
+  }
+
+  async #commit(torrent: Torrent): Promise<void> {
+    const { store, logger } = this.#parts;
+    const { digest } = torrent;
+    try {
+      await torrent.pieces.storage.commit(digest, torrent.facts, (stored) => store.open(stored));
+    } catch (error) {
+      return logger.warn({ digest, err: error }, 'a complete blob could not be stored');
+    }
+    if (!store.has(digest)) return;
+    for (const membership of this.#memberships.get(torrent)?.slice(0, 1) ?? [])
+      membership.update({ complete: true });
+    for (const membership of this.#memberships.get(torrent)?.splice(1) ?? []) membership.leave();
+    this.#seed(digest);
+    const verified = keyOf(digest, VERIFIED);
+    // Another registry's read of the same blob may have been whole first.
+    if (this.#torrents.has(verified)) return;
+    this.#torrents.delete(keyOf(digest, torrent.scope));
+    this.#torrents.set(verified, torrent);
+  }
+
+  /** The store holds the blob: it is announced, and whoever calls for it is answered. */
+  #seed(digest: Digest): void {
+    if (this.#seeds.has(digest)) return;
+    const id = verifiedSwarmId(digest).toString('hex');
+    this.#answering.set(id, () => this.#stored(digest));
+    const membership = this.#parts.announcer.join(id, { complete: true, want: 0, digest }, (swarm) => {
+      for (const { infoHash } of swarm.aliases) this.answerAlso(digest, Buffer.from(infoHash, 'hex'));
+    });
+    this.#seeds.set(digest, membership);
+  }
+
+  #ended(torrent: Torrent, error: Error): void {
+    if (error instanceof DigestMismatchError) this.#poison(torrent);
+    void this.#close(torrent);
+  }
+
+  #poison(torrent: Torrent): void {
+    const key = keyOf(torrent.digest, torrent.scope);
+    this.#poisoned.delete(key);
+    this.#poisoned.set(key, this.#parts.now() + POISONED_MS);
+    if (this.#poisoned.size > MAX_POISONED) this.#poisoned.delete(this.#poisoned.keys().next().value!);
+  }
+
+  async #close(torrent: Torrent): Promise<void> {
+    const key = this.#keyIn(torrent);
+    if (key !== undefined) this.#torrents.delete(key);
+    for (const membership of this.#memberships.get(torrent) ?? []) membership.leave();
+    this.#memberships.delete(torrent);
+    this.#forget(torrent);
+    await this.#change(key ?? keyOf(torrent.digest, torrent.scope), () => torrent[Symbol.asyncDispose]());
+  }
+
+  #keyIn(torrent: Torrent): string | undefined {
+    for (const [key, open] of this.#torrents) if (open === torrent) return key;
+    return undefined;
+  }
+
+  /** Nobody answers for the swarm of a torrent that is gone; a stored blob's own id is answered still. */
+  #forget(torrent: Torrent): void {
+    const id = torrent.swarmId.toString('hex');
+    if (torrent.scope === VERIFIED && this.#seeds.has(torrent.digest))
+      this.#answering.set(id, () => this.#stored(torrent.digest));
+    else this.#answering.delete(id);
+  }
+
+  #tick(): void {
+    const now = this.#parts.now();
+    for (const torrent of this.#torrents.values()) {
+      torrent.tick(now);
+      if (torrent.idleSince !== undefined && now - torrent.idleSince > IDLE_MS) void this.#close(torrent);
+    }
+  }
+}
+
+function keyOf(digest: Digest, scope: string): string {
+  return `${digest} ${scope}`;
+}
