@@ -29,7 +29,10 @@ export function chooseUnchoked<Peer>(
   if (waiting.length <= slots) return new Set(waiting.map((candidate) => candidate.peer));
   const ranked = waiting
     .map((candidate) => ({ candidate, tie: random() }))
-    .sort((a, b) => a.candidate.sent - b.candidate.sent || a.candidate.pieces - b.candidate.pieces || a.tie - b.tie)
+    .sort(
+      (a, b) =>
+        a.candidate.sent - b.candidate.sent || a.candidate.pieces - b.candidate.pieces || a.tie - b.tie,
+    )
     .map(({ candidate }) => candidate.peer);
   const chosen = new Set(ranked.slice(0, slots - Math.min(OPTIMISTIC_SLOTS, slots)));
   const rest = ranked.filter((peer) => !chosen.has(peer));

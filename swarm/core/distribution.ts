@@ -52,7 +52,11 @@ export class Distribution<Peer> {
 
   join(peer: Peer): void {
     const pieces = this.#available.length;
-    this.#receivers.set(peer, { pieces: new Bitfield(pieces), granted: new Map(), shown: new Bitfield(pieces) });
+    this.#receivers.set(peer, {
+      pieces: new Bitfield(pieces),
+      granted: new Map(),
+      shown: new Bitfield(pieces),
+    });
   }
 
   leave(peer: Peer): void {
@@ -86,7 +90,7 @@ export class Distribution<Peer> {
     const ahead = Math.ceil((bytesPerSecond * GRANT_SECONDS) / pieceLength);
     const room = Math.min(MAX_GRANTS, Math.max(MIN_GRANTS, ahead)) - receiver.granted.size;
     const shown: number[] = [];
-    for (let index = this.#nextFor(receiver, now); shown.length < room && index !== undefined; ) {
+    for (let index = this.#nextFor(receiver, now); shown.length < room && index !== undefined;) {
       shown.push(index);
       this.#show(receiver, index, now);
       index = this.#nextFor(receiver, now);
@@ -116,7 +120,8 @@ export class Distribution<Peer> {
     if (this.#receivers.size < 2) return undefined;
     for (let index = 0; index < this.#firstUncopied; index++) {
       const alone = this.#copies[index] === 1 && this.#announced[index]! <= 1;
-      if (alone && now - this.#shownAt[index]! >= UNREPLICATED_MS && this.#mayShow(receiver, index)) return index;
+      if (alone && now - this.#shownAt[index]! >= UNREPLICATED_MS && this.#mayShow(receiver, index))
+        return index;
     }
     return undefined;
   }

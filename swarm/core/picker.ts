@@ -82,7 +82,11 @@ function pickEndgame(table: PieceTable, peer: PickingPeer): Block | undefined {
   for (let copies = 1; copies < ENDGAME_COPIES; copies++) {
     for (const piece of table.active.values()) {
       if (!peer.pieces.has(piece.index)) continue;
-      const block = runOf(piece, peer.blockLength, (state, offset) => state === copies && !peer.asked(piece.index, offset));
+      const block = runOf(
+        piece,
+        peer.blockLength,
+        (state, offset) => state === copies && !peer.asked(piece.index, offset),
+      );
       if (block) return block;
     }
   }

@@ -54,9 +54,7 @@ export class PieceTable {
   /** Whether `block` lies inside its piece. */
   valid(block: Block): boolean {
     return (
-      block.index < this.count &&
-      block.length > 0 &&
-      block.offset + block.length <= this.sizeOf(block.index)
+      block.index < this.count && block.length > 0 && block.offset + block.length <= this.sizeOf(block.index)
     );
   }
 
@@ -107,7 +105,8 @@ export class PieceTable {
   hasArrived(block: Block): boolean {
     const piece = this.active.get(block.index);
     if (!piece) return this.held.has(block.index);
-    for (let unit = firstUnit(block); unit < endUnit(block); unit++) if (piece.units[unit] !== ARRIVED) return false;
+    for (let unit = firstUnit(block); unit < endUnit(block); unit++)
+      if (piece.units[unit] !== ARRIVED) return false;
     return true;
   }
 
