@@ -42,8 +42,7 @@ async function* blobVictims({ complete, replicas }: VictimParts): AsyncGenerator
     const oldest = complete.table.unpinned().take(REPLICA_CANDIDATES).toArray();
     if (oldest.length === 0) return;
     for (const entry of await dispensableFirst(oldest, replicas)) {
-      // Somebody may have opened it since.
-      if (entry.pins === 0) yield { remove: () => complete.remove(entry) };
+      yield { remove: () => complete.remove(entry) };
     }
   }
 }

@@ -113,6 +113,21 @@ test('the question for replicas is bounded, in number and in time', async () => 
   expect(asked).toBe(2);
 });
 
+test('a blob that is opened while others are asked for copies stays', async () => {
+  const opened: unknown[] = [];
+  const first = content('a', HUNDRED).digest;
+  await using fixture = await StoreFixture.open(3 * HUNDRED, {
+    replicas: async () => {
+      opened.push(await fixture.store.open(first));
+      return new Set([first]);
+    },
+  });
+  const [, b] = await fill(fixture, ['a', 'b', 'c']);
+  await fixture.put('d', HUNDRED);
+  expect(opened).toHaveLength(1);
+  expect(fixture.evicted).toEqual([b!.digest]);
+});
+
 test('replicas that reject, and a listener that throws, do not stop an eviction', async () => {
   await using fixture = await StoreFixture.open(HUNDRED, {
     replicas: () => Promise.reject(new Error('no tracker')),
