@@ -39,11 +39,11 @@ export class BatchError extends Error {
   override readonly name = 'BatchError';
 }
 
-export const HASH_LENGTH = 32;
+const HASH_LENGTH = 32;
 /** With 256 KiB pieces, the hashes of 1 GiB. */
-export const MAX_BATCH_HASHES = 4096;
+const MAX_BATCH_HASHES = 4096;
 /** Longest signed batch, in bytes. */
-export const MAX_BATCH_BYTES = 132 * 1024;
+const MAX_BATCH_BYTES = 132 * 1024;
 
 const MAX_SCOPE_BYTES = 255;
 const MAX_PIECE_LENGTH = 16 * 1024 * 1024;
@@ -66,7 +66,7 @@ export function signBatch(batch: HashBatch, signer: BatchSigner): Buffer {
 }
 
 /** The unsigned part. */
-export function encodeBatch(batch: HashBatch): Buffer {
+function encodeBatch(batch: HashBatch): Buffer {
   const numbers = Buffer.alloc(18);
   numbers.writeBigUInt64BE(BigInt(batch.size), 0);
   numbers.writeUInt32BE(batch.pieceLength, 8);

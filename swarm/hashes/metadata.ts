@@ -13,7 +13,7 @@ export type MetadataMessage =
   | { kind: 'reject'; piece: number };
 
 /** BEP 9's part of an info dictionary, in bytes. */
-export const METADATA_PIECE_BYTES = 16 * 1024;
+const METADATA_PIECE_BYTES = 16 * 1024;
 
 /** A ut_metadata message is malformed. */
 export class MetadataError extends Error {

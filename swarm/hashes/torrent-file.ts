@@ -36,7 +36,7 @@ const SHA1_BYTES = 20;
 const MAX_PIECE_LENGTH = 16 * 1024 * 1024;
 const MAX_TRACKERS = 64;
 /** Longest torrent file that is parsed, in bytes: 3 TiB at 1 MiB per piece. */
-export const MAX_TORRENT_BYTES = 64 * 1024 * 1024;
+const MAX_TORRENT_BYTES = 64 * 1024 * 1024;
 
 /**
  * The canonical info dictionary: any origin makes the same one of the same blob, and so the same info-hash.

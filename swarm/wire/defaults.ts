@@ -33,4 +33,6 @@ export const KEEP_ALIVE_MS = 60_000;
 /** A wire is closed after so long without hearing anything (BEP 3: two minutes). */
 export const IDLE_TIMEOUT_MS = 120_000;
 /** Accepted connections that may be in their handshake at once; more are cut at once. */
-export const MAX_PENDING_HANDSHAKES = 128;
+export const MAX_PENDING_HANDSHAKES = 512;
+/** Bytes that may wait while handshakes are made; beyond what is read of them, only a bitfield and the like can have come. */
+export const MAX_HELD_BYTES = 64 * 1024;

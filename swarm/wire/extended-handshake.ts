@@ -34,7 +34,7 @@ export interface ShoalHello {
 }
 
 /** Names by this side's extended ids. */
-export function extensionsFor(member: boolean): ReadonlyMap<string, number> {
+function extensionsFor(member: boolean): ReadonlyMap<string, number> {
   return member ? MEMBER_EXTENSIONS : STRANGER_EXTENSIONS;
 }
 

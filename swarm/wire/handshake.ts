@@ -4,7 +4,7 @@ const PROTOCOL = Buffer.from('\u0013BitTorrent protocol', 'latin1');
 
 /** Bytes of a BEP 3 handshake: protocol name, reserved bits, info-hash, peer id. */
 export const HANDSHAKE_BYTES = 68;
-export const HASH_BYTES = 20;
+const HASH_BYTES = 20;
 
 /** First byte of a BEP 3 handshake, the length of the protocol's name. */
 export const PLAIN_FIRST_BYTE = 0x13;

@@ -1,6 +1,6 @@
 import net from 'node:net';
 import tls from 'node:tls';
-import { READ_BUFFER_BYTES, SEND_QUEUE_BYTES } from './defaults.ts';
+import { MAX_HELD_BYTES, READ_BUFFER_BYTES, SEND_QUEUE_BYTES } from './defaults.ts';
 import { HandshakeError } from './errors.ts';
 
 /**
@@ -10,7 +10,7 @@ import { HandshakeError } from './errors.ts';
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 /** Takes the first `length` bytes of a chunk that is valid only during the call. */
-export type ByteSink = (chunk: Buffer, length: number) => void;
+type ByteSink = (chunk: Buffer, length: number) => void;
 
 export interface LinkListener {
   onBytes: ByteSink;
@@ -27,7 +27,7 @@ interface PendingRead {
 
 /**
  * A socket, read in two phases: exact lengths while handshakes are made, then everything as it comes.
- * In the first phase no more than one chunk is taken from the kernel ahead of what was asked for.
+ * In the first phase the socket is read only while bytes are asked for.
  */
 export class Link {
   #socket: net.Socket | undefined;
@@ -141,6 +141,12 @@ export class Link {
       return true;
     }
     this.#held = Buffer.concat([this.#held, chunk.subarray(0, length)]);
+    if (this.#held.length > MAX_HELD_BYTES) {
+      this.socket.destroy(
+        new HandshakeError(`more than ${MAX_HELD_BYTES} bytes before the handshake was done`),
+      );
+      return false;
+    }
     return this.#pending !== undefined && !this.#serveRead();
   }
 
@@ -165,10 +171,15 @@ export class Link {
  * The native handle of an accepted socket, which is left without it. Node offers `onread` only to sockets that dial,
  * so this reaches for a private field; undefined where a version of Node has none.
  */
-function takeHandle(accepted: net.Socket): object | undefined {
+function takeHandle(accepted: net.Socket): net.BoundSocket | undefined {
   const handle: unknown = Reflect.get(accepted, '_handle');
-  if (typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) return undefined;
+  if (!isNativeHandle(handle)) return undefined;
   Reflect.set(accepted, '_handle', null);
   accepted.destroy(); // so that its server counts it out
   return handle;
+}
+
+/** Native handles have no public type; `net.Socket` takes one in the place of a BoundSocket. */
+function isNativeHandle(handle: unknown): handle is net.BoundSocket {
+  return typeof handle === 'object' && handle !== null && 'useUserBuffer' in handle;
 }
