@@ -1,0 +1,243 @@
+import { randomInt } from 'node:crypto';
+import type { AgentConfig } from '#service/config/agent.ts';
+import { parseHostPort } from '#service/host-port.ts';
+import { clusterDispatcher, clusterScheme } from '#service/http-client.ts';
+import { createHttpServer, listen, type BoundServer } from '#service/http-server.ts';
+import { clientTls, loadSecurity, membershipKey, type Security, serverTls } from '#service/identity.ts';
+import type { Logger } from '#service/logger.ts';
+import type { Metrics } from '#service/metrics.ts';
+import { parsePublicKeys } from '#service/signing.ts';
+import { startAdminSocket } from '#service/admin-socket.ts';
+import { startStatusServer } from '#service/status-server.ts';
+import { Hosts } from '#registry/hosts.ts';
+import { proxySettings } from '#registry/proxy.ts';
+import { Upstream } from '#registry/upstream.ts';
+import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
+import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
+import { BlobStore } from '#swarm/store/blob-store.ts';
+import { addAdminRoutes } from './admin.ts';
+import { Admission } from './door/admission.ts';
+import { answerOciError } from './door/answer.ts';
+import { addDoorRoutes } from './door/routes.ts';
+import { RecentSources } from './door/sources.ts';
+import { UpstreamPolicy } from './door/upstream-policy.ts';
+import { AgentEvents } from './events.ts';
+import { countTorrents, observeDoor, observeStore, observeSwarm } from './gauges.ts';
+import { createAgentMetrics } from './metrics.ts';
+import { createPulls, type Pulls } from './pulls.ts';
+import { UpstreamClient } from './upstream-client.ts';
+
+export interface AgentParts {
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Where proxies are named; the process' own by default. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** An agent that serves. Disposing it stops it: pulls under way get a grace, what is half done is kept. */
+export interface RunningAgent extends AsyncDisposable {
+  /** `host:port` of the door. */
+  readonly address: string;
+  /** `host:port` of `/metrics`, `/healthz` and `/readyz`. */
+  readonly statusAddress: string;
+  readonly peerPort: number;
+}
+
+/** Longest time to connect to a registry: the runtime waits. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/**
+ * Starts a node's daemon: the store, its place in the swarm, and the door that the node's container runtime asks.
+ * @throws what a part that cannot start throws, saying which
+ */
+export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<RunningAgent> {
+  parts.signal.throwIfAborted();
+  await using starting = new AsyncDisposableStack();
+  const life = new AbortController();
+  const security = loadSecurity(config);
+  const metrics = createAgentMetrics(parts.metrics);
+  const events = new AgentEvents(parts.logger, metrics);
+  const { upstream, hosts } = openUpstream(config, parts, metrics, starting);
+  const dispatcher = clusterDispatcher(security);
+  starting.defer(() => dispatcher.close());
+  const { store, swarm } = await openSwarm(config, parts, { security, dispatcher }, starting);
+  const scheme = clusterScheme(security);
+  const pulls = createPulls(
+    {
+      store,
+      swarm,
+      upstream,
+      events,
+      dispatcher,
+      signal: life.signal,
+      now: Date.now,
+      random: Math.random,
+      randomInt,
+    },
+    { ...config, scheme },
+  );
+  starting.use(pulls);
+  starting.defer(() => life.abort());
+  const admission = new Admission(() => events.shed());
+  const running = (): { requests: number; pulls: number } => ({
+    requests: admission.running,
+    pulls: pulls.running.size,
+  });
+  observeStore(parts.metrics, store);
+  observeSwarm(parts.metrics, swarm.engine);
+  observeDoor(parts.metrics, running);
+  const status = starting.use(await listenForStatus(config, security, parts));
+  starting.use(
+    await startAdminSocket({
+      directory: config.store.path,
+      routes: (app) =>
+        addAdminRoutes(app, { store, engine: swarm.engine, limits: config.bandwidth, running }),
+      ...parts,
+    }),
+  );
+  const door = starting.use(await openDoor(config, parts, { pulls, upstream, hosts, admission, events }));
+  parts.logger.info({ door: door.address, peers: swarm.port, security: security.mode }, 'agent serves');
+  const all = starting.move();
+  return {
+    address: door.address,
+    statusAddress: status.address,
+    peerPort: swarm.port,
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+function openUpstream(
+  { upstreams }: AgentConfig,
+  { env = process.env }: AgentParts,
+  metrics: ReturnType<typeof createAgentMetrics>,
+  starting: AsyncDisposableStack,
+): { upstream: UpstreamClient; hosts: Hosts } {
+  const proxy = proxySettings(env);
+  const hosts = starting.use(new Hosts(upstreams.hosts, { proxy, connectTimeoutMs: CONNECT_TIMEOUT_MS }));
+  const registries = starting.use(
+    new Upstream(
+      { hosts },
+      {
+        onExchange: ({ purpose, status }) =>
+          metrics.upstreamRequests.inc({ purpose, status: String(status ?? 'none') }),
+      },
+    ),
+  );
+  return { upstream: new UpstreamClient(registries), hosts };
+}
+
+async function openSwarm(
+  config: AgentConfig,
+  { logger, metrics }: AgentParts,
+  { security, dispatcher }: { security: Security; dispatcher: ReturnType<typeof clusterDispatcher> },
+  starting: AsyncDisposableStack,
+): Promise<{ store: BlobStore; swarm: RunningSwarm }> {
+  let swarm: RunningSwarm | undefined;
+  const store = starting.use(
+    await BlobStore.open(
+      { directory: config.store.path, quotaBytes: config.store.quotaBytes },
+      {
+        logger,
+        now: Date.now,
+        onEvict: (digest) => swarm?.engine.evicted(digest),
+        replicas: async (digests) => {
+          const ids = new Map(digests.map((digest) => [verifiedSwarmId(digest).toString('hex'), digest]));
+          const counts = await swarm?.announcer.replicas(
+            [...ids.keys()],
+            AbortSignal.timeout(REPLICAS_TIMEOUT_MS),
+          );
+          return new Set([...ids].filter(([id]) => (counts?.get(id) ?? 0) > 0).map(([, digest]) => digest));
+        },
+      },
+    ),
+  );
+  const { name: node, rack, zone, region } = config.node;
+  swarm = starting.use(
+    await startSwarm(
+      {
+        store,
+        trusted: parsePublicKeys(config.trustedOriginKeys),
+        dispatcher,
+        count: countTorrents(metrics),
+        logger,
+        now: () => performance.now(),
+        random: Math.random,
+      },
+      {
+        role: 'agent',
+        topology: { node, rack, zone, region },
+        listen: hostPort(config.peer.listen),
+        advertise: config.peer.advertise === undefined ? undefined : hostPort(config.peer.advertise),
+        trackers: config.trackers,
+        identity: identityOf(security),
+        admitStrangers: config.strangers,
+        limits: config.bandwidth,
+      },
+    ),
+  );
+  return { store, swarm };
+}
+
+const REPLICAS_TIMEOUT_MS = 2_000;
+
+function identityOf(security: Security): {
+  membershipKey?: Buffer;
+  tls?: { server: object; client: object };
+} {
+  const key = membershipKey(security);
+  const server = serverTls(security);
+  const client = clientTls(security);
+  return { ...(key && { membershipKey: key }), ...(server && client && { tls: { server, client } }) };
+}
+
+function hostPort(text: string): { host: string; port: number } {
+  const parsed = parseHostPort(text);
+  if (parsed === undefined) throw new TypeError(`"${text}" is not host:port`);
+  return parsed;
+}
+
+function listenForStatus(
+  config: AgentConfig,
+  security: Security,
+  { metrics, logger }: AgentParts,
+): Promise<BoundServer> {
+  return startStatusServer({
+    ...config.status,
+    security,
+    metrics,
+    logger,
+    readiness: () => ({ ready: true, reasons: [] }),
+  });
+}
+
+async function openDoor(
+  config: AgentConfig,
+  { logger, metrics }: AgentParts,
+  parts: { pulls: Pulls; upstream: UpstreamClient; hosts: Hosts; admission: Admission; events: AgentEvents },
+): Promise<BoundServer> {
+  const { pulls, upstream, hosts, admission, events } = parts;
+  let door: BoundServer | undefined;
+  const app = createHttpServer({ name: 'door', bodyLimit: 1024, logger, metrics, errors: answerOciError });
+  const policy = new UpstreamPolicy({
+    allow: config.upstreams.allow,
+    deny: config.upstreams.deny,
+    door: () => door,
+    endpoint: (registry) => hosts.endpoint(registry),
+    now: Date.now,
+  });
+  const { blobs, manifests } = pulls;
+  const recent = new RecentSources();
+  addDoorRoutes(app, {
+    admission,
+    policy,
+    blobs,
+    manifests,
+    upstream,
+    recent,
+    events,
+    now: () => performance.now(),
+  });
+  door = await listen(app, config.door.listen);
+  return door;
+}

@@ -1,0 +1,79 @@
+/**
+ * Bounds of the agent that no knob changes. Those with a knob have their default in the configuration's schema.
+ * Times are milliseconds, lengths bytes, unless the name says otherwise.
+ */
+
+/** Content up to this length travels by HTTP: one piece of a swarm. */
+export const SMALL_BYTES = 256 * 1024;
+/** Longest manifest: what OCI's distribution specification asks registries to take at least. */
+export const MANIFEST_LIMIT = 4 * 1024 * 1024;
+
+/** Requests at the door that run at one time; more are told 503. */
+export const MAX_RUNNING_REQUESTS = 512;
+/** What a request that was shed is told to wait, in seconds. */
+export const SHED_RETRY_SECONDS = 1;
+/** Bytes read from the store at once; each running answer has two such buffers. */
+export const READ_BUFFER_BYTES = 256 * 1024;
+
+/** How long the 401 that a repository gives to callers without credentials is remembered: containerd sends each request without first. */
+export const ANONYMOUS_REFUSAL_MS = 10_000;
+export const ANONYMOUS_REFUSALS = 1024;
+/** Repositories whose public standing, as origins tell it, is remembered. */
+export const ANONYMOUS_REPOSITORIES = 4096;
+/** How long what an origin said of a repository's public standing is taken without asking again. */
+export const ANONYMOUS_ANSWER_MS = 10_000;
+/** How long a registry that was found unreachable is not waited for by callers whose earlier verdict stands in, and of how many. */
+export const OUTAGE_MS = 5_000;
+export const OUTAGES = 1024;
+/** Digests whose facts are kept in memory beside those in the store. */
+export const REMEMBERED_FACTS = 8192;
+/** Registries and repositories remembered for one digest. */
+export const FACTS_PER_DIGEST = 64;
+
+/** Length of the random range that proves that a registry has the same bytes. */
+export const PROOF_BYTES = 32 * 1024;
+/** A range with fewer different byte values could be guessed: another is chosen. */
+export const PROOF_MIN_VALUES = 64;
+/** Ranges tried before the proof is given up. */
+export const PROOF_TRIES = 4;
+
+/** An origin that failed is left alone for this long at first, doubling to the cap. */
+export const ORIGIN_BACKOFF_BASE_MS = 500;
+export const ORIGIN_BACKOFF_CAP_MS = 15_000;
+/** Longest descriptor or error body taken from an origin. */
+export const ORIGIN_BODY_LIMIT = 64 * 1024;
+/** How long an origin may take to say what it has: it may have to ask the registry first. */
+export const ORIGIN_ANSWER_MS = 20_000;
+
+/** Tags whose last known digest is kept for when registry and origins are both down, and for how long. */
+export const REMEMBERED_TAGS = 1024;
+export const REMEMBERED_TAG_MS = 60 * 60 * 1000;
+/** How long peers may take for a manifest that no origin serves. */
+export const PEER_MANIFEST_MS = 3_000;
+
+/** How often a pull that runs is looked at for a stall. */
+export const WATCH_INTERVAL_MS = 100;
+/** A reader without a piece for this long makes the agent ask an origin again, at most so often. */
+export const ASK_AGAIN_MS = 700;
+/** With no origin at hand, a reader without a piece for this long is a stall: there is no server that would still send it. */
+export const STALL_WITHOUT_ORIGIN_MS = 250;
+/** How many times `fallback.stallMs` an origin that is reading may be silent: the registry itself may be slow. */
+export const PATIENCE_WITH_ORIGIN = 5;
+/** Longest wait of an agent that got no lease before it asks again (design, "Fallback"). */
+export const LEASE_WAIT_MS = 3_000;
+export const LEASE_WAIT_MIN_MS = 50;
+/** Without a tracker to lease from, agents spread their upstream reads over this time. */
+export const UNLEASED_SPREAD_MS = 3_000;
+/** Bytes read from upstream under one lease before the swarm is looked at again. */
+export const FALLBACK_READ_BYTES = 8 * 1024 * 1024;
+/** First and longest delay between attempts at an upstream that has vanished. */
+export const UPSTREAM_BACKOFF_BASE_MS = 250;
+export const UPSTREAM_BACKOFF_CAP_MS = 5_000;
+
+/** Digests whose bytes by source are kept for `/shoal/v1/sources`. */
+export const REMEMBERED_SOURCES = 1024;
+/** Registries with a label of their own; further ones are `other`. */
+export const LABELLED_REGISTRIES = 50;
+/** How long the addresses of a registry that uses the door's own port are kept. */
+export const ADDRESS_MS = 60_000;
+export const REMEMBERED_ADDRESSES = 256;

@@ -1,0 +1,37 @@
+import type { FastifyReply } from 'fastify';
+import { OciError, ociErrorBody } from '#registry/oci-error.ts';
+import type { ErrorAnswer } from '#service/http-error.ts';
+import type { Denied } from '#agent/pull/access.ts';
+
+/** Headers that every answer of a registry has. */
+export const REGISTRY_HEADERS = { 'docker-distribution-api-version': 'registry/2.0' } as const;
+
+/** Tells a runtime why it gets nothing: upstream's refusal as upstream gave it; a 429 of upstream's is ours to bear and becomes a 503. */
+export function sendDenied(reply: FastifyReply, denied: Denied): FastifyReply {
+  reply.headers(REGISTRY_HEADERS);
+  if (denied.kind === 'refused') {
+    const { status, challenges, body } = denied.refusal;
+    if (challenges.length > 0) reply.header('www-authenticate', challenges);
+    return reply.code(status).type('application/json').send(body);
+  }
+  const retryAfter = denied.kind === 'throttled' ? denied.retryAfter : undefined;
+  if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
+  const message =
+    denied.kind === 'throttled'
+      ? 'the upstream registry limits the rate of requests'
+      : 'neither the upstream registry nor the cluster can serve this now';
+  return reply.code(503).send(ociErrorBody(new OciError('UNAVAILABLE', message)));
+}
+
+/** The status a runtime sees for `denied`. */
+export function statusOf(denied: Denied): number {
+  return denied.kind === 'refused' ? denied.refusal.status : 503;
+}
+
+/** The door's own errors, for the one place where errors become answers. */
+export function answerOciError(error: unknown): ErrorAnswer | undefined {
+  if (!(error instanceof OciError)) return undefined;
+  const headers: Record<string, string> = { ...REGISTRY_HEADERS };
+  for (const [name, value] of Object.entries(error.headers ?? {})) headers[name] = [value].flat().join(', ');
+  return { status: error.status, headers, body: ociErrorBody(error) };
+}

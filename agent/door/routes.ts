@@ -1,0 +1,105 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isDigest } from '#registry/digest.ts';
+import { OciError } from '#registry/oci-error.ts';
+import type { AgentEvents } from '#agent/events.ts';
+import type { BlobAccess } from '#agent/pull/blob-access.ts';
+import type { ManifestAccess } from '#agent/pull/manifest-access.ts';
+import type { Upstream } from '#agent/upstream.ts';
+import type { Admission } from './admission.ts';
+import { REGISTRY_HEADERS } from './answer.ts';
+import { answerBlob, answerBlobHead } from './blobs.ts';
+import { ClientGoneError } from './body.ts';
+import { answerListing } from './listing.ts';
+import { answerManifest, answerManifestHead } from './manifests.ts';
+import { type DoorRequest, parseDoorRequest } from './request.ts';
+import type { RecentSources } from './sources.ts';
+import type { UpstreamPolicy } from './upstream-policy.ts';
+
+export interface DoorParts {
+  readonly admission: Admission;
+  readonly policy: UpstreamPolicy;
+  readonly blobs: BlobAccess;
+  readonly manifests: ManifestAccess;
+  readonly upstream: Pick<Upstream, 'list'>;
+  readonly recent: RecentSources;
+  readonly events: Pick<AgentEvents, 'pulled'>;
+  readonly now: () => number;
+}
+
+/** The door's routes: a registry for pulling (OCI distribution specification 1.1), and where the bytes of a digest came from. */
+export function addDoorRoutes(app: FastifyInstance, parts: DoorParts): void {
+  // Nothing is taken in: a body is let pass, so that its sender hears that the mirror only reads.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    payload.resume();
+    done(null);
+  });
+  const method = ['GET', 'HEAD'];
+  app.route({ method, url: '/v2/', handler: answerBase });
+  app.route({ method, url: '/v2', handler: answerBase });
+  app.route({
+    method,
+    url: '/v2/*',
+    handler: async (request, reply) => {
+      using _running = parts.admission.enter();
+      await answer(parts, request, reply);
+      return reply;
+    },
+  });
+  app.route<{ Params: { digest: string } }>({
+    method,
+    url: '/shoal/v1/sources/:digest',
+    handler: ({ params: { digest } }, reply) => {
+      if (!isDigest(digest)) throw new OciError('DIGEST_INVALID', 'the path has to end in a digest');
+      return reply.send(parts.recent.get(digest) ?? { cache: 0, peer: 0, origin: 0, upstream: 0 });
+    },
+  });
+  app.setNotFoundHandler((request) => {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (isRead) throw new OciError('UNSUPPORTED', 'the mirror has no such endpoint', { status: 404 });
+    throw new OciError('UNSUPPORTED', 'the mirror only reads: GET and HEAD', {
+      headers: { allow: 'GET, HEAD' },
+    });
+  });
+}
+
+function answerBase(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  return reply.headers(REGISTRY_HEADERS).send({});
+}
+
+async function answer(parts: DoorParts, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const asked = parseDoorRequest(request.raw.url ?? '', request.headers.authorization);
+  await parts.policy.check(asked.caller.registry);
+  try {
+    if (asked.kind === 'list') await answerListing(parts, asked, reply);
+    else await answerContent(parts, asked, request, reply);
+  } catch (error) {
+    // Nobody is there to be told.
+    if (!(error instanceof ClientGoneError)) throw error;
+    reply.hijack();
+    reply.raw.destroy();
+  }
+}
+
+async function answerContent(
+  { blobs, manifests, recent, events, now }: DoorParts,
+  { caller, resource }: Extract<DoorRequest, { kind: 'content' }>,
+  { method, headers: { accept, range } }: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  const isHead = method === 'HEAD';
+  if (resource.kind === 'blob') {
+    const answerIt = isHead ? answerBlobHead : answerBlob;
+    return answerIt(
+      { access: blobs, recent, events, now },
+      { caller, digest: resource.digest, range },
+      reply,
+    );
+  }
+  const answerIt = isHead ? answerManifestHead : answerManifest;
+  return answerIt(
+    { access: manifests, recent, events, now },
+    { caller, reference: resource.reference, accept },
+    reply,
+  );
+}

@@ -1,0 +1,71 @@
+import type { Counter, Histogram, Metrics } from '#service/metrics.ts';
+import { SECONDS_BUCKETS } from '#service/metrics.ts';
+import { LABELLED_REGISTRIES } from './defaults.ts';
+
+/** Where bytes that a runtime got came from. */
+export type Source = 'cache' | 'peer' | 'origin' | 'upstream';
+
+export interface AgentMetrics {
+  readonly bytes: Counter<'source' | 'registry'>;
+  readonly pulls: Counter<'kind' | 'outcome'>;
+  readonly pullSeconds: Histogram<'kind'>;
+  readonly firstByteSeconds: Histogram<'kind'>;
+  readonly fallbacks: Counter<'reason'>;
+  readonly verdicts: Counter<'outcome'>;
+  readonly proofs: Counter<'outcome'>;
+  readonly staleTags: Counter;
+  readonly originFailures: Counter;
+  readonly shed: Counter;
+  readonly upstreamRequests: Counter<'purpose' | 'status'>;
+  /** The registry as a label: the first fifty have their own, so that the label's values stay few. */
+  registryLabel(registry: string): string;
+}
+
+export function createAgentMetrics(metrics: Metrics): AgentMetrics {
+  const labelled = new Set<string>();
+  return {
+    bytes: metrics.counter('runtime_bytes_total', 'Body bytes sent to runtimes, by where they came from', [
+      'source',
+      'registry',
+    ]),
+    pulls: metrics.counter('pulls_total', 'Answers to GETs of manifests and blobs', ['kind', 'outcome']),
+    pullSeconds: metrics.histogram(
+      'pull_duration_seconds',
+      'Time from a GET to its last byte',
+      SECONDS_BUCKETS,
+      ['kind'],
+    ),
+    firstByteSeconds: metrics.histogram(
+      'pull_ttfb_seconds',
+      'Time from a GET to its first body byte',
+      SECONDS_BUCKETS,
+      ['kind'],
+    ),
+    fallbacks: metrics.counter('fallbacks_total', 'Ranges read from upstream by this agent itself', [
+      'reason',
+    ]),
+    verdicts: metrics.counter('verdicts_total', 'Answers to whether a caller may read a repository', [
+      'outcome',
+    ]),
+    proofs: metrics.counter('provenance_proofs_total', 'Random ranges compared with a registry', ['outcome']),
+    staleTags: metrics.counter(
+      'stale_tags_total',
+      'Tags answered from memory while registry and origins were down',
+    ),
+    originFailures: metrics.counter(
+      'origin_failures_total',
+      'Requests to an origin that had no usable answer',
+    ),
+    shed: metrics.counter('door_shed_total', 'Requests refused because too many were running'),
+    upstreamRequests: metrics.counter('upstream_requests_total', 'Requests sent to registries', [
+      'purpose',
+      'status',
+    ]),
+    registryLabel: (registry) => {
+      if (labelled.has(registry)) return registry;
+      if (labelled.size >= LABELLED_REGISTRIES) return 'other';
+      labelled.add(registry);
+      return registry;
+    },
+  };
+}

@@ -1,0 +1,166 @@
+import { asError } from '#agent/as-error.ts';
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { Dispatcher } from 'undici';
+import { owners } from '#swarm/core/ring.ts';
+import {
+  ANONYMOUS_ANSWER_MS,
+  ANONYMOUS_REPOSITORIES,
+  ORIGIN_ANSWER_MS,
+  ORIGIN_BODY_LIMIT,
+} from './defaults.ts';
+import { LruMap } from './lru-map.ts';
+import { header, type OriginAnswer, readOriginAnswer } from './origin-answer.ts';
+import { OriginHealth } from './origin-health.ts';
+import { type Caller, readWhole, type UpstreamRequest } from './upstream.ts';
+
+export interface OriginClientParts {
+  /** Connections that prove cluster membership. */
+  readonly dispatcher: Dispatcher;
+  readonly now: () => number;
+  readonly random: () => number;
+  /** An origin did not answer, or answered nonsense. */
+  readonly onFailure: (origin: string, error: Error) => void;
+}
+
+export interface OriginClientOptions {
+  /** `host:port` of each, from the configuration. */
+  readonly origins: readonly string[];
+  readonly scheme: 'http' | 'https';
+}
+
+/** Asks the origins, the ring's owner of the digest first; the next when one is lost. */
+export class OriginClient {
+  readonly #parts: OriginClientParts;
+  readonly #options: OriginClientOptions;
+  readonly #health: OriginHealth;
+  readonly #anonymous = new LruMap<string, { since: number | undefined; at: number }>(ANONYMOUS_REPOSITORIES);
+
+  constructor(parts: OriginClientParts, options: OriginClientOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#health = new OriginHealth(parts.now, parts.random);
+  }
+
+  /** Some origin is believed to be there. */
+  get isReachable(): boolean {
+    return this.#options.origins.some((origin) => this.#health.isUsable(origin));
+  }
+
+  /** A manifest or blob. Throws only when aborted. */
+  async fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> {
+    const { caller, accept } = request;
+    const { path, key, digest } = placeOf(request);
+    const headers = {
+      ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),
+      ...(accept !== undefined && { accept }),
+    };
+    const answer = await this.#inRingOrder(key, signal, async (origin, attempt) => {
+      const response = await this.#get(origin, path, headers, attempt);
+      this.#noteAnonymous(caller, header(response, 'shoal-anonymous'));
+      return readOriginAnswer(response, digest);
+    });
+    return answer ?? { kind: 'absent' };
+  }
+
+  /** When the repository was last served to someone without credentials, in ms since the epoch; undefined where no origin knows. */
+  async anonymous(registry: string, repository: string, signal: AbortSignal): Promise<number | undefined> {
+    const key = `${registry}/${repository}`;
+    const known = this.#anonymous.get(key);
+    if (known !== undefined && this.#parts.now() - known.at < ANONYMOUS_ANSWER_MS) return known.since;
+    const query = new URLSearchParams({ registry, repository }).toString();
+    const told = await this.#inRingOrder(key, signal, async (origin, attempt) => {
+      const response = await this.#get(origin, `/v1/anonymous?${query}`, {}, attempt);
+      const body = await readWhole(response.body, ORIGIN_BODY_LIMIT);
+      if (response.statusCode !== 200 && response.statusCode !== 404) return undefined;
+      return { since: response.statusCode === 200 ? parseSince(body) : undefined };
+    });
+    const since = told === undefined ? known?.since : told.since;
+    this.#anonymous.set(key, { since, at: this.#parts.now() });
+    return since;
+  }
+
+  /** Asks one origin after another until one gives an answer. */
+  async #inRingOrder<T>(
+    key: string,
+    signal: AbortSignal,
+    ask: (origin: string, signal: AbortSignal) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const order = owners(key, this.#options.origins).filter((origin) => this.#health.isUsable(origin));
+    for (const origin of order) {
+      signal.throwIfAborted();
+      const attempt = AbortSignal.any([signal, AbortSignal.timeout(ORIGIN_ANSWER_MS)]);
+      try {
+        const answer = await ask(origin, attempt);
+        if (answer !== undefined) {
+          this.#health.succeeded(origin);
+          return answer;
+        }
+        this.#lost(origin, new Error('the origin is out of order'));
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        this.#lost(origin, asError(error));
+      }
+    }
+    return undefined;
+  }
+
+  #lost(origin: string, error: Error): void {
+    this.#health.failed(origin);
+    this.#parts.onFailure(origin, error);
+  }
+
+  #get(
+    origin: string,
+    path: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    const { dispatcher } = this.#parts;
+    return dispatcher.request({
+      origin: `${this.#options.scheme}://${origin}`,
+      path,
+      method: 'GET',
+      headers,
+      signal,
+    });
+  }
+
+  #noteAnonymous({ registry, repository }: Caller, seconds: string | undefined): void {
+    if (seconds === undefined || !/^\d{1,11}$/u.test(seconds)) return;
+    this.#anonymous.set(`${registry}/${repository}`, {
+      since: Number(seconds) * 1000,
+      at: this.#parts.now(),
+    });
+  }
+}
+
+const Since = Compile(Type.Object({ since: Type.Number({ minimum: 0 }) }));
+
+interface Place {
+  readonly path: string;
+  /** What the ring is asked for: the digest, or the tag in full. */
+  readonly key: string;
+  readonly digest: string | undefined;
+}
+
+function placeOf({ caller: { registry, repository }, resource }: UpstreamRequest): Place {
+  const query = `?ns=${encodeURIComponent(registry)}`;
+  if (resource.kind === 'blob') {
+    const { digest } = resource;
+    return { path: `/v2/${repository}/blobs/${digest}${query}`, key: digest, digest };
+  }
+  const { reference } = resource;
+  const path = `/v2/${repository}/manifests/${reference}${query}`;
+  if (reference.includes(':')) return { path, key: reference, digest: reference };
+  return { path, key: `${registry}/${repository}:${reference}`, digest: undefined };
+}
+
+function parseSince(body: Buffer): number | undefined {
+  try {
+    const answer: unknown = JSON.parse(body.toString('utf8'));
+    return Since.Check(answer) ? answer.since * 1000 : undefined;
+  } catch {
+    return undefined;
+  }
+}

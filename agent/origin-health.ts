@@ -1,0 +1,35 @@
+import { ORIGIN_BACKOFF_BASE_MS, ORIGIN_BACKOFF_CAP_MS } from './defaults.ts';
+
+interface Failing {
+  readonly failures: number;
+  readonly until: number;
+}
+
+/** Which origins are worth asking: one that failed is left alone for a time that doubles with each failure in a row. */
+export class OriginHealth {
+  readonly #failing = new Map<string, Failing>();
+  readonly #now: () => number;
+  readonly #random: () => number;
+
+  /** @param random gives numbers from 0 up to, and without, 1 */
+  constructor(now: () => number, random: () => number) {
+    this.#now = now;
+    this.#random = random;
+  }
+
+  isUsable(origin: string): boolean {
+    const failing = this.#failing.get(origin);
+    return failing === undefined || this.#now() >= failing.until;
+  }
+
+  succeeded(origin: string): void {
+    this.#failing.delete(origin);
+  }
+
+  failed(origin: string): void {
+    const failures = (this.#failing.get(origin)?.failures ?? 0) + 1;
+    const delay = Math.min(ORIGIN_BACKOFF_CAP_MS, ORIGIN_BACKOFF_BASE_MS * 2 ** Math.min(failures - 1, 16));
+    // Half to whole of the delay, so that agents that lost an origin together do not come back together.
+    this.#failing.set(origin, { failures, until: this.#now() + delay * (0.5 + this.#random() / 2) });
+  }
+}

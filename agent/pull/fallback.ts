@@ -1,0 +1,252 @@
+import { asError } from '#agent/as-error.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import type { Digest } from '#registry/digest.ts';
+import {
+  FALLBACK_READ_BYTES,
+  LEASE_WAIT_MIN_MS,
+  LEASE_WAIT_MS,
+  UNLEASED_SPREAD_MS,
+  UPSTREAM_BACKOFF_BASE_MS,
+  UPSTREAM_BACKOFF_CAP_MS,
+} from '#agent/defaults.ts';
+import type { FallbackReason } from '#agent/events.ts';
+import { type Caller, type GetAnswer, type Upstream, UpstreamAnswerError } from '#agent/upstream.ts';
+import { CallerRefusedError, type Reader, type RunningPull } from './running-pull.ts';
+
+export interface FallbackParts {
+  readonly upstream: Pick<Upstream, 'get'>;
+  /** Asks the tracker to be one of the blob's upstream readers. Throws when no tracker answers. */
+  readonly lease: (
+    digest: Digest,
+    scope: string,
+    signal: AbortSignal,
+  ) => Promise<{ granted: boolean; retryAfterMs: number }>;
+  /** Gives the lease back. */
+  readonly release: (digest: Digest, scope: string) => Promise<void>;
+  readonly now: () => number;
+  /** From 0 up to, and without, 1. */
+  readonly random: () => number;
+  readonly events: {
+    fellBack(reason: FallbackReason, digest: string, bytes: number): void;
+    fallbackFailed(digest: string, error: Error): void;
+  };
+  /** Upstream refused this caller's credential. */
+  readonly onRefused: (caller: Caller) => void;
+}
+
+export interface FallbackOptions {
+  /** How long a vanished upstream is waited for, in ms. */
+  readonly upstreamWaitMs: number;
+  /** A reader that has waited less than this for its piece is served well enough by the swarm, in ms. */
+  readonly stallMs: number;
+}
+
+/** How this agent came to read from upstream. */
+interface Turn {
+  /** No tracker answered. */
+  unleased: boolean;
+  leased: boolean;
+}
+
+interface PieceRun {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * Reads the pieces that a stalled pull lacks from upstream, as one of the few that the tracker leases this to.
+ * Goes on while the swarm brings less than it does itself; ends when nobody waits.
+ */
+export class Fallback {
+  readonly #parts: FallbackParts;
+  readonly #options: FallbackOptions;
+
+  constructor(parts: FallbackParts, options: FallbackOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  /** Runs until the swarm helps again or no reader is left; a pull that cannot be helped is failed. Throws only when aborted. */
+  async run(pull: RunningPull, reason: FallbackReason, signal: AbortSignal): Promise<void> {
+    const turn: Turn = { unleased: false, leased: false };
+    try {
+      await this.#read(pull, reason, turn, signal);
+    } finally {
+      const { digest, scope } = pull.torrent;
+      // Untold, it runs out.
+      if (turn.leased) this.#parts.release(digest, scope).catch(() => {});
+    }
+  }
+
+  async #read(pull: RunningPull, reason: FallbackReason, turn: Turn, signal: AbortSignal): Promise<void> {
+    let failingSince: number | undefined;
+    let delay = UPSTREAM_BACKOFF_BASE_MS;
+    while (pull.readers.length > 0) {
+      if (!(await this.#lease(pull, turn, signal))) return;
+      const before = pull.swarmBytes;
+      try {
+        const bytes = await this.#readNext(pull, reason, signal);
+        if (bytes === 0 || pull.swarmBytes - before >= bytes) return;
+        failingSince = undefined;
+        delay = UPSTREAM_BACKOFF_BASE_MS;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (error instanceof CallerRefusedError) continue;
+        failingSince ??= this.#parts.now();
+        this.#parts.events.fallbackFailed(pull.torrent.digest, asError(error));
+        if (this.#parts.now() - failingSince >= this.#options.upstreamWaitMs) {
+          pull.torrent.fail(asError(error));
+          return;
+        }
+        await sleep(delay * (0.5 + this.#parts.random() / 2), undefined, { signal });
+        delay = Math.min(delay * 2, UPSTREAM_BACKOFF_CAP_MS);
+      }
+    }
+  }
+
+  /**
+   * True once this agent may read; false when the swarm came to help, or all readers left, while it waited its turn.
+   * Without a tracker nobody coordinates: a random delay, once, spreads the agents.
+   */
+  async #lease(pull: RunningPull, turn: Turn, signal: AbortSignal): Promise<boolean> {
+    const { digest, scope } = pull.torrent;
+    for (;;) {
+      const answer = turn.unleased ? undefined : await this.#askLease(digest, scope, signal);
+      turn.leased ||= answer?.granted === true;
+      if (turn.unleased || answer?.granted === true) return true;
+      turn.unleased = answer === undefined;
+      const waitMs = answer === undefined ? this.#parts.random() * UNLEASED_SPREAD_MS : answer.retryAfterMs;
+      await sleep(Math.max(LEASE_WAIT_MIN_MS, Math.min(waitMs, LEASE_WAIT_MS)), undefined, { signal });
+      if (pull.readers.length === 0 || !this.#isStalled(pull)) return false;
+    }
+  }
+
+  /** @returns undefined when no tracker answers */
+  async #askLease(
+    digest: Digest,
+    scope: string,
+    signal: AbortSignal,
+  ): Promise<{ granted: boolean; retryAfterMs: number } | undefined> {
+    try {
+      return await this.#parts.lease(digest, scope, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return undefined;
+    }
+  }
+
+  #isStalled(pull: RunningPull): boolean {
+    pull.observe();
+    const wait = pull.longestWait();
+    return wait !== undefined && wait.waitedMs >= Math.min(this.#options.stallMs, LEASE_WAIT_MS);
+  }
+
+  /** Reads the run of pieces that the longest-waiting reader lacks. @returns bytes read; 0 when nothing is to be done */
+  async #readNext(pull: RunningPull, reason: FallbackReason, signal: AbortSignal): Promise<number> {
+    const waiting = pull.longestWait();
+    const [newest] = pull.readers;
+    if (waiting === undefined || newest === undefined) return 0;
+    const limit = Math.max(1, Math.floor(FALLBACK_READ_BYTES / pieceLength(pull.size)));
+    const run = pull.missingFor(waiting.reader, limit, waiting.waitedMs >= this.#options.stallMs);
+    if (run === undefined) return 0;
+    const bytes = await this.#readRun(pull, newest, run, signal);
+    this.#parts.events.fellBack(reason, pull.torrent.digest, bytes);
+    return bytes;
+  }
+
+  async #readRun(
+    pull: RunningPull,
+    reader: Reader,
+    { first, count }: PieceRun,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const start = first * pieceLength(pull.size);
+    const end = start + totalSize(pull.size, { first, count });
+    const answer = await this.#parts.upstream.get(
+      {
+        caller: reader.caller,
+        resource: { kind: 'blob', digest: pull.torrent.digest },
+        range: { start, end: end - 1 },
+      },
+      signal,
+    );
+    const body = this.#bodyOf(answer, reader, start, pull);
+    const pieces = cutPieces(body, pull.size, { first, count });
+    for await (const { index, data } of pieces) {
+      pull.torrent.supply(index, data);
+      if (pull.readers.length === 0) break;
+    }
+    return end - start;
+  }
+
+  #bodyOf(answer: GetAnswer, reader: Reader, start: number, pull: RunningPull): AsyncIterable<Uint8Array> {
+    switch (answer.kind) {
+      case 'ok':
+        return bodyFrom(answer, start, pull.size);
+      case 'refused': {
+        this.#parts.onRefused(reader.caller);
+        pull.refuse(reader.caller, answer.refusal);
+        throw new CallerRefusedError(answer.refusal);
+      }
+      case 'throttled':
+        throw new UpstreamAnswerError('upstream limits the rate of requests');
+      default:
+        throw answer.cause;
+    }
+  }
+}
+
+/** The body from byte `start` of the blob, whether or not the registry heeded the range. */
+function bodyFrom(
+  { told, body }: Extract<GetAnswer, { kind: 'ok' }>,
+  start: number,
+  size: number,
+): AsyncIterable<Uint8Array> {
+  const whole = told.size;
+  if (whole !== undefined && whole !== size)
+    throw new UpstreamAnswerError(`upstream says that the blob has ${whole} bytes, not ${size}`);
+  if (told.status !== 206) return skip(body, start);
+  if (told.range?.start !== start)
+    throw new UpstreamAnswerError('upstream served another range than the one asked for');
+  return body;
+}
+
+async function* skip(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
+  let left = bytes;
+  for await (const chunk of body) {
+    if (chunk.length > left) yield chunk.subarray(left);
+    left = Math.max(0, left - chunk.length);
+  }
+}
+
+/** Whole pieces in order. Breaks off the body when it has had the last. @throws UpstreamAnswerError for a body too short */
+async function* cutPieces(
+  body: AsyncIterable<Uint8Array>,
+  size: number,
+  { first, count }: PieceRun,
+): AsyncGenerator<{ index: number; data: Buffer }> {
+  let index = first;
+  let data = Buffer.allocUnsafe(sizeOfPiece(size, index));
+  let filled = 0;
+  for await (const chunk of body) {
+    for (let at = 0; at < chunk.length;) {
+      const taken = Math.min(chunk.length - at, data.length - filled);
+      data.set(chunk.subarray(at, at + taken), filled);
+      at += taken;
+      filled += taken;
+      if (filled < data.length) continue;
+      yield { index, data };
+      index += 1;
+      if (index === first + count) return;
+      data = Buffer.allocUnsafe(sizeOfPiece(size, index));
+      filled = 0;
+    }
+  }
+  throw new UpstreamAnswerError('upstream ended the body before the range was whole');
+}
+
+function totalSize(size: number, { first, count }: PieceRun): number {
+  const length = pieceLength(size);
+  return Math.min(size, (first + count) * length) - first * length;
+}

@@ -1,0 +1,153 @@
+import { asError } from '#agent/as-error.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ASK_AGAIN_MS,
+  PATIENCE_WITH_ORIGIN,
+  STALL_WITHOUT_ORIGIN_MS,
+  WATCH_INTERVAL_MS,
+} from '#agent/defaults.ts';
+import type { OriginAnswer } from '#agent/origin-answer.ts';
+import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
+import type { Fallback } from './fallback.ts';
+import { type OriginState, RunningPull } from './running-pull.ts';
+import type { PullTorrent } from './swarm.ts';
+
+export interface RunningPullsParts {
+  readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
+  readonly fallback: Pick<Fallback, 'run'>;
+  readonly now: () => number;
+  /** From 0 up to, and without, 1. */
+  readonly random: () => number;
+  /** Upstream refused this caller's credential. */
+  readonly onRefused: (caller: Caller) => void;
+}
+
+interface Watched {
+  readonly pull: RunningPull;
+  readonly stop: AbortController;
+  uses: number;
+}
+
+/**
+ * The torrents that runtimes read from now. Each is watched: when a reader waits in vain an origin is asked again, the
+ * ring's next if the owner is lost, with the newest caller's credential; when that does not help, upstream is read.
+ */
+export class RunningPulls implements Disposable {
+  readonly #parts: RunningPullsParts;
+  readonly #stallMs: number;
+  readonly #watched = new Map<PullTorrent, Watched>();
+
+  constructor(parts: RunningPullsParts, options: { stallMs: number }) {
+    this.#parts = parts;
+    this.#stallMs = options.stallMs;
+  }
+
+  get size(): number {
+    return this.#watched.size;
+  }
+
+  /**
+   * The torrent's pull, watched until as many as asked for it have disposed of it.
+   * @param origin undefined: as it was last seen
+   */
+  use(torrent: PullTorrent, origin: OriginState | undefined): { readonly pull: RunningPull } & Disposable {
+    const watched = this.#watched.get(torrent) ?? this.#begin(torrent, origin ?? 'lost');
+    watched.uses += 1;
+    if (origin === 'serving') watched.pull.origin = origin;
+    let left = false;
+    return {
+      pull: watched.pull,
+      [Symbol.dispose]: () => {
+        if (left) return;
+        left = true;
+        watched.uses -= 1;
+        if (watched.uses === 0) this.#end(watched);
+      },
+    };
+  }
+
+  /** The torrent that is being read for the digest in one of those scopes. */
+  find(digest: string, scopes: readonly string[]): PullTorrent | undefined {
+    for (const torrent of this.#watched.keys())
+      if (torrent.digest === digest && scopes.includes(torrent.scope)) return torrent;
+    return undefined;
+  }
+
+  [Symbol.dispose](): void {
+    for (const watched of this.#watched.values()) this.#end(watched);
+  }
+
+  #begin(torrent: PullTorrent, origin: OriginState): Watched {
+    const pull = new RunningPull(torrent, origin, this.#parts.now);
+    const watched = { pull, stop: new AbortController(), uses: 0 };
+    this.#watched.set(torrent, watched);
+    void this.#watch(pull, watched.stop.signal);
+    return watched;
+  }
+
+  #end({ pull, stop }: Watched): void {
+    this.#watched.delete(pull.torrent);
+    stop.abort();
+  }
+
+  async #watch(pull: RunningPull, signal: AbortSignal): Promise<void> {
+    const asking = new Asking(this.#parts.now, this.#parts.random);
+    try {
+      while (!pull.torrent.complete) {
+        await sleep(WATCH_INTERVAL_MS, undefined, { signal });
+        pull.observe();
+        const waitedMs = pull.longestWait()?.waitedMs ?? 0;
+        if (waitedMs >= ASK_AGAIN_MS && asking.isDue) await this.#askOrigin(pull, asking, signal);
+        if (waitedMs < this.#patience(pull)) continue;
+        await this.#parts.fallback.run(pull, pull.origin === 'lost' ? 'no-origin' : 'stalled', signal);
+      }
+    } catch (error) {
+      // Nobody is left to help, or the failure is every reader's.
+      if (!signal.aborted) pull.torrent.fail(asError(error));
+    }
+  }
+
+  /** How long (ms) a reader may wait before upstream is read for it. */
+  #patience(pull: RunningPull): number {
+    if (pull.origin === 'serving') return this.#stallMs * PATIENCE_WITH_ORIGIN;
+    return pull.hasProgressed ? this.#stallMs : Math.min(this.#stallMs, STALL_WITHOUT_ORIGIN_MS);
+  }
+
+  async #askOrigin(pull: RunningPull, asking: Asking, signal: AbortSignal): Promise<void> {
+    const [newest] = pull.readers;
+    if (newest === undefined) return;
+    asking.note();
+    const { caller } = newest;
+    const resource = { kind: 'blob', digest: pull.torrent.digest } as const;
+    const answer = await this.#parts.origins.fetch({ caller, resource }, signal);
+    pull.origin = answer.kind === 'swarm' && answer.size === pull.size ? 'serving' : 'lost';
+    if (answer.kind === 'swarm') pull.torrent.addPeer({ ...answer.peer, role: 'origin' });
+    if (answer.kind !== 'refused') return;
+    if (answer.refusal.status === 401) {
+      this.#parts.onRefused(caller);
+      pull.refuse(caller, answer.refusal);
+    }
+  }
+}
+
+/** When an origin may be asked again: at growing intervals with jitter. */
+class Asking {
+  readonly #now: () => number;
+  readonly #random: () => number;
+  #due = 0;
+  #delay = ASK_AGAIN_MS;
+
+  constructor(now: () => number, random: () => number) {
+    this.#now = now;
+    this.#random = random;
+  }
+
+  get isDue(): boolean {
+    return this.#now() >= this.#due;
+  }
+
+  note(): void {
+    this.#due = this.#now() + this.#delay * (0.75 + this.#random() / 2);
+    this.#delay = Math.min(this.#delay * 2, 8 * ASK_AGAIN_MS);
+  }
+}

@@ -1,0 +1,67 @@
+import type { Proof } from '#agent/rights/provenance.ts';
+import type { CountBytes } from './swarm.ts';
+
+/** The registry did not prove to have the bytes that peers sent for the digest. */
+export class UnprovedContentError extends Error {
+  override readonly name = 'UnprovedContentError';
+
+  constructor(proof: Exclude<Proof, { kind: 'proved' }>) {
+    super(
+      `the registry did not prove to have the content: ${proof.kind === 'refuted' ? proof.reason : proof.kind}`,
+    );
+  }
+}
+
+export interface GuardedRead {
+  /** Reads from the swarm; tells each chunk's source before it gives the chunk. */
+  swarm(count: CountBytes): AsyncIterable<Buffer>;
+  /** Has the registry the bytes that the swarm gave? */
+  prove(): Promise<Proof>;
+  /** Upstream's own bytes, from the range's beginning. */
+  direct(): AsyncIterable<Buffer>;
+}
+
+/**
+ * Bytes that came from elsewhere than the caller's registry wait until the registry has proved to have them too. If it
+ * cannot, the caller gets the registry's own, where nothing has gone out yet.
+ * @throws UnprovedContentError
+ */
+export async function* readGuarded(from: GuardedRead, count: CountBytes): AsyncGenerator<Buffer> {
+  let told: Parameters<CountBytes>[] = [];
+  let isOpen = false;
+  let hasBegun = false;
+  for await (const chunk of from.swarm((...source) => told.push(source))) {
+    if (!isOpen && told.some(([source]) => source !== 'upstream')) {
+      const proof = await from.prove();
+      if (proof.kind === 'refuted' && !hasBegun) {
+        yield* from.direct();
+        return;
+      }
+      if (proof.kind !== 'proved') throw new UnprovedContentError(proof);
+      isOpen = true;
+    }
+    for (const [source, bytes] of told) count(source, bytes);
+    told = [];
+    hasBegun = true;
+    yield chunk;
+  }
+}
+
+/** The chunks, each counted as it is handed on. */
+export async function* readCounted(
+  chunks: AsyncIterable<Buffer>,
+  count: CountBytes,
+  source: 'cache' | 'upstream',
+): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    count(source, chunk.length);
+    yield chunk;
+  }
+}
+
+/** All chunks in one buffer of their own. */
+export async function readJoined(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  const copies: Buffer[] = [];
+  for await (const chunk of chunks) copies.push(Buffer.from(chunk));
+  return Buffer.concat(copies);
+}

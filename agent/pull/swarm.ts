@@ -1,0 +1,47 @@
+import type { Source } from '#agent/metrics.ts';
+import type { Digest } from '#registry/digest.ts';
+
+/** The scope of content whose whole was verified, whoever delivered it. */
+export const VERIFIED = 'verified';
+
+/** A blob's torrent as a pull needs it; `Torrent` of swarm/session. */
+export interface PullTorrent {
+  readonly digest: Digest;
+  readonly scope: string;
+  /** In bytes. */
+  readonly size: number;
+  /** The whole matched its digest. */
+  readonly complete: boolean;
+  /** Bytes taken so far, by where they came from. */
+  readonly sources: Readonly<Record<Source, number>>;
+  read(
+    start: number,
+    end: number,
+    signal: AbortSignal,
+    count?: (source: Source, bytes: number) => void,
+  ): AsyncIterable<Buffer>;
+  addPeer(peer: { host: string; port: number; role: 'agent' | 'origin' }): void;
+  /** Takes a whole piece that upstream gave. @throws Error where it contradicts a signed hash */
+  supply(index: number, data: Buffer): void;
+  /** The next run of at most `limit` pieces that are not held nor, with `skipPeers`, to be had of a peer. */
+  missing(from: number, limit: number, skipPeers?: boolean): { first: number; count: number } | undefined;
+  fail(error: Error): void;
+  whenComplete(signal: AbortSignal): Promise<void>;
+  /** Facts that are to be stored with the blob. */
+  note(facts: { registries?: readonly string[]; repositories?: readonly string[] }): void;
+  /** Answers one call of `Swarm.torrent`. */
+  release(): void;
+}
+
+/** Where torrents are had; `Engine` of swarm/session. */
+export interface Swarm {
+  /** Shared by all who ask for the same; each `release`s it once. `size` in bytes. */
+  torrent(request: { digest: Digest; scope: string; size: number }): Promise<PullTorrent>;
+  /** The bytes that the swarm had for the digest were wrong of late. */
+  poisoned(digest: Digest, scope: string): boolean;
+  /** The store has got a blob by another way than a torrent: peers may have it from here. */
+  stored(digest: Digest): void;
+}
+
+/** Bytes of a pull by source, counted as they are handed on. */
+export type CountBytes = (source: Source, bytes: number) => void;
