@@ -147,6 +147,8 @@ export class SwarmIndex<M extends Member> {
     this.#handOutAgents(want - origins, request.asker.place, draw);
     const left = draw.seats.length === 0 ? Math.min(1, want) : Math.min(origins, want - draw.seats.length);
     draw.take(this.#origins, left);
+    // A place may have been kept for the asker, being an origin itself.
+    draw.take(this.#agents, want - draw.seats.length);
     return draw.seats;
   }
 

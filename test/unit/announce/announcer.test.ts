@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { Server } from 'node:http';
 import { Agent } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
@@ -18,7 +18,11 @@ function announcer(trackers: readonly string[], self: Partial<AnnouncerSelf> = {
   const dispatcher = new Agent();
   const made = new Announcer(
     {
-      ...{ dispatcher, trackers, secure: false, random: Math.random, now: () => performance.now() },
+      dispatcher,
+      trackers,
+      secure: false,
+      random: Math.random,
+      now: () => performance.now(),
       logger: createLogger('test', { level: 'silent' }),
     },
     { peerId: hexId(), role: 'agent', port: 29_502, topology: {}, ...self },
@@ -36,6 +40,11 @@ function collect() {
 }
 
 const none = () => {};
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
 
 describe('an announcer', () => {
   it('is told of who is in its swarms, and of more when it asks', async () => {
@@ -207,8 +216,7 @@ describe('an announcer', () => {
     });
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void server.close());
-    const { port } = server.address() as AddressInfo;
-    const agent = announcer([`127.0.0.1:${port}`]);
+    const agent = announcer([`127.0.0.1:${portOf(server)}`]);
     agent.join(hexId(), { complete: true, want: 0 }, none);
     await expect.poll(() => asked, { timeout: 5000 }).toBeGreaterThan(1);
     expect(agent.reachable).toBe(false);

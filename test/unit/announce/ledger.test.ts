@@ -24,11 +24,12 @@ class Told {
 
 const swarm = fc.nat(6).map(String);
 const step = fc.oneof(
-  fc.record({ kind: fc.constantFrom('join' as const), swarm, complete: fc.boolean(), want: fc.nat(9) }),
-  fc.record({ kind: fc.constantFrom('update' as const), swarm, complete: fc.boolean() }),
-  fc.record({ kind: fc.constantFrom('leave' as const, 'ask' as const), swarm }),
+  fc.record({ kind: fc.constant('join' as const), swarm, complete: fc.boolean(), want: fc.nat(9) }),
+  fc.record({ kind: fc.constant('update' as const), swarm, complete: fc.boolean() }),
+  fc.record({ kind: fc.constant('leave' as const), swarm }),
+  fc.record({ kind: fc.constant('ask' as const), swarm }),
   fc.record({
-    kind: fc.constantFrom('exchange' as const),
+    kind: fc.constant('exchange' as const),
     fate: fc.constantFrom('answered', 'answered', 'lost', 'answer lost', 'tracker restarted'),
     meanwhile: fc.option(swarm, { nil: undefined }),
   }),
@@ -56,7 +57,7 @@ describe('what a tracker is told', () => {
             if (wishes.has(each.swarm)) wishes.set(each.swarm, each.complete);
           } else if (each.kind === 'ask') ledger.ask(each.swarm, 5);
           else if (each.kind === 'leave') leave(each.swarm);
-          else {
+          else if (each.kind === 'exchange') {
             if (each.fate === 'tracker restarted') {
               told = new Told();
               ledger.restart();
@@ -74,8 +75,8 @@ describe('what a tracker is told', () => {
           told.apply(delta);
           ledger.confirm(delta, []);
         }
-        expect([...told.swarms].toSorted()).toEqual(
-          [...wishes].map(([id, complete]) => [id, { complete, infoHash: `hash of ${id}` }]).toSorted(),
+        expect(told.swarms).toEqual(
+          new Map([...wishes].map(([id, complete]) => [id, { complete, infoHash: `hash of ${id}` }])),
         );
       }),
       { numRuns: 500 },

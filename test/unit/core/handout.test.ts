@@ -37,6 +37,38 @@ function cluster(count: number): SwarmIndex<Peer> {
 const asker = (of: Peer, complete = false) => ({ ...of, complete });
 const at = (index: SwarmIndex<Peer>, id: string) => asker(index.get(id)!.member);
 
+/** How many are named, and how many of them are complete. */
+function countNamed(want: number, members: SwarmIndex<Peer>) {
+  const named = members.handOut({ asker: asker(peer('x')), want, random: seeded(3) });
+  return [named.length, named.filter(({ complete }) => complete).length];
+}
+
+/** How many agents of a swarm of that size are told of its one origin. */
+function countTold(agents: number) {
+  const index = cluster(agents);
+  index.set(peer('origin', {}, 'origin'), true);
+  const random = seeded(5);
+  let count = 0;
+  for (let n = 0; n < agents; n++) {
+    const named = index.handOut({ asker: at(index, `p${n}`), want: 30, random });
+    if (named.some(({ member }) => member.role === 'origin')) count++;
+  }
+  return count;
+}
+
+/** How often chance is asked for one answer. */
+function countDraws(size: number) {
+  const index = cluster(size);
+  let count = 0;
+  const random = seeded(8);
+  index.handOut({
+    asker: { ...at(index, 'p55'), place: NOWHERE },
+    want: 50,
+    random: () => (count++, random()),
+  });
+  return count;
+}
+
 describe('whom a tracker names', () => {
   it('never more than asked, never the asker, nobody twice, nobody who left', () => {
     const name = fc.constantFrom('a', 'b', undefined);
@@ -55,18 +87,20 @@ describe('whom a tracker names', () => {
         fc.nat(),
         (steps, want, who, seed) => {
           const index = new SwarmIndex<Peer>();
+          let agrees = true;
           const model = new Map<string, { role: Role; complete: boolean }>();
           for (const { id, action, complete, role, topology } of steps) {
             if (action === 'set') {
               index.set(peer(id, topology, role), complete);
               model.set(id, { role, complete });
-            } else if (action === 'delete') expect(index.delete(id)).toBe(model.delete(id));
+            } else if (action === 'delete') agrees &&= index.delete(id) === model.delete(id);
             else {
               const known = model.get(id);
-              expect(index.setComplete(id, action === 'complete')).toBe(known !== undefined);
+              agrees &&= index.setComplete(id, action === 'complete') === (known !== undefined);
               if (known !== undefined) known.complete = action === 'complete';
             }
           }
+          expect(agrees).toBe(true);
           const complete = [...model.values()].filter((seat) => seat.complete).length;
           expect([index.size, index.complete, index.incomplete]).toEqual([
             model.size,
@@ -121,18 +155,14 @@ describe('whom a tracker names', () => {
 
   it('complete and incomplete ones in about equal parts, and either alone if there is no other', () => {
     const index = cluster(1000);
-    const count = (want: number, members: SwarmIndex<Peer>) => {
-      const named = members.handOut({ asker: asker(peer('x')), want, random: seeded(3) });
-      return [named.length, named.filter(({ complete }) => complete).length];
-    };
-    const [all, complete] = count(40, index);
+    const [all, complete] = countNamed(40, index);
     expect(all).toBe(40);
     expect(complete).toBeGreaterThanOrEqual(14);
     expect(complete).toBeLessThanOrEqual(26);
     for (let n = 0; n < 1000; n++) index.setComplete(`p${n}`, true);
-    expect(count(40, index)).toEqual([40, 40]);
+    expect(countNamed(40, index)).toEqual([40, 40]);
     for (let n = 0; n < 1000; n++) index.setComplete(`p${n}`, false);
-    expect(count(40, index)).toEqual([40, 0]);
+    expect(countNamed(40, index)).toEqual([40, 0]);
   });
 
   it('only who still lacks something to who has it all; only complete ones where told so', () => {
@@ -148,20 +178,9 @@ describe('whom a tracker names', () => {
   });
 
   it('the origin to everyone in a small swarm, to a bounded number in a large one', () => {
-    const told = (agents: number) => {
-      const index = cluster(agents);
-      index.set(peer('origin', {}, 'origin'), true);
-      const random = seeded(5);
-      let count = 0;
-      for (let n = 0; n < agents; n++) {
-        const named = index.handOut({ asker: at(index, `p${n}`), want: 30, random });
-        if (named.some(({ member }) => member.role === 'origin')) count++;
-      }
-      return count;
-    };
-    expect(told(20)).toBe(20);
-    expect(told(2600)).toBeLessThan(2 * ORIGIN_FANOUT);
-    expect(told(2600)).toBeGreaterThan(ORIGIN_FANOUT / 2);
+    expect(countTold(20)).toBe(20);
+    expect(countTold(2600)).toBeLessThan(2 * ORIGIN_FANOUT);
+    expect(countTold(2600)).toBeGreaterThan(ORIGIN_FANOUT / 2);
   });
 
   it('the origin to who would else be told of nobody', () => {
@@ -187,18 +206,7 @@ describe('whom a tracker names', () => {
   });
 
   it('after draws that depend on what was asked, not on the size of the swarm', () => {
-    const draws = (size: number) => {
-      const index = cluster(size);
-      let count = 0;
-      const random = seeded(8);
-      index.handOut({
-        asker: { ...at(index, 'p55'), place: NOWHERE },
-        want: 50,
-        random: () => (count++, random()),
-      });
-      return count;
-    };
-    expect(draws(10_000)).toBeLessThan(500);
-    expect(Math.abs(draws(10_000) - draws(1000))).toBeLessThan(100);
+    expect(countDraws(10_000)).toBeLessThan(500);
+    expect(Math.abs(countDraws(10_000) - countDraws(1000))).toBeLessThan(100);
   });
 });

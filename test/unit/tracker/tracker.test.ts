@@ -26,9 +26,13 @@ function memberOf(tracker: TestTracker, self: object = {}) {
       const message = { peerId, session, sequence, ...first, ...change, ...over };
       const { status, body } = await tracker.post('/v1/announce', message);
       if (status === 200) sequence++;
-      return { status, body: body as Record<string, unknown> };
+      return { status, body };
     },
   };
+}
+
+function joins(count: number) {
+  return Array.from({ length: count }, () => ({ swarm: hexId(), complete: true, want: 0, digest: DIGEST }));
 }
 
 describe('a tracker', () => {
@@ -42,23 +46,29 @@ describe('a tracker', () => {
     expect((await first.announce(join)).body).toEqual({ intervalMs: 30_000, swarms: [alone] });
     await second.announce({ join: [{ swarm, complete: false, want: 0 }] });
     const named = { port: 29_502, role: 'agent' };
-    expect((await second.announce({ more: [{ swarm, want: 5 }] })).body['swarms']).toEqual([
-      {
-        ...alone,
-        complete: 1,
-        peers: [{ ...named, id: first.peerId, host: 'node-1.test', complete: true }],
-      },
-    ]);
+    expect((await second.announce({ more: [{ swarm, want: 5 }] })).body).toEqual({
+      intervalMs: 30_000,
+      swarms: [
+        {
+          ...alone,
+          complete: 1,
+          peers: [{ ...named, id: first.peerId, host: 'node-1.test', complete: true }],
+        },
+      ],
+    });
     await second.announce({ leave: [swarm] });
     const third = memberOf(tracker);
     await third.announce({ join: [{ swarm, complete: false, want: 0 }] });
-    expect((await first.announce({ more: [{ swarm, want: 5 }] })).body['swarms']).toEqual([
-      {
-        ...alone,
-        incomplete: 1,
-        peers: [{ ...named, id: third.peerId, host: '127.0.0.1', complete: false }],
-      },
-    ]);
+    expect((await first.announce({ more: [{ swarm, want: 5 }] })).body).toEqual({
+      intervalMs: 30_000,
+      swarms: [
+        {
+          ...alone,
+          incomplete: 1,
+          peers: [{ ...named, id: third.peerId, host: '127.0.0.1', complete: false }],
+        },
+      ],
+    });
     const asked = { peerId: first.peerId, swarms: [swarm, hexId()] };
     expect((await tracker.post('/v1/replicas', asked)).body).toEqual({ counts: [0, 0] });
     await first.announce({}, { bye: true });
@@ -103,8 +113,10 @@ describe('a tracker', () => {
     const [kept, refused] = [hexId(), hexId()];
     const join = [kept, refused].map((swarm) => ({ swarm, complete: true, want: 1 }));
     const { body } = await member.announce({ join });
-    expect(body['refused']).toEqual([{ swarm: refused, reason: 'too many swarms' }]);
-    expect(body['swarms']).toMatchObject([{ swarm: kept }]);
+    expect(body).toMatchObject({
+      refused: [{ swarm: refused, reason: 'too many swarms' }],
+      swarms: [{ swarm: kept }],
+    });
     const other = await memberOf(tracker).announce();
     expect(other).toMatchObject({ status: 503, body: { errors: [{ code: 'TOOMANYREQUESTS' }] } });
     expect(await tracker.metric('refused_total{reason="too many members"}')).toBe(1);
@@ -124,8 +136,6 @@ describe('a tracker', () => {
 
   it('takes 4,096 swarms in one message and no more', async () => {
     await using tracker = await runTracker();
-    const joins = (count: number) =>
-      Array.from({ length: count }, () => ({ swarm: hexId(), complete: true, want: 0, digest: DIGEST }));
     expect((await memberOf(tracker).announce({ join: joins(MAX_SWARMS_PER_MESSAGE) })).status).toBe(200);
     expect((await memberOf(tracker).announce({ join: joins(MAX_SWARMS_PER_MESSAGE + 1) })).status).toBe(400);
     expect((await tracker.post('/v1/announce', `"${'x'.repeat(3_000_000)}"`)).status).toBe(413);
@@ -159,10 +169,7 @@ describe('a tracker', () => {
     await fc.assert(
       fc.asyncProperty(body, async (text) => {
         const { status, body: answer } = await tracker.post('/v1/announce', text);
-        expect([status, answer]).toMatchObject([
-          400,
-          { errors: [{ message: expect.any(String) as string }] },
-        ]);
+        expect([status, answer]).toMatchObject([400, { errors: [{ code: 'UNSUPPORTED' }] }]);
       }),
       { numRuns: 60 },
     );
@@ -191,15 +198,19 @@ describe('a tracker', () => {
     const member = ask(key);
     expect((await member.dispatcher.request({ ...member.request, ...content })).statusCode).toBe(200);
     const other = ask(randomBytes(32));
-    await expect(other.dispatcher.request({ ...other.request, ...content })).rejects.toThrow();
+    await expect(other.dispatcher.request({ ...other.request, ...content })).rejects.toThrow(
+      /alert|closed|ECONNRESET|disconnected/,
+    );
     await Promise.all([member.dispatcher.destroy(), other.dispatcher.destroy()]);
-    await expect(tracker.post('/v1/replicas', content.body)).rejects.toThrow();
+    await expect(tracker.post('/v1/replicas', content.body)).rejects.toThrow(
+      /other side closed|ECONNRESET|Parse/,
+    );
     const plainTls = new Promise((resolve, reject) => {
       httpsRequest(`https://${tracker.running.address}/`, { rejectUnauthorized: false }, resolve)
         .on('error', reject)
         .end();
     });
-    await expect(plainTls).rejects.toThrow();
+    await expect(plainTls).rejects.toThrow(/alert|handshake/);
   });
 
   it('has a status of its own, and stops', async () => {
@@ -212,7 +223,7 @@ describe('a tracker', () => {
     await tracker[Symbol.asyncDispose]();
     const [host, port] = address.split(':');
     const refused = new Promise((resolve, reject) => {
-      connect(Number(port), host!).on('connect', resolve).on('error', reject);
+      connect(Number(port), host).on('connect', resolve).on('error', reject);
     });
     await expect(refused).rejects.toThrow('ECONNREFUSED');
   });
