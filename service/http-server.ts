@@ -49,13 +49,17 @@ const CLOSE_GRACE_MS = 5000;
  * Route schemas are checked by typebox. Start it with {@link listen}.
  */
 export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const observe = observer(options);
   const app = fastify({
     serverFactory: (handler) => nodeServer(handler, options.security),
     bodyLimit: options.bodyLimit,
     logger: false,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 4096 },
-    frameworkErrors: (error, _request, reply) => void sendError(error, reply, options.errors),
+    frameworkErrors: (error, request, reply) => {
+      observe(request, reply);
+      sendError(error, reply, options.errors);
+    },
     // Naming factories keeps fastify from loading ajv; the compilers are set below.
     schemaController: { compilersFactory: { buildValidator: () => unused, buildSerializer: () => unused } },
   });
@@ -63,7 +67,10 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
   boundClose(app, options.closeGraceMs ?? CLOSE_GRACE_MS);
-  observe(app, options);
+  app.addHook('onRequest', (request, reply, done) => {
+    observe(request, reply);
+    done();
+  });
   app.setErrorHandler((error, request, reply) => {
     const status = sendError(error, reply, options.errors);
     if (status >= 500)
@@ -123,24 +130,31 @@ function routeLabel(request: FastifyRequest): string {
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
-function observe(app: FastifyInstance, { name, logger, metrics }: HttpServerOptions): void {
+/** Notes a request when its answer is over, given in full or not. */
+type Observe = (request: FastifyRequest, reply: FastifyReply) => void;
+
+function observer({ name, logger, metrics }: HttpServerOptions): Observe {
   const labels = ['server', 'route', 'method', 'status'] as const;
   const total = metrics.counter('http_requests_total', 'Requests answered, by route and status', labels);
-  const seconds = metrics.histogram(
+  const duration = metrics.histogram(
     'http_request_duration_seconds',
     'Time from request to end of answer',
     SECONDS_BUCKETS,
     ['server', 'route'],
   );
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = routeLabel(request);
-    const method = METHODS.has(request.method) ? request.method : 'other';
-    const status = reply.raw.writableFinished ? String(reply.statusCode) : 'aborted';
-    total.inc({ server: name, route, method, status });
-    seconds.observe({ server: name, route }, reply.elapsedTime / 1000);
-    logger.debug({ server: name, route, method, status, ms: Math.round(reply.elapsedTime) }, 'request');
-    done();
-  });
+  return (request, reply) => {
+    const startedAt = performance.now();
+    // Not fastify's onResponse: that is silent when the client goes away.
+    reply.raw.once('close', () => {
+      const seconds = (performance.now() - startedAt) / 1000;
+      const route = routeLabel(request);
+      const method = METHODS.has(request.method) ? request.method : 'other';
+      const status = reply.raw.writableFinished ? String(reply.statusCode) : 'aborted';
+      total.inc({ server: name, route, method, status });
+      duration.observe({ server: name, route }, seconds);
+      logger.debug({ server: name, route, method, status, ms: Math.round(seconds * 1000) }, 'request');
+    });
+  };
 }
 
 /** A server that is listening; disposing it stops it. */

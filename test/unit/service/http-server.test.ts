@@ -1,0 +1,194 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Type } from 'typebox';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import { unauthorized } from '#registry/oci-error.ts';
+import { createHttpServer, listen } from '#service/http-server.ts';
+import type { BoundServer } from '#service/http-server.ts';
+import { createLogger } from '#service/logger.ts';
+import { createMetrics } from '#service/metrics.ts';
+import type { Metrics } from '#service/metrics.ts';
+
+class TeapotError extends Error {}
+
+let lines: string[];
+let metrics: Metrics;
+let server: BoundServer;
+let release: (() => void) | undefined;
+
+beforeEach(async () => {
+  lines = [];
+  release = undefined;
+  metrics = createMetrics('test', { process: false });
+  const logger = createLogger('test', {
+    level: 'debug',
+    destination: { write: (line) => void lines.push(line) },
+  });
+  const app = createHttpServer({
+    name: 'api',
+    bodyLimit: 1000,
+    logger,
+    metrics,
+    closeGraceMs: 300,
+    errors: (error) => (error instanceof TeapotError ? { status: 418, body: { short: true } } : undefined),
+  });
+  app.get('/items/:id', (request) => ({ params: request.params }));
+  app.get('/known', () => Promise.reject(unauthorized(['Bearer realm="a"', 'Basic realm="b"'])));
+  app.get('/unknown', () => Promise.reject(new Error('database password is hunter2')));
+  app.get('/own', () => Promise.reject(new TeapotError()));
+  app.get('/slow', async () => {
+    await new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    return 'late';
+  });
+  app.post(
+    '/count',
+    { schema: { body: Type.Object({ count: Type.Integer({ minimum: 1 }) }) } },
+    (request) => request.body,
+  );
+  server = await listen(app, '127.0.0.1:0');
+});
+
+afterEach(() => server[Symbol.asyncDispose]());
+
+const url = (path: string): string => `http://${server.address}${path}`;
+
+function post(body: string): Promise<Response> {
+  return fetch(url('/count'), { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+}
+
+test('a request is answered, logged once and counted under its route, not its path', async () => {
+  expect(await (await fetch(url('/items/17'))).json()).toEqual({ params: { id: '17' } });
+  await expect.poll(() => lines.length).toBe(1);
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+    route: '/items/:id',
+    method: 'GET',
+    status: '200',
+    level: 'debug',
+  });
+  const { text } = await metrics.expose();
+  expect(text).toContain(
+    'shoal_test_http_requests_total{server="api",route="/items/:id",method="GET",status="200"} 1',
+  );
+  expect(text).not.toContain('17');
+});
+
+test('a public error has its status, headers and OCI body', async () => {
+  const answer = await fetch(url('/known'));
+  expect(answer.status).toBe(401);
+  expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="a", Basic realm="b"');
+  expect(await answer.json()).toMatchObject({ errors: [{ code: 'UNAUTHORIZED' }] });
+});
+
+test('of an unknown error nothing leaves the process, but the log has it', async () => {
+  const answer = await fetch(url('/unknown'));
+  expect(answer.status).toBe(500);
+  expect(await answer.text()).toBe('{"errors":[{"code":"UNKNOWN","message":"internal error"}]}');
+  expect(lines.join('')).toContain('hunter2');
+});
+
+test("a part's own error is answered as the part says", async () => {
+  const answer = await fetch(url('/own'));
+  expect([answer.status, await answer.json()]).toEqual([418, { short: true }]);
+});
+
+test('malformed, too large and unknown requests are refused clearly', async () => {
+  expect(await (await post('{"count":3}')).json()).toEqual({ count: 3 });
+  const wrong = await post('{"count":0}');
+  expect([wrong.status, await wrong.text()]).toEqual([400, expect.stringContaining('/count must be >= 1')]);
+  expect((await post('{"count":')).status).toBe(400);
+  expect((await post(JSON.stringify({ count: 1, pad: 'x'.repeat(2000) }))).status).toBe(413);
+  expect((await fetch(url('/%ff'))).status).toBe(400);
+  const none = await fetch(url('/nothing/here'));
+  expect([none.status, await none.json()]).toMatchObject([404, { errors: [{ code: 'UNSUPPORTED' }] }]);
+});
+
+/** Like `once`, but a reset is a close too. */
+function untilClosed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('close', () => resolve());
+  });
+}
+
+async function sendRaw(text: string): Promise<string> {
+  const socket = connect(server.port, '127.0.0.1');
+  const received: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => received.push(chunk)).on('error', () => {});
+  socket.write(text);
+  await untilClosed(socket);
+  return Buffer.concat(received).toString();
+}
+
+test('what is not HTTP is answered with 400 and headers without end with 431', async () => {
+  expect(await sendRaw('\u0013BitTorrent protocol\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
+  expect(await sendRaw(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(64 * 1024)}`)).toMatch(
+    /^HTTP\/1\.1 431 /,
+  );
+});
+
+test('a client that goes away is counted as such, not as a success', async () => {
+  const leaving = new AbortController();
+  const asked = fetch(url('/slow'), { signal: leaving.signal }).catch(() => 'left');
+  await expect.poll(() => release).toBeDefined();
+  leaving.abort();
+  expect(await asked).toBe('left');
+  await expect
+    .poll(async () => (await metrics.expose()).text)
+    .toContain('route="/slow",method="GET",status="aborted"} 1');
+  release?.();
+});
+
+async function silentSocket(text = ''): Promise<Socket> {
+  const socket = connect(server.port, '127.0.0.1').on('error', () => {});
+  await once(socket, 'connect');
+  if (text !== '') {
+    socket.write(text);
+    await once(socket, 'data');
+  }
+  return socket;
+}
+
+test('neither idle keep-alive sockets nor silent ones delay the close', async () => {
+  const idle = await silentSocket('GET /items/1 HTTP/1.1\r\nHost: a\r\n\r\n');
+  const silent = await silentSocket();
+  const half = await silentSocket();
+  half.write('GET /items/1 HT');
+  const gone = Promise.all([idle, silent, half].map(untilClosed));
+  await server[Symbol.asyncDispose]();
+  expect(await gone).toHaveLength(3);
+});
+
+test('an answer under way at the close is still given', async () => {
+  const asked = fetch(url('/slow'));
+  await expect.poll(() => release).toBeDefined();
+  const closed = server[Symbol.asyncDispose]();
+  await sleep(20);
+  release?.();
+  expect(await (await asked).text()).toBe('late');
+  await closed;
+});
+
+test('an answer that does not end within the grace is cut', async () => {
+  const asked = fetch(url('/slow')).then(
+    () => 'answered',
+    () => 'cut',
+  );
+  await expect.poll(() => release).toBeDefined();
+  await server[Symbol.asyncDispose]();
+  expect(await asked).toBe('cut');
+});
+
+test('an address that cannot be had is named', async () => {
+  const again = createHttpServer({
+    name: 'x',
+    bodyLimit: 1,
+    logger: createLogger('x', { level: 'silent' }),
+    metrics,
+  });
+  await expect(listen(again, server.address)).rejects.toThrow(`cannot listen at ${server.address}: `);
+  await expect(listen(again, 'nonsense')).rejects.toThrow('host:port is expected');
+});

@@ -1,0 +1,67 @@
+import * as fc from 'fast-check';
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+
+import { loadClusterKey, loadSecurity } from '#service/identity.ts';
+import { generateClusterKey, generateSigningKey, loadSigningKey, parsePublicKeys } from '#service/signing.ts';
+
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+test('a cluster key is read as base64 and as hexadecimal', async () => {
+  await using dir = await temporaryDirectory();
+  const key = randomBytes(32);
+  await writeFile(dir.join('a'), `${key.toString('base64')}\n`);
+  await writeFile(dir.join('b'), key.toString('hex').toUpperCase());
+  expect(loadClusterKey(dir.join('a'))).toEqual(key);
+  expect(loadClusterKey(dir.join('b'))).toEqual(key);
+});
+
+test('a generated cluster key can be loaded', async () => {
+  await using dir = await temporaryDirectory();
+  await writeFile(dir.join('key'), generateClusterKey());
+  expect(loadClusterKey(dir.join('key'))).toHaveLength(32);
+});
+
+test('a malformed cluster key stops the start, and the message does not show it', async () => {
+  await using dir = await temporaryDirectory();
+  await writeFile(dir.join('key'), 'c2hvcnQgc2VjcmV0');
+  expect(() => loadClusterKey(dir.join('key'))).toThrow(/key in .*\/key is malformed: 32 bytes/);
+  expect(() => loadClusterKey(dir.join('key'))).not.toThrow(/c2hvcnQ/);
+  expect(() => loadClusterKey(dir.join('none'))).toThrow(/cannot read the cluster key .*\/none/);
+  expect(() => loadSecurity({ security: 'cluster-key' })).toThrow(/clusterKeyFile/);
+});
+
+test('a signing key is the same from PEM and from its seed', async () => {
+  await using dir = await temporaryDirectory();
+  const key = generateSigningKey();
+  const der = key.privateKey.export({ format: 'der', type: 'pkcs8' });
+  await writeFile(dir.join('pem'), key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+  await writeFile(dir.join('seed'), der.subarray(-32).toString('base64'));
+  expect(loadSigningKey(dir.join('pem')).publicKey).toEqual(key.publicKey);
+  expect(loadSigningKey(dir.join('seed')).publicKey).toEqual(key.publicKey);
+});
+
+test('what one origin signed is believed by its public key alone', () => {
+  const [own, other] = [generateSigningKey(), generateSigningKey()];
+  const [trusted] = parsePublicKeys([own.publicKey.toString('base64')]);
+  const message = randomBytes(100);
+  expect(trusted?.verify(message, own.sign(message))).toBe(true);
+  expect(trusted?.verify(message, other.sign(message))).toBe(false);
+  expect(trusted?.verify(randomBytes(100), own.sign(message))).toBe(false);
+});
+
+test('a signing key of another kind is refused', async () => {
+  await using dir = await temporaryDirectory();
+  await writeFile(dir.join('key'), '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n');
+  expect(() => loadSigningKey(dir.join('key'))).toThrow(/an Ed25519 private key is expected/);
+});
+
+test('any text that is no public key is refused with the entry named', () => {
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      fc.pre(!/^[A-Za-z0-9+/]{43}=$/.test(text));
+      expect(() => parsePublicKeys([text])).toThrow(/is no origin key: 32 bytes as base64/);
+    }),
+  );
+});
