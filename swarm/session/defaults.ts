@@ -25,8 +25,11 @@ export const WANT_AFTER_MS = 150;
 /** A reader that has waited this long has the piece asked for a second time, of another peer. Milliseconds. */
 export const RESCUE_AFTER_MS = 600;
 
-/** A block asked for and not come in this time is given up. Milliseconds. */
+/** A peer that was asked and has not sent one block in this time is not waited for any more. Milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5_000;
+
+/** Nor is it asked again before this time. Milliseconds. */
+export const SNUB_MS = 10_000;
 
 /** A download that nobody reads goes on for this long: runtimes close one request and open the next. Milliseconds. */
 export const LINGER_MS = 15_000;
@@ -34,8 +37,15 @@ export const LINGER_MS = 15_000;
 /** A torrent that neither downloads nor has a connection is closed after this time. Milliseconds. */
 export const IDLE_MS = 60_000;
 
-/** Before a torrent that has too few sources asks the tracker again. Milliseconds. */
+/** With fewer connections than this, the tracker is asked for more peers. */
+export const MIN_PEERS = 4;
+
+/** A reader that has waited this long without help has the tracker asked for more peers. Milliseconds. */
+export const STARVED_MS = 2_000;
+
+/** Before the tracker is asked the second time; twice as long before each further one, up to the longest. Milliseconds. */
 export const MORE_PEERS_MS = 1_000;
+export const MORE_PEERS_LONGEST_MS = 30_000;
 
 /** Peers asked of the tracker at once. */
 export const WANTED_PEERS = 30;

@@ -1,7 +1,13 @@
 import { pickBlock } from '#swarm/core/picker.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { Bandwidth } from './bandwidth.ts';
-import { MAX_UNWRITTEN_BYTES, REQUEST_TIMEOUT_MS, RESCUE_AFTER_MS, WANT_AFTER_MS } from './defaults.ts';
+import {
+  MAX_UNWRITTEN_BYTES,
+  REQUEST_TIMEOUT_MS,
+  RESCUE_AFTER_MS,
+  SNUB_MS,
+  WANT_AFTER_MS,
+} from './defaults.ts';
 import type { HashTable } from './hash-table.ts';
 import type { PeerSession } from './peer-session.ts';
 import type { PieceStorage } from './piece-storage.ts';
@@ -50,10 +56,9 @@ export class Downloads {
   /** Takes back what does not come, and helps readers that have waited long. */
   tick(now: number): void {
     for (const peer of this.#parts.peers()) {
-      const late = peer.overdue(now - REQUEST_TIMEOUT_MS);
-      if (late.length === 0) continue;
-      peer.snubbed = true;
-      this.abandon(late);
+      if (!peer.silentSince(now - REQUEST_TIMEOUT_MS)) continue;
+      peer.snubbedUntil = now + SNUB_MS;
+      this.abandon(peer.takeBack());
     }
     for (const cursor of this.#parts.readers.cursors) this.#help(cursor, now);
     this.fillAll();
@@ -65,11 +70,11 @@ export class Downloads {
   }
 
   #mayAsk(peer: PeerSession): boolean {
-    const { storage, wanted } = this.#parts;
+    const { storage, wanted, now } = this.#parts;
     return (
       !peer.choked &&
       (peer.introduced || !peer.wire.member) &&
-      !peer.snubbed &&
+      peer.snubbedUntil <= now() &&
       !peer.queuedForBandwidth &&
       !peer.saturated &&
       storage.unwrittenBytes < MAX_UNWRITTEN_BYTES &&
@@ -111,7 +116,7 @@ export class Downloads {
     if (cursor.waitingSince === undefined) return;
     const waited = now - cursor.waitingSince;
     if (waited >= WANT_AFTER_MS && !this.#someoneHas(cursor.index)) this.#wantFromOrigins(cursor.index);
-    else if (waited >= RESCUE_AFTER_MS) this.#rescue(cursor.index);
+    else if (waited >= RESCUE_AFTER_MS && !this.#rescue(cursor.index)) this.#wantFromOrigins(cursor.index);
   }
 
   #someoneHas(index: number): boolean {
@@ -122,20 +127,21 @@ export class Downloads {
     for (const peer of this.#parts.peers()) if (peer.role === 'origin') peer.want(index);
   }
 
-  /** Asks one more peer for what a slow one was asked for and a reader waits for. */
-  #rescue(index: number): void {
+  /** Asks one more peer for what a slow one was asked for and a reader waits for; false if none has it. */
+  #rescue(index: number): boolean {
     const piece = this.#parts.table.active.get(index);
-    if (!piece || piece.free > 0) return;
+    if (!piece || piece.free > 0) return false;
     for (const peer of this.#parts.peers()) {
-      if (peer.choked || peer.snubbed || peer.saturated || !peer.pieces.has(index)) continue;
+      if (!this.#mayAsk(peer) || !peer.pieces.has(index)) continue;
       const length = Math.min(peer.blockLength, piece.size);
       const offset = firstMissing(this.#parts.table, index, piece.size, length);
       if (offset === undefined || peer.asked(index, offset)) continue;
       const block = { index, offset, length: Math.min(length, piece.size - offset) };
       this.#parts.table.requested(block);
       peer.request(block);
-      return;
+      return true;
     }
+    return false;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Announcer, Membership, SwarmPeers } from '#swarm/announce/announcer.ts';
 import { PeerScores } from '#swarm/core/peer-score.ts';
-import { BatchError, type BatchVerifier, type HashBatch, openBatch } from '#swarm/hashes/batch.ts';
+import { type BatchVerifier, openBatch } from '#swarm/hashes/batch.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { StoreFullError } from '#swarm/store/errors.ts';
@@ -53,6 +53,8 @@ export interface TorrentRequest {
   readonly digest: Digest;
   /** `verified`, or the registry for which the blob is being read. */
   readonly scope: string;
+  /** Registry whose delivery of the blob the asker relies on anyway. */
+  readonly registry?: string;
   /** Bytes. */
   readonly size: number;
   /** Without any peer: all bytes come out of `supply`. For content that the swarm got wrong. */
@@ -133,6 +135,7 @@ export class Engine implements AsyncDisposable {
   async torrent(request: TorrentRequest): Promise<Torrent> {
     const stored = this.#parts.store.has(request.digest);
     const torrent = stored ? await this.#stored(request.digest) : await this.#download(request);
+    if (request.registry !== undefined) torrent.believe(request.registry);
     torrent.use();
     return torrent;
   }
@@ -184,7 +187,7 @@ export class Engine implements AsyncDisposable {
   }
 
   #partsOfTorrents(): TorrentParts {
-    const { peerId, now, random, count, transport, logger } = this.#parts;
+    const { peerId, now, random, count, transport, trusted, logger } = this.#parts;
     return {
       peerId,
       now,
@@ -193,7 +196,7 @@ export class Engine implements AsyncDisposable {
       downloads: this.#downloads,
       uploads: this.#uploads,
       dial: (target, signal) => transport.dial(target, signal),
-      openBatch: (torrent, signed) => this.#openBatch(torrent, signed),
+      openBatch: (signed) => openBatch(signed, trusted),
       commit: (torrent) => this.#commit(torrent),
       morePeers: (torrent) => this.#morePeers(torrent),
       ended: (torrent, error) => this.#ended(torrent, error),
@@ -279,7 +282,7 @@ export class Engine implements AsyncDisposable {
   #learn(torrent: Torrent, batches: readonly Uint8Array[]): void {
     for (const signed of batches) {
       try {
-        torrent.addBatch(signed);
+        torrent.recallBatch(signed);
       } catch (error) {
         this.#parts.logger.info(
           { digest: torrent.digest, err: error },
@@ -287,16 +290,6 @@ export class Engine implements AsyncDisposable {
         );
       }
     }
-  }
-
-  #openBatch(torrent: Torrent, signed: Uint8Array): HashBatch {
-    const batch = openBatch(signed, this.#parts.trusted);
-    if (batch.digest !== torrent.digest || (batch.scope !== torrent.scope && batch.scope !== VERIFIED)) {
-      throw new BatchError(
-        `a batch for ${batch.digest} (${batch.scope}) came for ${torrent.digest} (${torrent.scope})`,
-      );
-    }
-    return batch;
   }
 
   #join(torrent: Torrent): void {

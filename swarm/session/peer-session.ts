@@ -13,12 +13,6 @@ const HASHES_TIMEOUT_MS = 2_000;
 /** Pieces whose hash was asked of one peer that are remembered. */
 const MAX_HASHES_ASKED = 4_096;
 
-/** A block that was asked of a peer. */
-interface Outstanding {
-  readonly block: Block;
-  readonly since: number;
-}
-
 /** What a connection tells the torrent it belongs to, which owns all decisions. */
 export interface PeerEvents {
   /** The pieces it has are known, or one more is. */
@@ -49,7 +43,7 @@ export class PeerSession implements WireHandler {
   readonly wire: Wire;
   readonly #events: PeerEvents;
   readonly #now: () => number;
-  readonly #outstanding = new Map<number, Outstanding>();
+  readonly #outstanding = new Map<number, Block>();
   /** What it asked for and was not sent yet, oldest first. */
   readonly queue: Block[] = [];
   readonly received = new Rate();
@@ -64,8 +58,10 @@ export class PeerSession implements WireHandler {
   introduced = false;
   interested = false;
   peerInterested = false;
-  /** It has not answered in time and is not asked until it sends something. */
-  snubbed = false;
+  /** It has not answered in time and is not asked before then, unless it sends something. Milliseconds. */
+  snubbedUntil = 0;
+  /** When it last sent a block, or was first asked for one after having nothing to send. Milliseconds. */
+  #heardAt = 0;
   /** A read or a wait for bandwidth is under way for it. */
   serving = false;
   /** The connection takes no more until it drains. */
@@ -119,7 +115,7 @@ export class PeerSession implements WireHandler {
   }
 
   asked(index: number, offset: number): boolean {
-    for (const { block } of this.#outstanding.values()) {
+    for (const block of this.#outstanding.values()) {
       if (block.index === index && offset >= block.offset && offset < block.offset + block.length)
         return true;
     }
@@ -127,33 +123,36 @@ export class PeerSession implements WireHandler {
   }
 
   request(block: Block): void {
-    this.#outstanding.set(keyOf(block), { block, since: this.#now() });
+    if (this.#outstanding.size === 0) this.#heardAt = this.#now();
+    this.#outstanding.set(keyOf(block), block);
     this.#outstandingBytes += block.length;
     this.wire.request(block);
   }
 
   /** Takes back requests within piece `index` that others have answered meanwhile. */
   cancelPiece(index: number): void {
-    for (const { block } of this.#outstanding.values()) {
+    for (const block of this.#outstanding.values()) {
       if (block.index !== index) continue;
       this.wire.cancel(block);
       this.#settle(block);
     }
   }
 
-  /** Takes back and returns what was asked for before `since`. */
-  overdue(since: number): Block[] {
-    const late = [...this.#outstanding.values()].filter((request) => request.since < since);
-    for (const { block } of late) {
-      this.wire.cancel(block);
-      this.#settle(block);
-    }
-    return late.map(({ block }) => block);
+  /** Whether it was asked for something and has sent nothing since then. */
+  silentSince(then: number): boolean {
+    return this.#outstanding.size > 0 && this.#heardAt < then;
+  }
+
+  /** Takes back everything that was asked for, and returns it. */
+  takeBack(): Block[] {
+    const blocks = this.giveUp();
+    for (const block of blocks) this.wire.cancel(block);
+    return blocks;
   }
 
   /** Everything that was asked for and has not come; it is not waited for any more. */
   giveUp(): Block[] {
-    const blocks = [...this.#outstanding.values()].map(({ block }) => block);
+    const blocks = [...this.#outstanding.values()];
     this.#outstanding.clear();
     this.#outstandingBytes = 0;
     return blocks;
@@ -267,7 +266,7 @@ export class PeerSession implements WireHandler {
 
   blockTarget(block: Block): Uint8Array | undefined {
     const request = this.#outstanding.get(keyOf(block));
-    const wanted = request?.block.length === block.length && this.#events.wants(block);
+    const wanted = request?.length === block.length && this.#events.wants(block);
     this.#arriving = wanted ? Buffer.allocUnsafeSlow(block.length) : undefined;
     return this.#arriving;
   }
@@ -276,7 +275,8 @@ export class PeerSession implements WireHandler {
     const data = this.#arriving;
     this.#arriving = undefined;
     if (!data || !this.#settle(block)) return;
-    this.snubbed = false;
+    this.snubbedUntil = 0;
+    this.#heardAt = this.#now();
     this.received.add(block.length, this.#now());
     this.#events.arrived(this, block, data);
   }

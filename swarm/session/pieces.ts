@@ -122,7 +122,8 @@ export class Pieces {
 
   /** Pieces whose bytes are all here while nobody has told their hash. */
   *parked(): Generator<number> {
-    for (const index of this.#assembly.indices()) if (!this.hashes.has(index) && this.#arrivedWhole(index)) yield index;
+    for (const index of this.#assembly.indices())
+      if (!this.hashes.has(index) && this.#arrivedWhole(index)) yield index;
   }
 
   /** Counts the stored pieces whose signed hash is known and matches as held. */

@@ -2,14 +2,14 @@ import type { Digest } from '#registry/digest.ts';
 import { Distribution } from '#swarm/core/distribution.ts';
 import type { Offence } from '#swarm/core/peer-score.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
-import type { HashBatch } from '#swarm/hashes/batch.ts';
+import { BatchError, type HashBatch } from '#swarm/hashes/batch.ts';
 import { liveSwarmId, verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { type Facts, mergeFacts, NO_FACTS } from '#swarm/store/facts.ts';
 import type { Wire } from '#swarm/wire/wire.ts';
 import type { DialTarget } from './addresses.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { Connections } from './connections.ts';
-import { LINGER_MS, MORE_PEERS_MS } from './defaults.ts';
+import { LINGER_MS, MIN_PEERS, MORE_PEERS_LONGEST_MS, MORE_PEERS_MS, STARVED_MS } from './defaults.ts';
 import { Downloads } from './downloads.ts';
 import { DigestMismatchError, TorrentFailedError } from './errors.ts';
 import type { PeerEvents, PeerRole, PeerSession } from './peer-session.ts';
@@ -30,8 +30,8 @@ export interface TorrentParts {
   readonly uploads: Bandwidth;
   readonly count: TorrentCounters;
   dial(target: DialTarget, signal: AbortSignal): Promise<Wire>;
-  /** Opens a signed batch that this torrent may trust. @throws BatchError */
-  openBatch(torrent: Torrent, signed: Uint8Array): HashBatch;
+  /** Opens a signed batch. @throws BatchError */
+  openBatch(signed: Uint8Array): HashBatch;
   /** The whole is verified: it takes its place in the store. */
   commit(torrent: Torrent): Promise<void>;
   /** It has too few sources: ask the tracker for others. */
@@ -83,12 +83,15 @@ export class Torrent implements AsyncDisposable {
   readonly #uploads: Uploads;
   readonly #stallListeners = new Set<(stall: Stall) => void>();
   readonly #completion = Promise.withResolvers<void>();
+  /** Scopes whose signed batches count. */
+  readonly #believed: Set<string>;
   #uses = 0;
   #usedAt: number;
   /** What is known of the blob, to be stored with it. */
   #facts: Facts = NO_FACTS;
   #quietAt: number;
-  #askedMoreAt = -Infinity;
+  #askMoreAt = 0;
+  #askMoreWait = MORE_PEERS_MS;
   #failure: Error | undefined;
 
   /**
@@ -105,6 +108,7 @@ export class Torrent implements AsyncDisposable {
     this.size = size;
     this.swarmId = scope === VERIFIED ? verifiedSwarmId(digest) : liveSwarmId(digest, scope);
     this.#parts = parts;
+    this.#believed = new Set([scope, VERIFIED]);
     this.#usedAt = this.#quietAt = parts.now();
     this.pieces = new Pieces(
       { digest, size, complete: options.complete },
@@ -200,6 +204,7 @@ export class Torrent implements AsyncDisposable {
   use(): void {
     const idle = !this.wanted;
     this.#uses++;
+    this.#askMoreWait = MORE_PEERS_MS;
     if (idle) this.#startDownload();
   }
 
@@ -263,14 +268,24 @@ export class Torrent implements AsyncDisposable {
     if (!this.#failure) this.pieces.supply(index, data);
   }
 
-  /** A batch of piece hashes signed by a trusted origin; kept, and passed on to peers that ask. @throws BatchError */
+  /** What an origin signed of the blob as this registry delivered it counts too, beside what it signed as verified. */
+  believe(registry: string): void {
+    this.#believed.add(registry);
+  }
+
+  /**
+   * A batch of piece hashes signed by a trusted origin; kept, and passed on to peers that ask. One that speaks
+   * of the blob as another registry delivered it is of no use here.
+   * @throws BatchError, DigestMismatchError
+   */
   addBatch(signed: Uint8Array): void {
-    if (!this.pieces.learn(this.#parts.openBatch(this, signed), signed)) {
-      throw new DigestMismatchError(
-        this.digest,
-        new Error('a signed batch speaks of another size or other pieces'),
-      );
-    }
+    const batch = this.#openBatch(signed);
+    if (this.#believed.has(batch.scope)) this.#learn(batch, signed);
+  }
+
+  /** A batch that was kept with the blob's bytes: it counted then. @throws BatchError, DigestMismatchError */
+  recallBatch(signed: Uint8Array): void {
+    this.#learn(this.#openBatch(signed), signed);
   }
 
   /**
@@ -325,17 +340,29 @@ export class Torrent implements AsyncDisposable {
     this.#downloads.tick(now);
     for (const index of this.pieces.parked()) this.#askHashes(index);
     this.connections.dial();
-    const starved = this.#tellStalls(now);
-    if ((starved || this.connections.size === 0) && now - this.#askedMoreAt >= MORE_PEERS_MS) {
-      this.#askedMoreAt = now;
-      this.#parts.morePeers(this);
-    }
+    const waitedMs = this.#tellStalls(now);
+    if (this.connections.size < MIN_PEERS || waitedMs >= STARVED_MS) this.#askMore(now);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.complete) this.fail(new Error('closed'));
     this.connections.close();
     await this.pieces.storage[Symbol.asyncDispose]();
+  }
+
+  #openBatch(signed: Uint8Array): HashBatch {
+    const batch = this.#parts.openBatch(signed);
+    if (batch.digest !== this.digest)
+      throw new BatchError(`a batch for ${batch.digest} came for ${this.digest}`);
+    return batch;
+  }
+
+  #learn(batch: HashBatch, signed: Uint8Array): void {
+    if (this.pieces.learn(batch, signed)) return;
+    throw new DigestMismatchError(
+      this.digest,
+      new Error('a signed batch speaks of another size or other pieces'),
+    );
   }
 
   #peerEvents(): PeerEvents {
@@ -482,15 +509,23 @@ export class Torrent implements AsyncDisposable {
     this.#downloads.fillAll();
   }
 
-  /** Whether a reader waits. */
-  #tellStalls(now: number): boolean {
-    let starved = false;
-    for (const cursor of this.#readers.cursors) {
-      if (cursor.waitingSince === undefined) continue;
-      starved = true;
-      const stall = { index: cursor.index, waitedMs: now - cursor.waitingSince };
-      for (const listener of this.#stallListeners) listener(stall);
+  /** How long the reader that waits longest has waited. Milliseconds. */
+  #tellStalls(now: number): number {
+    let longest = 0;
+    for (const { index, waitingSince } of this.#readers.cursors) {
+      if (waitingSince === undefined) continue;
+      const waitedMs = now - waitingSince;
+      longest = Math.max(longest, waitedMs);
+      for (const listener of this.#stallListeners) listener({ index, waitedMs });
     }
-    return starved;
+    return longest;
+  }
+
+  /** Asks the tracker for more peers, ever more seldom: at the swarm's edge there may be none. */
+  #askMore(now: number): void {
+    if (now < this.#askMoreAt) return;
+    this.#askMoreAt = now + this.#askMoreWait * (0.75 + this.#parts.random() / 2);
+    this.#askMoreWait = Math.min(this.#askMoreWait * 2, MORE_PEERS_LONGEST_MS);
+    this.#parts.morePeers(this);
   }
 }
