@@ -5,7 +5,7 @@ import { join, posix } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { digestOf } from '../test/support/bytes.ts';
+import { digestOf } from '#registry/digest.ts';
 import { helloBinary, type Architecture } from './hello-binary.ts';
 import { tarStream, type TarEntry } from './tar.ts';
 

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { deterministicChunks } from '../test/support/bytes.ts';
+import { deterministicChunks } from './generated-bytes.ts';
 
 const BLOCK = 512;
 const READ_BYTES = 256 * 1024;

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { digestOf } from '../../test/support/bytes.ts';
+import { digestOf } from '#registry/digest.ts';
 import type { Image } from '../image.ts';
 
 /** Bytes in memory for small things, a file for large ones. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer as createHttp, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttps } from 'node:https';
-import { freePort } from '../../test/support/free-port.ts';
+import { freePort } from '../free-port.ts';
 
 const HOST = '127.0.0.1';
 const ATTEMPTS = 5;

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
-import { freePort } from '../../support/free-port.ts';
-import { pullBlob } from '../../support/pull-blob.ts';
+import { freePort } from '../../../demo/free-port.ts';
+import { pullBlob } from '../../../demo/pull-blob.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const BYTES = deterministicBytes('body', 300_000);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { makeImage, type Image } from '../../../demo/image.ts';
 import { UpstreamRegistry, type UpstreamOptions } from '../../../demo/upstream-registry.ts';
-import { pullImage } from '../../support/pull-image.ts';
+import { pullImage } from '../../../demo/pull-image.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const ALICE = { name: 'alice', password: 'secret', repositories: ['team/app'] };

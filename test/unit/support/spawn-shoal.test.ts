@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { freePort } from '../../support/free-port.ts';
+import { freePort } from '../../../demo/free-port.ts';
 import { spawnShoal } from '../../support/spawn-shoal.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, digestOf, sha256Hex } from '../../support/bytes.ts';
-import { pullBlob } from '../../support/pull-blob.ts';
+import { pullBlob } from '../../../demo/pull-blob.ts';
 
 const BLOB = deterministicBytes('faults', 1_000_000);
 const RIGHT = sha256Hex(BLOB);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Bandwidth } from '../../../demo/upstream/bandwidth.ts';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
-import { pullBlob } from '../../support/pull-blob.ts';
+import { pullBlob } from '../../../demo/pull-blob.ts';
 
 const BLOB = deterministicBytes('link', 4_000_000);
 

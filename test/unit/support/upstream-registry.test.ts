@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { makeImage } from '../../../demo/image.ts';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, digestOf, sha256Hex } from '../../support/bytes.ts';
-import { pullBlob } from '../../support/pull-blob.ts';
+import { pullBlob } from '../../../demo/pull-blob.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const BLOB = deterministicBytes('blob', 500_000);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { basicAuthorization } from '../../../demo/upstream/authority.ts';
 import { UpstreamRegistry, type UpstreamOptions } from '../../../demo/upstream-registry.ts';
-import { pullBlob } from '../../support/pull-blob.ts';
+import { pullBlob } from '../../../demo/pull-blob.ts';
 
 const ALICE = { name: 'alice', password: 'a:1', repositories: ['team/app'] };
 const BOB = { name: 'bob', password: 'b', repositories: 'all' } as const;

@@ -1,5 +1,5 @@
 import { pullBlob, type PulledBlob, type PullOptions } from './pull-blob.ts';
-import { digestOf } from './bytes.ts';
+import { digestOf } from '#registry/digest.ts';
 
 const ACCEPT = [
   'application/vnd.oci.image.index.v1+json',
