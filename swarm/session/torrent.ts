@@ -92,6 +92,8 @@ export class Torrent implements AsyncDisposable {
   #quietAt: number;
   #askMoreAt = 0;
   #askMoreWait = MORE_PEERS_MS;
+  /** What is done with the whole blob, or with one that turned out wrong; never rejects. */
+  #finishing: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
 
   /**
@@ -347,6 +349,7 @@ export class Torrent implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.complete) this.fail(new Error('closed'));
     this.connections.close();
+    await this.#finishing;
     await this.pieces.storage[Symbol.asyncDispose]();
   }
 
@@ -396,8 +399,8 @@ export class Torrent implements AsyncDisposable {
       shareable: (index) => this.#uploads.announce(index),
       bad: (index, contributors) => this.#bad(index, contributors),
       hashMissing: (index) => this.#askHashes(index),
-      whole: () => void this.#whole(),
-      mismatch: (error) => void this.#mismatch(error),
+      whole: () => void (this.#finishing = this.#whole()),
+      mismatch: (error) => void (this.#finishing = this.#mismatch(error)),
       broke: (error) => this.fail(error instanceof Error ? error : new Error(String(error))),
     };
   }
