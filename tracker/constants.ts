@@ -3,7 +3,7 @@ export interface TrackerLimits {
   /** Agents and origins known at once. */
   readonly maxMembers: number;
   readonly maxSwarms: number;
-  /** Seats in swarms, all members together; each takes about 400 bytes. */
+  /** Seats in swarms, all members together; each takes about 450 bytes. */
   readonly maxMemberships: number;
   readonly maxSwarmsPerMember: number;
   /** Stock clients known at once, all info-hashes together. */
@@ -36,6 +36,8 @@ export const LEASE_RETRY_MIN_MS = 100;
 export const STRANGER_WANT = 50;
 /** Stock clients of one info-hash named to a Shoal peer. */
 export const STRANGERS_PER_ALIAS = 10;
+/** Swarms in one answer that are there only to tell of their info-hashes. */
+export const MAX_NEWS = 1000;
 /** Most info-hashes in one scrape (BEP 15 allows about 74 in a datagram). */
 export const MAX_SCRAPE = 74;
 /** Peers in a UDP answer over IPv6, so that the datagram stays below 1,400 bytes; over IPv4 200 fit. */

@@ -16,11 +16,16 @@ export interface Session {
   readonly member: ShoalMember;
   readonly session: string;
   /** Of the last message applied. */
-  sequence: number;
+  readonly sequence: number;
 }
 
 interface OpenSession extends Session {
+  sequence: number;
   readonly swarms: Set<Swarm>;
+  /** Swarms of which it has yet to hear the info-hashes. */
+  readonly news: Set<Swarm>;
+  /** Those of them that the last answer was about. */
+  told: readonly Swarm[];
 }
 
 /** The tracker already knows as many members as it may. */
@@ -76,7 +81,14 @@ export class MemberStore {
         `the tracker already knows ${this.#limits.maxMembers} members, as many as it may`,
       );
     }
-    const opened = { member, session, sequence: 0, swarms: new Set<Swarm>() };
+    const opened = {
+      member,
+      session,
+      sequence: 0,
+      swarms: new Set<Swarm>(),
+      news: new Set<Swarm>(),
+      told: [],
+    };
     this.#sessions.set(member.id, opened);
     this.#expiry.touch(opened, this.#parts.now());
     return opened;
@@ -88,6 +100,15 @@ export class MemberStore {
     if (open?.session !== session) return undefined;
     this.#expiry.touch(open, this.#parts.now());
     return open;
+  }
+
+  /** Notes that the member's next message is here, so it has had the answer to the one before. */
+  advance(peerId: string, sequence: number): void {
+    const open = this.#sessions.get(peerId);
+    if (open === undefined || open.sequence === sequence) return;
+    open.sequence = sequence;
+    for (const swarm of open.told) open.news.delete(swarm);
+    open.told = [];
   }
 
   /** Forgets a member with all its seats. */
@@ -116,6 +137,7 @@ export class MemberStore {
     const swarm = this.#parts.table.ensure(swarmId, options.digest);
     swarm.members.set(open.member, options.complete);
     open.swarms.add(swarm);
+    if ((swarm.blob?.aliases.size ?? 0) > 0) open.news.add(swarm);
     return undefined;
   }
 
@@ -131,8 +153,20 @@ export class MemberStore {
 
   /** Ties an info-hash to the blob of a swarm that has members; from origins only. False: not applied. */
   addAlias(peerId: string, alias: { swarm: string; infoHash: string; digest: string }): boolean {
+    const { table } = this.#parts;
     if (this.#sessions.get(peerId)?.member.role !== 'origin') return false;
-    return this.#parts.table.addAlias(alias, MAX_ALIASES_PER_SWARM);
+    const known = table.alias(alias.infoHash) !== undefined;
+    if (!table.addAlias(alias, MAX_ALIASES_PER_SWARM)) return false;
+    if (!known) this.#spread(table.alias(alias.infoHash)!);
+    return true;
+  }
+
+  /** Swarms of which the member has yet to hear the info-hashes, `max` at most; told again until it has had the answer. */
+  news(peerId: string, max: number): string[] {
+    const open = this.#sessions.get(peerId);
+    if (open === undefined) return [];
+    open.told = [...open.news.values().take(max)];
+    return open.told.map(({ id }) => id);
   }
 
   /** Whom a member of the swarm is told of. Undefined if it is not in it. */
@@ -198,6 +232,18 @@ export class MemberStore {
     return gone;
   }
 
+  /** Who holds the blob must know the info-hash to answer strangers by it, also who asks for no peers any more. */
+  #spread(alias: Alias): void {
+    for (const swarm of alias.blob.swarms) {
+      for (const { id } of swarm.members.members()) {
+        const open = this.#sessions.get(id)!;
+        open.news.add(swarm);
+        // What it was told of the swarm did not have this one.
+        open.told = open.told.filter((told) => told !== swarm);
+      }
+    }
+  }
+
   #refusal(open: OpenSession, swarmKnown: boolean): Refusal | undefined {
     const { maxSwarms, maxMemberships, maxSwarmsPerMember } = this.#limits;
     if (open.swarms.size >= maxSwarmsPerMember) return 'too many swarms of one member';
@@ -208,6 +254,7 @@ export class MemberStore {
 
   #unseat(open: OpenSession, swarm: Swarm): void {
     open.swarms.delete(swarm);
+    open.news.delete(swarm);
     swarm.members.delete(open.member.id);
     this.#memberships--;
     if (swarm.members.size === 0) this.#parts.table.drop(swarm);

@@ -6,6 +6,7 @@ import {
   LeaseRequest,
   MAX_PEERS_PER_MESSAGE,
   MAX_REQUEST_BYTES,
+  MAX_SWARMS_PER_MESSAGE,
   ReplicasRequest,
 } from '#swarm/announce/messages.ts';
 import type { AnnounceAnswer, LeaseAnswer, ReplicasAnswer, Self } from '#swarm/announce/messages.ts';
@@ -13,6 +14,7 @@ import { placeOf } from '#swarm/core/handout.ts';
 import { isIP } from 'node:net';
 
 import { normaliseAddress } from './address.ts';
+import { MAX_NEWS } from './constants.ts';
 import type { LeaseBook } from './lease-book.ts';
 import { MembersFullError } from './member-store.ts';
 import type { MemberStore, Session } from './member-store.ts';
@@ -67,6 +69,8 @@ export function registerShoalRoutes(
   );
 }
 
+type SwarmAnswer = NonNullable<AnnounceAnswer['swarms']>[number];
+
 /** Applies announces and answers them. */
 class Announces {
   readonly #parts: ShoalRoutesParts;
@@ -91,7 +95,7 @@ class Announces {
     const session = this.#place(request, remoteAddress);
     metrics.announces.inc({ kind: kindOf(request, session) });
     if (session === undefined) return { intervalMs, resync: true };
-    session.sequence = request.sequence;
+    members.advance(request.peerId, request.sequence);
     return { intervalMs, ...this.#apply(request), ...this.#handOut(request) };
   }
 
@@ -134,7 +138,7 @@ class Announces {
   }
 
   #handOut({ peerId, join, more }: AnnounceRequest): Pick<AnnounceAnswer, 'swarms'> {
-    const swarms: NonNullable<AnnounceAnswer['swarms']> = [];
+    const swarms: SwarmAnswer[] = [];
     let left = MAX_PEERS_PER_MESSAGE;
     for (const { swarm, want } of [...(join ?? []), ...(more ?? [])]) {
       if (want === 0) continue;
@@ -145,7 +149,21 @@ class Announces {
       for (const { role } of answer.peers) this.#parts.metrics.peersHanded.inc({ role });
       swarms.push({ swarm, ...answer });
     }
+    if (this.#options.strangers) swarms.push(...this.#news(peerId, swarms));
     return swarms.length > 0 ? { swarms } : {};
+  }
+
+  /** Info-hashes that the member has yet to hear of, beside the swarms that the answer is about anyway. */
+  #news(peerId: string, answered: readonly SwarmAnswer[]): SwarmAnswer[] {
+    const { members } = this.#parts;
+    const told = new Set(answered.map(({ swarm }) => swarm));
+    const news = members.news(peerId, Math.min(MAX_NEWS, MAX_SWARMS_PER_MESSAGE - answered.length));
+    return news
+      .filter((swarm) => !told.has(swarm))
+      .flatMap((swarm) => {
+        const answer = members.handOut(peerId, swarm, 0, true);
+        return answer === undefined ? [] : [{ swarm, ...answer }];
+      });
   }
 }
 

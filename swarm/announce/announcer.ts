@@ -69,8 +69,14 @@ export interface Lease {
   readonly retryAfterMs: number;
 }
 
-interface Joined {
+interface Member {
+  complete: boolean;
   readonly onPeers: (peers: SwarmPeers) => void;
+}
+
+/** A swarm that somebody here is in. */
+interface Joined {
+  readonly members: Set<Member>;
   /** When the swarm may next be asked about. */
   askAt: number;
   askTimer: NodeJS.Timeout | undefined;
@@ -106,26 +112,29 @@ export class Announcer implements AsyncDisposable {
   }
 
   /**
-   * Announces at once; `onPeers` is called with each answer that is about peers of this swarm.
+   * Announces at once; `onPeers` is called with each answer that is about this swarm. A swarm may be joined
+   * by several in this process: to others it is one member, complete as soon as one of them is.
    * @param swarmId hex, 40 digits
-   * @throws Error if the swarm is joined already, or the announcer is closed
+   * @throws Error if the announcer is closed
    */
   join(swarmId: string, options: JoinOptions, onPeers: (peers: SwarmPeers) => void): Membership {
     this.#closing.signal.throwIfAborted();
-    if (this.#joined.has(swarmId)) throw new Error(`swarm ${swarmId} is joined already`);
-    const joined: Joined = { onPeers, askAt: this.#nextAsk(), askTimer: undefined };
-    this.#joined.set(swarmId, joined);
-    this.#ledger.join(swarmId, { ...options, want: bounded(options.want) });
-    this.#loop.wake();
+    const member: Member = { complete: options.complete, onPeers };
+    const joined = this.#enter(swarmId, member, options);
     const whileJoined = (act: () => void): void => {
-      if (this.#joined.get(swarmId) !== joined) return;
+      if (!joined.members.has(member)) return;
       act();
       this.#loop.wake();
     };
+    this.#loop.wake();
     return {
-      update: ({ complete }) => whileJoined(() => this.#ledger.setComplete(swarmId, complete)),
+      update: ({ complete }) =>
+        whileJoined(() => {
+          member.complete = complete;
+          this.#ledger.setComplete(swarmId, isComplete(joined));
+        }),
       more: (want) => whileJoined(() => this.#askSoon(swarmId, joined, bounded(want))),
-      leave: () => whileJoined(() => this.#leave(swarmId, joined)),
+      leave: () => whileJoined(() => this.#leave(swarmId, joined, member)),
     };
   }
 
@@ -173,12 +182,34 @@ export class Announcer implements AsyncDisposable {
   /** Says goodbye, if a tracker can be reached within a second. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error('the announcer is closed'));
-    for (const { askTimer } of this.#joined.values()) clearTimeout(askTimer);
+    for (const { askTimer, members } of this.#joined.values()) {
+      clearTimeout(askTimer);
+      members.clear();
+    }
     this.#joined.clear();
     await this.#loop[Symbol.asyncDispose]();
   }
 
-  #leave(swarmId: string, joined: Joined): void {
+  #enter(swarmId: string, member: Member, { want, digest }: JoinOptions): Joined {
+    const known = this.#joined.get(swarmId);
+    if (known !== undefined) {
+      known.members.add(member);
+      this.#ledger.setComplete(swarmId, isComplete(known));
+      this.#ledger.ask(swarmId, bounded(want));
+      return known;
+    }
+    const joined = { members: new Set([member]), askAt: this.#nextAsk(), askTimer: undefined };
+    this.#joined.set(swarmId, joined);
+    this.#ledger.join(swarmId, { complete: member.complete, want: bounded(want), digest });
+    return joined;
+  }
+
+  #leave(swarmId: string, joined: Joined, member: Member): void {
+    joined.members.delete(member);
+    if (joined.members.size > 0) {
+      this.#ledger.setComplete(swarmId, isComplete(joined));
+      return;
+    }
     clearTimeout(joined.askTimer);
     this.#joined.delete(swarmId);
     this.#ledger.leave(swarmId);
@@ -205,10 +236,14 @@ export class Announcer implements AsyncDisposable {
 
   #onAnswer(answer: AnnounceAnswer): void {
     for (const { swarm, ...peers } of answer.swarms ?? []) {
-      try {
-        this.#joined.get(swarm)?.onPeers(peers);
-      } catch (error) {
-        this.#parts.logger.error({ err: error, swarm }, 'peers could not be taken in');
+      // Taking peers in may join or leave.
+      const members = [...(this.#joined.get(swarm)?.members ?? [])];
+      for (const member of members) {
+        try {
+          member.onPeers(peers);
+        } catch (error) {
+          this.#parts.logger.error({ err: error, swarm }, 'peers could not be taken in');
+        }
       }
     }
   }
@@ -225,6 +260,10 @@ const Nothing = Compile(Type.Null());
 
 function bounded(want: number): number {
   return Math.max(0, Math.min(MAX_WANT, Math.floor(want)));
+}
+
+function isComplete({ members }: Joined): boolean {
+  return members.values().some(({ complete }) => complete);
 }
 
 /** Only what is known: an absent name is left out, not sent as null. */

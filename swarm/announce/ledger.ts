@@ -15,7 +15,8 @@ interface Wish {
 interface Told {
   /** Undefined: a message that said so may have been lost. */
   readonly complete: boolean | undefined;
-  readonly alias: boolean;
+  /** Its info-hash. */
+  readonly alias: string | undefined;
 }
 
 /**
@@ -101,13 +102,15 @@ export class Ledger {
   confirm(delta: Delta, refused: readonly string[]): void {
     for (const swarm of delta.leave) this.#told.delete(swarm);
     for (const { swarm, complete } of delta.join) {
-      this.#told.set(swarm, { complete, alias: false });
+      this.#told.set(swarm, { complete, alias: undefined });
       // Left while the message was under way.
       if (!this.#wishes.has(swarm)) this.#changed.add(swarm);
     }
     for (const { swarm, complete } of delta.update)
       this.#told.set(swarm, { ...this.#told.get(swarm)!, complete });
-    for (const { swarm } of delta.alias) this.#told.set(swarm, { ...this.#told.get(swarm)!, alias: true });
+    for (const { swarm, infoHash } of delta.alias) {
+      this.#told.set(swarm, { ...this.#told.get(swarm)!, alias: infoHash });
+    }
     const wanted = new Map(delta.join.map(({ swarm, want }) => [swarm, want]));
     for (const swarm of refused) this.#noteRefusal(swarm, wanted.get(swarm) ?? 0);
   }
@@ -119,7 +122,7 @@ export class Ledger {
       if (wish !== undefined) wish.want = Math.max(wish.want, want);
     }
     for (const { swarm } of [...delta.join, ...delta.update]) {
-      this.#told.set(swarm, { complete: undefined, alias: this.#told.get(swarm)?.alias ?? false });
+      this.#told.set(swarm, { complete: undefined, alias: this.#told.get(swarm)?.alias });
     }
     for (const list of [delta.join, delta.update, delta.more, delta.alias]) {
       for (const { swarm } of list) this.#changed.add(swarm);
@@ -138,7 +141,7 @@ export class Ledger {
       if (want > 0) delta.more.push({ swarm, want });
     }
     const alias = this.#aliases.get(swarm);
-    if (alias !== undefined && told?.alias !== true) delta.alias.push({ swarm, ...alias });
+    if (alias !== undefined && told?.alias !== alias.infoHash) delta.alias.push({ swarm, ...alias });
   }
 
   #noteRefusal(swarm: string, want: number): void {

@@ -112,7 +112,7 @@ export const AnnounceAnswer = Type.Object({
   intervalMs: Type.Integer({ minimum: 100, maximum: 24 * 60 * 60 * 1000 }),
   /** The message was not applied: start a new session. */
   resync: Type.Optional(Type.Boolean()),
-  /** For each swarm joined or asked about with a want above zero. */
+  /** Each swarm joined or asked about with a want above zero, and each whose info-hashes the member has yet to hear. */
   swarms: listOf(Type.Object({ swarm: Id, ...SwarmPeers.properties })),
   /** Joins that were not applied. */
   refused: listOf(Type.Object({ swarm: Id, reason: Refusal })),

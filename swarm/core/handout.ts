@@ -66,8 +66,8 @@ interface MutableSeat<M extends Member> extends Seat<M> {
 }
 
 interface Bucket<M extends Member> {
-  readonly complete: MutableSeat<M>[];
-  readonly incomplete: MutableSeat<M>[];
+  complete: MutableSeat<M>[];
+  incomplete: MutableSeat<M>[];
 }
 
 /** Keys nest: rack `1` of one zone is not rack `1` of another. A node's name is its own. */
@@ -112,7 +112,7 @@ export class SwarmIndex<M extends Member> {
   /** Adds a member, or replaces the one of the same id. */
   set(member: M, complete: boolean): void {
     this.delete(member.id);
-    const seat = { member, complete, slots: [] };
+    const seat = { member, complete, slots: [0, 0, 0, 0, 0] };
     this.#seats.set(member.id, seat);
     this.#insert(seat);
   }
@@ -183,8 +183,11 @@ export class SwarmIndex<M extends Member> {
     for (let level = 0; level <= EVERYWHERE; level++) {
       const bucket = this.#bucket(seat, level, true);
       if (bucket === undefined) continue;
-      const list = seat.complete ? bucket.complete : bucket.incomplete;
-      seat.slots[level] = list.push(seat) - 1;
+      const kind = seat.complete ? 'complete' : 'incomplete';
+      seat.slots[level] = bucket[kind].length;
+      // Most nodes have one member: a fresh array has room for just that, one pushed to has room for 17.
+      if (bucket[kind].length === 0) bucket[kind] = [seat];
+      else bucket[kind].push(seat);
     }
   }
 

@@ -70,6 +70,24 @@ describe('an announcer', () => {
     await expect.poll(replicas).toBe(0);
   });
 
+  it('is one member of a swarm that several of the process are in, complete if one of them is', async () => {
+    await using tracker = await runTracker(QUICK);
+    const swarm = hexId();
+    const [agent, other] = [announcer([tracker.running.address]), announcer([tracker.running.address])];
+    const replicas = async () => (await other.replicas([swarm], AbortSignal.timeout(5000))).get(swarm);
+    const [first, second] = [collect(), collect()];
+    const download = agent.join(swarm, { complete: false, want: 5, digest: DIGEST }, first.onPeers);
+    const seed = agent.join(swarm, { complete: true, want: 0, digest: DIGEST }, second.onPeers);
+    await expect.poll(replicas).toBe(1);
+    expect([first.answers.length, second.answers.length]).toEqual([1, 1]);
+    download.leave();
+    download.update({ complete: false });
+    await expect.poll(() => tracker.metric('announces_total{kind="heartbeat"}')).toBeGreaterThan(0);
+    expect(await replicas()).toBe(1);
+    seed.leave();
+    await expect.poll(() => tracker.metric('memberships')).toBe(0);
+  });
+
   it('sends what changes within a moment in one message, and nothing but heartbeats after', async () => {
     await using tracker = await runTracker(QUICK);
     const agent = announcer([tracker.running.address]);
@@ -190,6 +208,17 @@ describe('an announcer', () => {
     announcer([tracker.running.address]).join(late, { complete: false, want: 5 }, onPeers);
     await expect.poll(() => answers.length).toBe(1);
     expect(answers[0]!.aliases.map((alias) => alias.infoHash)).toContain(infoHash);
+    // Who seeds asks for no peers, and is told all the same, within an interval, and once.
+    const { answers: heard, onPeers: hear } = collect();
+    announcer([tracker.running.address]).join(early, { complete: true, want: 0, digest: DIGEST }, hear);
+    await expect.poll(() => heard.length).toBe(1);
+    const third = hexId();
+    origin.join(third, { complete: true, want: 0, digest: DIGEST }, none);
+    const added = hexId();
+    origin.registerAlias(third, added, DIGEST);
+    await expect.poll(() => heard.length, { timeout: 3000 }).toBe(2);
+    expect(heard[1]!.aliases.map((alias) => alias.infoHash)).toContain(added);
+    expect(heard[1]!.peers).toEqual([]);
   });
 
   it('does nothing without trackers, and refuses names that are none', async () => {

@@ -164,6 +164,29 @@ describe('the tracker’s members', () => {
     expect(() => members.start(member('c'), 's')).toThrow('already knows 2 members');
   });
 
+  it('are told of an info-hash again until they have had the answer', () => {
+    const { members } = store();
+    members.start(member('origin', 'origin'), 's');
+    members.start(member('agent'), 's');
+    members.join('agent', 'v', { complete: true, digest: 'd' });
+    members.join('origin', 'v', { complete: true, digest: 'd' });
+    members.addAlias('origin', { swarm: 'v', infoHash: 'h', digest: 'd' });
+    members.addAlias('origin', { swarm: 'v', infoHash: 'h', digest: 'd' });
+    expect([members.news('agent', 5), members.news('agent', 5)]).toEqual([['v'], ['v']]);
+    members.advance('agent', 0);
+    expect(members.news('agent', 5)).toEqual(['v']);
+    members.addAlias('origin', { swarm: 'v', infoHash: 'i', digest: 'd' });
+    members.advance('agent', 1);
+    expect(members.news('agent', 5)).toEqual(['v']);
+    members.advance('agent', 2);
+    expect(members.news('agent', 5)).toEqual([]);
+    members.start(member('late'), 's');
+    members.join('late', 'v', { complete: false, digest: 'd' });
+    expect(members.news('late', 5)).toEqual(['v']);
+    members.leave('late', 'v');
+    expect(members.news('late', 5)).toEqual([]);
+  });
+
   it('learn the info-hash that an origin registered, and lose it with the blob’s last swarm', () => {
     const { members, table, gone } = store();
     members.start(member('origin', 'origin'), 's');
