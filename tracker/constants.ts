@@ -25,8 +25,6 @@ export const DEFAULT_LIMITS: TrackerLimits = {
 export const SWEEP_INTERVAL_MS = 500;
 /** Memberships dropped in one go before other work gets its turn. */
 export const SWEEP_BUDGET = 5000;
-/** A member is forgotten after this many announce intervals without a word, unless configured. */
-export const TIMEOUT_INTERVALS = 2.5;
 /** Longest time until who was refused a lease should ask again. */
 export const LEASE_RETRY_MS = 3000;
 /** Shortest, so that a lease about to end is not asked for in a spin. */
