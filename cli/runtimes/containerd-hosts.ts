@@ -16,7 +16,8 @@ export function hostsEdit(path: string, registry: string, agent: URL): Edit {
   const server =
     registry === '_default' ? [] : [`server = ${quoteToml(SERVERS[registry] ?? `https://${registry}`)}`, ''];
   return {
-    insert(text) {
+    insert(given) {
+      const text = given === undefined ? undefined : stripBlocks(given);
       if (text === undefined) return markBlock([...server, ...table]);
       if (hasHost(text, host, path)) return text;
       const next = insertBlock(text, markBlock(table));

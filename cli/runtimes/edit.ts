@@ -6,7 +6,7 @@ export class RuntimeConfigError extends Error {
 /** How our part gets into one file and out of it again. Both are pure and keep everything that is not ours. */
 export interface Edit {
   /**
-   * @param text the file without our part; undefined where there is no file.
+   * @param text the file, marked parts of an earlier run replaced; undefined where there is no file.
    * @throws RuntimeConfigError where the text is malformed.
    */
   insert(text: string | undefined): string;

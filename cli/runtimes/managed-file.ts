@@ -34,7 +34,8 @@ export async function applyEdit(path: string, edit: Edit): Promise<Change> {
   const target = await followLink(path);
   const current = await readText(target);
   const backup = await readBackup(target);
-  const original = originalOf(current, backup, edit);
+  // Without a backup nothing in the file is known to be ours: a mirror that looks like ours is the operator's.
+  const original = backup === undefined ? current : originalOf(current, backup, edit);
   const next = edit.insert(original);
   const made = (await mkdir(dirname(target), { recursive: true })) ?? backup?.made;
   await writeBackup(target, { original, written: hash(next), made });
