@@ -1,5 +1,6 @@
 import type { TrackerConfig } from '#service/config/tracker.ts';
 import { parseHostPort } from '#service/host-port.ts';
+import type { ErrorAnswer } from '#service/http-error.ts';
 import { createHttpServer, listen } from '#service/http-server.ts';
 import type { BoundServer } from '#service/http-server.ts';
 import { loadSecurity } from '#service/identity.ts';
@@ -156,14 +157,17 @@ function listenForStrangers(
     maxConnections: STRANGER_CONNECTIONS,
     logger,
     metrics,
-    errors: () => ({
-      status: 200,
-      headers: { 'content-type': 'text/plain' },
-      body: encodeFailure('malformed request'),
-    }),
+    errors: refuseMalformed,
   });
   registerStrangerRoutes(app, state, { announceIntervalMs });
   return listen(app, address);
+}
+
+/** What fastify refuses before a route is reached, in the only form that clients of BEP 3 show. */
+function refuseMalformed(error: unknown): ErrorAnswer | undefined {
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
+  if (!(status >= 400 && status < 500)) return undefined;
+  return { status: 200, headers: { 'content-type': 'text/plain' }, body: encodeFailure('malformed request') };
 }
 
 /** On the same address and port as HTTP, as clients expect of `udp://` beside `http://`. */

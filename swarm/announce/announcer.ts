@@ -9,11 +9,11 @@ import type { AnnounceLogger } from './announce-loop.ts';
 import { ASK_SPACING_MS, REQUEST_TIMEOUT_MS } from './constants.ts';
 import { Ledger } from './ledger.ts';
 import { LeaseAnswer, MAX_SWARMS_PER_MESSAGE, MAX_WANT, ReplicasAnswer } from './messages.ts';
-import type { AnnounceAnswer, LeaseRequest, PeerAddress, Self, SwarmPeers } from './messages.ts';
+import type { AnnounceAnswer, LeaseRequest, Self, SwarmPeers } from './messages.ts';
 import { TrackerClient, TrackerUnreachableError } from './tracker-client.ts';
 import type { Question } from './tracker-client.ts';
 
-export type { PeerAddress, SwarmPeers };
+export type { SwarmPeers };
 export { TrackerUnreachableError };
 
 export interface AnnouncerParts {

@@ -46,7 +46,7 @@ export const Self = Type.Object({
 });
 export type Self = Static<typeof Self>;
 
-export const Join = Type.Object({
+const Join = Type.Object({
   swarm: Id,
   complete: Type.Boolean(),
   /** Peers wanted with the answer. */
@@ -54,7 +54,6 @@ export const Join = Type.Object({
   /** The blob, for the info-hashes that stock clients know it by. */
   digest: Type.Optional(DigestText),
 });
-export type Join = Static<typeof Join>;
 
 /** The body of `POST /v1/announce`. */
 export const AnnounceRequest = Type.Object({

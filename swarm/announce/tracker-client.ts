@@ -16,7 +16,7 @@ export interface TrackerClientParts {
 }
 
 /** What an answer must look like; a compiled typebox schema is one. */
-export interface AnswerShape<A> {
+interface AnswerShape<A> {
   Check(value: unknown): value is A;
 }
 

@@ -10,9 +10,9 @@ const LEVELS = ['node', 'rack', 'zone', 'region'] as const;
 const EVERYWHERE = LEVELS.length;
 
 /** Share of the agents handed out that may lie anywhere, so that a rack is never cut off from the rest. */
-export const FAR_SHARE = 1 / 4;
+const FAR_SHARE = 1 / 4;
 /** Share of complete members where both kinds are to be had: seeds serve at once, leechers spread load. */
-export const COMPLETE_SHARE = 1 / 2;
+const COMPLETE_SHARE = 1 / 2;
 /** Most origins in one answer; never more than half of what was asked while agents are to be had. */
 export const MAX_ORIGINS_PER_ANSWER = 2;
 /** About how many agents are told of each origin of a swarm, however many agents the swarm has. */

@@ -133,6 +133,7 @@ describe('strangers by HTTP', () => {
       ),
       { numRuns: 30 },
     );
+    expect(await reason(get('announce', '%zz=%'))).toContain('two hex digits');
     expect(await tracker.metric('swarms')).toBe(2);
   });
 
