@@ -5,7 +5,7 @@ import { HandshakeError } from './errors.ts';
 
 /**
  * Node reads into this buffer and calls back before it reads again, from any socket: one is enough for all, and it is never kept from.
- * Without it Node allocates 64 KiB per read, which costs a third more time and 30 MB of garbage at full speed (docs/wire.md).
+ * Without it Node allocates 64 KiB per read, which costs half as much CPU time again and tens of MiB of garbage at full speed (docs/wire.md).
  */
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 

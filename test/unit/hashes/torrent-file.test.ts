@@ -30,7 +30,7 @@ const CONTENT: TorrentContent = {
 };
 const TRACKERS = ['http://tracker.example:29512/announce', 'udp://[fd00::1]:29512'];
 
-function bytes(text: string): Uint8Array {
+function utf8(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text));
 }
 
@@ -43,15 +43,15 @@ describe('the torrent of a blob', () => {
   test('reads with the package bencode', () => {
     const info = {
       length: BYTES.length,
-      name: bytes(CONTENT.digest),
+      name: utf8(CONTENT.digest),
       'piece length': 262_144,
       pieces: Uint8Array.from(CONTENT.pieces),
       private: 1,
     };
     expect(bencode.decode(encodeTorrent(encodeInfo(CONTENT), TRACKERS))).toEqual({
-      announce: bytes(TRACKERS[0]!),
-      'announce-list': TRACKERS.map((url) => [bytes(url)]),
-      'created by': bytes('Shoal'),
+      announce: utf8(TRACKERS[0]!),
+      'announce-list': TRACKERS.map((url) => [utf8(url)]),
+      'created by': utf8('Shoal'),
       info,
     });
     expect(Buffer.from(bencode.encode(info)).equals(encodeInfo(CONTENT))).toBe(true);
