@@ -5,7 +5,7 @@ import type { AgentEvents } from './events.ts';
 import { OriginClient } from './origin-client.ts';
 import { BlobAccess } from './pull/blob-access.ts';
 import { BlobSources } from './pull/blob-sources.ts';
-import { Fallback } from './pull/fallback.ts';
+import { Fallback, UNSHARED } from './pull/fallback.ts';
 import { ManifestAccess } from './pull/manifest-access.ts';
 import { RunningPulls } from './pull/running-pulls.ts';
 import { SmallContent } from './pull/small-content.ts';
@@ -32,6 +32,7 @@ export interface PullsParts {
 export interface PullsOptions {
   /** `host:port` of each origin. */
   readonly origins: readonly string[];
+  readonly trackers: readonly string[];
   readonly scheme: 'http' | 'https';
   readonly rights: {
     readonly verdictLifetimeMs: number;
@@ -67,14 +68,8 @@ export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
     options.rights,
   );
   const onRefused = (caller: Caller): void => verdicts.revoke(caller);
-  const lease: ConstructorParameters<typeof Fallback>[0]['lease'] = (digest, scope, asking) =>
-    announcer.lease(digest, scope, asking);
-  const release: ConstructorParameters<typeof Fallback>[0]['release'] = (digest, scope) =>
-    announcer.release(digest, scope, signal);
-  const fallback = new Fallback(
-    { upstream, lease, release, now, random, events, onRefused },
-    options.fallback,
-  );
+  const leases = options.trackers.length > 0 ? announcer : UNSHARED;
+  const fallback = new Fallback({ upstream, leases, now, random, events, onRefused }, options.fallback);
   const running = new RunningPulls({ origins, fallback, now, random, onRefused }, options.fallback);
   const small = new SmallContent({ store, known, swarm, upstream, events });
   const sources = new BlobSources({ store, upstream, swarm, running, known, randomInt, events, signal });

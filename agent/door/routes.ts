@@ -54,7 +54,7 @@ export function addDoorRoutes(app: FastifyInstance, parts: DoorParts): void {
       return reply.send(parts.recent.get(digest) ?? { cache: 0, peer: 0, origin: 0, upstream: 0 });
     },
   });
-  app.setNotFoundHandler((request) => {
+  app.all('/*', (request) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead) throw new OciError('UNSUPPORTED', 'the mirror has no such endpoint', { status: 404 });
     throw new OciError('UNSUPPORTED', 'the mirror only reads: GET and HEAD', {

@@ -5,10 +5,11 @@ import type { AgentEvents } from '#agent/events.ts';
 import type { OriginPeer } from '#agent/origin-answer.ts';
 import type { KnownFacts } from '#agent/rights/known-facts.ts';
 import { type HeldContent, type Proof, proveByRange } from '#agent/rights/provenance.ts';
+import { SharedWork } from '#agent/shared-work.ts';
 import type { Caller, Upstream } from '#agent/upstream.ts';
 import { type Access, deniedByFailure, type Granted } from './access.ts';
 import { passVerified } from './direct.ts';
-import type { OriginState } from './running-pull.ts';
+import type { OriginState, RunningPull } from './running-pull.ts';
 import type { RunningPulls } from './running-pulls.ts';
 import { type OpenedBlob, readStored } from './stored.ts';
 import { readCounted, readGuarded, readJoined } from './streams.ts';
@@ -47,6 +48,7 @@ export interface TorrentWish {
 /** Where a blob's bytes can be had: store, swarm, and upstream itself. Rights to the repository are settled before. */
 export class BlobSources {
   readonly #parts: BlobSourcesParts;
+  readonly #proving = new SharedWork<Proof>();
 
   constructor(parts: BlobSourcesParts) {
     this.#parts = parts;
@@ -134,6 +136,7 @@ export class BlobSources {
     const { caller, digest } = wish;
     const { running, known, signal: life } = this.#parts;
     const use = running.use(torrent, origin);
+    if (delivered) torrent.note(factsOf(caller));
     torrent.whenComplete(life).then(
       () => known.settle(digest),
       () => {},
@@ -141,11 +144,10 @@ export class BlobSources {
     return {
       kind: 'granted',
       size: torrent.size,
-      open: (range, signal, count) => {
-        const read = (counting: CountBytes): AsyncIterable<Buffer> =>
-          use.pull.read(caller, range, signal, counting);
-        return delivered ? read(count) : this.#guarded({ ...wish, signal }, torrent, { read, range }, count);
-      },
+      open: (range, signal, count) =>
+        delivered
+          ? use.pull.read(caller, range, signal, count)
+          : this.#guarded({ ...wish, signal }, use.pull, range, count),
       [Symbol.asyncDispose]: async () => {
         use[Symbol.dispose]();
         torrent.release();
@@ -153,26 +155,42 @@ export class BlobSources {
     };
   }
 
-  #guarded(
-    wish: Wish,
-    torrent: PullTorrent,
-    { read, range }: { read: (count: CountBytes) => AsyncIterable<Buffer>; range: ByteRange },
-    count: CountBytes,
-  ): AsyncGenerator<Buffer> {
-    const { digest, size } = torrent;
+  #guarded(wish: Wish, pull: RunningPull, range: ByteRange, count: CountBytes): AsyncGenerator<Buffer> {
+    const { torrent } = pull;
     const held: HeldContent = {
-      digest,
-      size,
+      digest: torrent.digest,
+      size: torrent.size,
       read: ({ start, end }, signal) => readJoined(torrent.read(start, end + 1, signal)),
     };
-    const prove = async (): Promise<Proof> => {
-      const proof = await this.#prove(wish.caller, held, wish.signal);
-      const { registry, repository } = wish.caller;
-      if (proof.kind === 'proved')
-        torrent.note({ registries: [registry], repositories: [`${registry}/${repository}`] });
-      return proof;
-    };
-    return readGuarded({ swarm: read, prove, direct: () => this.#openDirect(wish, range, count) }, count);
+    return readGuarded(
+      {
+        swarm: (counting) => this.#readAndLearn(wish, pull, range, counting),
+        isOwn: () =>
+          this.#parts.known.isDelivered(wish.digest, wish.caller.registry) ||
+          isAloneFrom(wish.caller, torrent),
+        prove: async () => {
+          const proof = await this.#prove(wish.caller, held, wish.signal);
+          if (proof.kind === 'proved') torrent.note(factsOf(wish.caller));
+          return proof;
+        },
+        direct: () => this.#openDirect(wish, range, count),
+      },
+      count,
+    );
+  }
+
+  /** A registry whose bytes alone made up the whole has delivered it. */
+  async *#readAndLearn(
+    { caller, digest, signal }: Wish,
+    pull: RunningPull,
+    range: ByteRange,
+    count: CountBytes,
+  ): AsyncGenerator<Buffer> {
+    yield* pull.read(caller, range, signal, count);
+    const { torrent } = pull;
+    if (!torrent.complete || !isAloneFrom(caller, torrent)) return;
+    torrent.note(factsOf(caller));
+    this.#parts.known.learnDelivered(digest, caller.registry, caller.repository, { size: torrent.size });
   }
 
   async *#openDirect(wish: Wish, range: ByteRange, count: CountBytes): AsyncGenerator<Buffer> {
@@ -183,7 +201,25 @@ export class BlobSources {
     yield* granted.open(range, wish.signal, count);
   }
 
+  /** Requests that run side by side for the same content share one proof. */
   async #prove(caller: Caller, held: HeldContent, signal: AbortSignal): Promise<Proof> {
+    const { registry, repository, authorization = '' } = caller;
+    const key = [held.digest, registry, repository, authorization].join(' ');
+    let isOwn = false;
+    const prove = (shared: AbortSignal): Promise<Proof> => {
+      isOwn = true;
+      return this.#proveAlone(caller, held, shared);
+    };
+    try {
+      return await this.#proving.run(key, signal, prove);
+    } catch (error) {
+      // Whoever began may have closed what it was reading from.
+      if (isOwn || signal.aborted) throw error;
+      return prove(signal);
+    }
+  }
+
+  async #proveAlone(caller: Caller, held: HeldContent, signal: AbortSignal): Promise<Proof> {
     const { upstream, randomInt, known, events } = this.#parts;
     const proof = await proveByRange({ upstream, randomInt }, caller, held, signal);
     events.proved(caller, held.digest, proof);
@@ -194,3 +230,12 @@ export class BlobSources {
 }
 
 const OTHER_SIZE: Proof = { kind: 'refuted', reason: 'the registry tells another size' };
+
+/** Every byte so far came from the caller's registry itself. */
+function isAloneFrom({ registry }: Caller, { scope, sources }: PullTorrent): boolean {
+  return scope === registry && sources.peer + sources.origin + sources.cache === 0;
+}
+
+function factsOf({ registry, repository }: Caller): { registries: string[]; repositories: string[] } {
+  return { registries: [registry], repositories: [`${registry}/${repository}`] };
+}

@@ -14,16 +14,27 @@ import type { FallbackReason } from '#agent/events.ts';
 import { type Caller, type GetAnswer, type Upstream, UpstreamAnswerError } from '#agent/upstream.ts';
 import { CallerRefusedError, type Reader, type RunningPull } from './running-pull.ts';
 
-export interface FallbackParts {
-  readonly upstream: Pick<Upstream, 'get'>;
-  /** Asks the tracker to be one of the blob's upstream readers. Throws when no tracker answers. */
-  readonly lease: (
+/** Who may read a blob from upstream, so that only a few do; `Announcer` of swarm/announce. */
+export interface Leases {
+  /** @throws when no tracker answers */
+  lease(
     digest: Digest,
     scope: string,
     signal: AbortSignal,
-  ) => Promise<{ granted: boolean; retryAfterMs: number }>;
-  /** Gives the lease back. */
-  readonly release: (digest: Digest, scope: string) => Promise<void>;
+  ): Promise<{ readonly granted: boolean; readonly retryAfterMs: number }>;
+  /** Gives the lease back; untold, it runs out. */
+  release(digest: Digest, scope: string, signal: AbortSignal): Promise<void>;
+}
+
+/** An agent without trackers knows of nobody that it would have to share with. */
+export const UNSHARED: Leases = {
+  lease: async () => ({ granted: true, retryAfterMs: 0 }),
+  release: async () => {},
+};
+
+export interface FallbackParts {
+  readonly upstream: Pick<Upstream, 'get'>;
+  readonly leases: Leases;
   readonly now: () => number;
   /** From 0 up to, and without, 1. */
   readonly random: () => number;
@@ -41,6 +52,8 @@ export interface FallbackOptions {
   /** A reader that has waited less than this for its piece is served well enough by the swarm, in ms. */
   readonly stallMs: number;
 }
+
+const RELEASE_TIMEOUT_MS = 2_000;
 
 /** How this agent came to read from upstream. */
 interface Turn {
@@ -74,9 +87,12 @@ export class Fallback {
       await this.#read(pull, reason, turn, signal);
     } finally {
       const { digest, scope } = pull.torrent;
-      // Untold, it runs out.
-      if (turn.leased) this.#parts.release(digest, scope).catch(() => {});
+      if (turn.leased) this.#giveBack(digest, scope);
     }
+  }
+
+  #giveBack(digest: Digest, scope: string): void {
+    this.#parts.leases.release(digest, scope, AbortSignal.timeout(RELEASE_TIMEOUT_MS)).catch(() => {});
   }
 
   async #read(pull: RunningPull, reason: FallbackReason, turn: Turn, signal: AbortSignal): Promise<void> {
@@ -129,7 +145,7 @@ export class Fallback {
     signal: AbortSignal,
   ): Promise<{ granted: boolean; retryAfterMs: number } | undefined> {
     try {
-      return await this.#parts.lease(digest, scope, signal);
+      return await this.#parts.leases.lease(digest, scope, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       return undefined;

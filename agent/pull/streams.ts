@@ -15,6 +15,8 @@ export class UnprovedContentError extends Error {
 export interface GuardedRead {
   /** Reads from the swarm; tells each chunk's source before it gives the chunk. */
   swarm(count: CountBytes): AsyncIterable<Buffer>;
+  /** Whether all that the swarm gave so far is known to be the registry's own. */
+  isOwn(): boolean;
   /** Has the registry the bytes that the swarm gave? */
   prove(): Promise<Proof>;
   /** Upstream's own bytes, from the range's beginning. */
@@ -28,24 +30,22 @@ export interface GuardedRead {
  */
 export async function* readGuarded(from: GuardedRead, count: CountBytes): AsyncGenerator<Buffer> {
   let told: Parameters<CountBytes>[] = [];
-  let isOpen = false;
   let hasBegun = false;
   for await (const chunk of from.swarm((...source) => told.push(source))) {
-    if (!isOpen && told.some(([source]) => source !== 'upstream')) {
-      const proof = await from.prove();
-      if (proof.kind === 'refuted' && !hasBegun) {
-        yield* from.direct();
-        return;
-      }
-      if (proof.kind !== 'proved') throw new UnprovedContentError(proof);
-      isOpen = true;
+    const proof: Proof = from.isOwn() ? PROVED : await from.prove();
+    if (proof.kind === 'refuted' && !hasBegun) {
+      yield* from.direct();
+      return;
     }
+    if (proof.kind !== 'proved') throw new UnprovedContentError(proof);
     for (const [source, bytes] of told) count(source, bytes);
     told = [];
     hasBegun = true;
     yield chunk;
   }
 }
+
+const PROVED: Proof = { kind: 'proved' };
 
 /** The chunks, each counted as it is handed on. */
 export async function* readCounted(
