@@ -7,8 +7,8 @@ import { UsageError } from '#cli/failure.ts';
 import { parseRate, UnitError } from '#service/config/units.ts';
 
 interface LimitOptions extends AdminOptions {
-  readonly download?: number | null;
-  readonly upload?: number | null;
+  readonly download?: number | 'none';
+  readonly upload?: number | 'none';
 }
 
 export function register(program: Command): void {
@@ -23,16 +23,21 @@ export function register(program: Command): void {
       if (download === undefined && upload === undefined)
         throw new UsageError('nothing to change: name --download, --upload or both');
       const body = {
-        ...(download !== undefined && { downloadBytesPerSecond: download }),
-        ...(upload !== undefined && { uploadBytesPerSecond: upload }),
+        ...(download !== undefined && { downloadBytesPerSecond: numberOrNull(download) }),
+        ...(upload !== undefined && { uploadBytesPerSecond: numberOrNull(upload) }),
       };
       printAnswer(await askAgent(options, { method: 'PATCH', path: '/v1/limits', body }));
     });
 }
 
-/** @returns bytes per second; null for no limit. */
-function rateOrNone(text: string): number | null {
-  if (text === 'none') return null;
+/** How the agent is told that there is no limit. */
+function numberOrNull(rate: number | 'none'): number | null {
+  return rate === 'none' ? null : rate;
+}
+
+/** @returns bytes per second, or that there is no limit. */
+function rateOrNone(text: string): number | 'none' {
+  if (text === 'none') return text;
   try {
     const rate = parseRate(text);
     if (rate > 0) return rate;

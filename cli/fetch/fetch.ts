@@ -6,6 +6,7 @@ import { formatReference } from '#registry/reference.ts';
 import type { Reference } from '#registry/reference.ts';
 import { readBody } from '#registry/response-body.ts';
 import { resultError } from '#registry/upstream-answer.ts';
+import type { Refused, Unreachable } from '#registry/upstream-answer.ts';
 
 import { fetchBlobFile, holdsBlob } from './blob-file.ts';
 import type { Door } from './door.ts';
@@ -91,13 +92,22 @@ async function fetchManifest(
     door.auth,
     signal,
   );
-  if (!result.ok) throw resultError(`the agent at ${door.target.registry}`, result);
+  if (!result.ok) throw doorError(door.target.registry, result);
   const bytes = await readBody(result.body, MAX_MANIFEST_BYTES);
   const expected = isDigest(name) ? name : result.digest;
   const digest = digestOf(bytes, expected && digestAlgorithm(expected));
   if (expected !== undefined && expected !== digest)
     throw new FetchError(`the manifest that came for ${expected} does not match it`);
   return { digest, bytes };
+}
+
+/** Nobody at the door is another matter than a registry behind it that says no. */
+function doorError(door: string, result: Refused | Unreachable): Error {
+  const error = resultError(`the agent at ${door}`, result);
+  if (result.kind === 'refused' || result.status !== undefined) return error;
+  return new FetchError(`nothing answers at ${door}: is the agent running? (${error.message})`, {
+    cause: error,
+  });
 }
 
 interface Job {

@@ -1,0 +1,227 @@
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+import { startAdminSocket } from '#service/admin-socket.ts';
+import { loadClusterKey } from '#service/identity.ts';
+import { createLogger } from '#service/logger.ts';
+import { createMetrics } from '#service/metrics.ts';
+import { loadSigningKey } from '#service/signing.ts';
+
+import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import type { TemporaryDirectory } from '../../support/temporary-directory.ts';
+import { startDoor } from './fetch/door-stand-in.ts';
+import { runShoal } from './shoal-process.ts';
+
+let dir: TemporaryDirectory;
+beforeEach(async () => {
+  dir = await temporaryDirectory('cli');
+});
+afterEach(() => dir[Symbol.asyncDispose]());
+
+describe('wrong usage ends with 2 and one clear sentence', () => {
+  test.each([
+    [['nonsense'], "unknown command 'nonsense'"],
+    [['get', '-o', 'x'], "missing required argument 'reference'"],
+    [['get', 'a/b:1'], "required option '-o, --output <dir>' not specified"],
+    [['get', `sha256:${'0'.repeat(64)}`, '-o', 'x'], 'a digest alone does not say where it is: add --from'],
+    [
+      ['get', 'a/b:1', '-o', 'x', '--platform', 'amd64'],
+      'os/architecture or os/architecture/variant is allowed',
+    ],
+    [['get', 'a/b:1', '-o', 'x', '--agent', 'localhost:1'], 'http://host:port is allowed'],
+    [['config', 'rkt'], 'Allowed choices are containerd, docker, podman, crio'],
+    [['config', 'docker', '--registry', 'ghcr.io'], 'docker mirrors docker.io only'],
+    [['config', 'podman', '--registry', '_default'], 'podman has no entry for all registries'],
+    [['prune'], 'name one of --all, --older-than and --to'],
+    [['prune', '--all', '--to', '1GiB'], 'name one of --all, --older-than and --to'],
+    [['prune', '--to', 'much'], 'a size such as'],
+    [['limits'], 'nothing to change'],
+    [['limits', '--upload', '0MB/s'], 'a rate above 0 such as 20MB/s, or "none", is allowed'],
+    [['dev', '--agents', '0'], 'at least 1 is allowed'],
+    [['dev', '--port', '29990'], '1024 to 29999 are allowed'],
+    [['tracker', '--no.such', 'x'], "unknown option '--no.such'"],
+  ])('shoal %j', async (args, message) => {
+    const { code, stderr, stdout } = await runShoal(args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('    at ');
+    expect([code, stdout]).toEqual([2, '']);
+  });
+});
+
+describe('what fails ends with 1 and one clear sentence', () => {
+  test.each([
+    [['agent', '--config', '/no/such.yaml'], 'shoal: cannot read the configuration /no/such.yaml: ENOENT'],
+    [
+      ['agent', '--security', 'off', '--door.listen', '127.0.0.1:31000'],
+      "lies in Kubernetes' NodePort range",
+    ],
+    [['tracker'], 'shoal: clusterKeyFile is not set'],
+    [['status', '--data', '/no/such'], 'shoal: nothing answers at /no/such/admin.sock: is the agent running'],
+    [['get', 'ghcr.io/UPPER:1', '-o', '/tmp/x'], 'is not a repository'],
+    [
+      ['get', 'a/b:1', '-o', '/tmp/x', '--agent', 'http://127.0.0.1:1'],
+      'nothing answers at 127.0.0.1:1: is the agent running?',
+    ],
+  ])('shoal %j', async (args, message) => {
+    const { code, stderr } = await runShoal(args);
+    expect(stderr).toContain(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(code).toBe(1);
+  });
+
+  test('with SHOAL_DEBUG set the stack is told too', async () => {
+    const { stderr } = await runShoal(['tracker', '--config', '/no/such.yaml'], { SHOAL_DEBUG: '1' });
+    expect(stderr).toContain('    at ');
+  });
+});
+
+test('the help names every command and ends with 0', async () => {
+  const { code, stdout } = await runShoal(['--help']);
+  expect(code).toBe(0);
+  for (const command of [
+    'agent',
+    'tracker',
+    'origin',
+    'dev',
+    'keygen',
+    'get',
+    'config',
+    'status',
+    'limits',
+    'prune',
+  ])
+    expect(stdout).toContain(`  ${command}`);
+});
+
+test('keygen makes keys that parts can load, for their owner alone, and keeps them when run again', async () => {
+  const out = dir.join('keys');
+  const first = await runShoal(['keygen', '--out', out]);
+  expect(first.code).toBe(0);
+  expect(loadClusterKey(dir.join('keys/cluster.key'))).toHaveLength(32);
+  const key = loadSigningKey(dir.join('keys/origin.key')).publicKey.toString('base64');
+  expect(first.stdout).toBe(`trustedOriginKeys: ["${key}"]\n`);
+  for (const name of ['cluster.key', 'origin.key'])
+    expect((await stat(dir.join('keys', name))).mode & 0o777).toBe(0o600);
+  expect((await runShoal(['keygen', '--out', out])).stdout).toBe(first.stdout);
+});
+
+describe('commands to the running agent', () => {
+  const asked: unknown[] = [];
+
+  async function startAgent() {
+    asked.length = 0;
+    return startAdminSocket({
+      directory: dir.path,
+      logger: createLogger('test', { level: 'silent' }),
+      metrics: createMetrics('test', { process: false }),
+      routes: (app) => {
+        app.post('/v1/prune', (request) => {
+          asked.push(request.body);
+          return { blobs: 3, bytes: 42 };
+        });
+        app.patch('/v1/limits', (request) => {
+          asked.push(request.body);
+          return {};
+        });
+        app.get('/v1/status', () => ({ store: { blobs: 1 }, swarms: 2 }));
+      },
+    });
+  }
+
+  test.each([
+    [['prune', '--all'], { all: true }],
+    [['prune', '--older-than', '7d'], { olderThanMs: 604_800_000 }],
+    [['prune', '--to', '10GiB'], { toBytes: 10 * 2 ** 30 }],
+    [
+      ['limits', '--download', '20MB/s', '--upload', 'none'],
+      { downloadBytesPerSecond: 20_000_000, uploadBytesPerSecond: null },
+    ],
+    [['limits', '--upload', '1MiB/s'], { uploadBytesPerSecond: 2 ** 20 }],
+  ])('shoal %j', async (args, body) => {
+    await using _agent = await startAgent();
+    const { code, stderr } = await runShoal([...args, '--data', dir.path]);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(asked).toEqual([body]);
+  });
+
+  test('status is shown for people and for programs', async () => {
+    await using _agent = await startAgent();
+    expect((await runShoal(['status'], { SHOAL_STORE_PATH: dir.path })).stdout).toBe(
+      'store:\n  blobs: 1\nswarms: 2\n',
+    );
+    const { stdout } = await runShoal(['status', '--json', '--data', dir.path]);
+    expect(JSON.parse(stdout)).toEqual({ store: { blobs: 1 }, swarms: 2 });
+  });
+});
+
+test('config writes below the root, says what it did and what is left to do, and takes it back', async () => {
+  const written = await runShoal([
+    'config',
+    'containerd',
+    '--root',
+    dir.path,
+    '--registry',
+    'ghcr.io',
+    'quay.io',
+  ]);
+  expect(written.code).toBe(0);
+  expect(written.stdout).toBe(
+    '/etc/containerd/certs.d/ghcr.io/hosts.toml: written\n/etc/containerd/certs.d/quay.io/hosts.toml: written\n',
+  );
+  expect(written.stderr).toContain('config_path = "/etc/containerd/certs.d"');
+  const removed = await runShoal(['config', 'containerd', '--root', dir.path, '--remove']);
+  expect(removed.stdout).toContain('/etc/containerd/certs.d/ghcr.io/hosts.toml: deleted\n');
+});
+
+test('get fetches a file through the door, tells progress in plain lines and the share from peers', async () => {
+  await using registry = await UpstreamRegistry.start();
+  await using door = await startDoor(registry.url);
+  door.sources = { cache: 0, peer: 3, origin: 1, upstream: 0 };
+  const content = Buffer.from('hello');
+  const layer = {
+    mediaType: 'text/plain',
+    digest: registry.content.addBlob('org/app', content),
+    size: content.length,
+    annotations: { 'org.opencontainers.image.title': 'hello.txt' },
+  };
+  const manifest = { schemaVersion: 2, config: layer, layers: [layer] };
+  const digest = registry.content.addManifest('org/app', manifest, { tag: 'v1' });
+  const common = ['-o', dir.join('out'), '--agent', door.url.origin];
+  const { code, stdout, stderr } = await runShoal(['get', `${registry.host}/org/app:v1`, ...common]);
+  expect([code, await readFile(dir.join('out/hello.txt'), 'utf8')]).toEqual([0, 'hello']);
+  expect(stdout).toMatch(
+    new RegExp(`^${digest}: 1 files, 5 B in [0-9.]+ s \\(75 % from peers, 25 % from origin\\)\n$`),
+  );
+  expect(stderr).toBe(
+    `${registry.host}/org/app:v1: 5 B\nhello.txt 5 B (75 % from peers, 25 % from origin)\n`,
+  );
+
+  const byDigest = await runShoal(['get', digest, '--from', `${registry.host}/org/app`, ...common]);
+  expect(byDigest.stderr).toContain('hello.txt 5 B (there already)');
+  const missing = await runShoal(['get', `${registry.host}/org/app:v2`, ...common]);
+  expect([missing.code, missing.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^shoal: .* answered 404: MANIFEST_UNKNOWN/),
+  ]);
+});
+
+test("get takes docker's credentials, and says so when their file is malformed", async () => {
+  await using registry = await UpstreamRegistry.start({
+    auth: { kind: 'basic', users: [{ name: 'jo', password: 'pw', repositories: 'all' }] },
+  });
+  await using door = await startDoor(registry.url);
+  const layer = { mediaType: 'a/b', digest: registry.content.addBlob('p/q', Buffer.from('x')), size: 1 };
+  registry.content.addManifest('p/q', { schemaVersion: 2, config: layer, layers: [layer] }, { tag: '1' });
+  await writeFile(
+    dir.join('config.json'),
+    JSON.stringify({ auths: { [registry.host]: { username: 'jo', password: 'pw' } } }),
+  );
+  const args = ['get', `${registry.host}/p/q:1`, '-o', dir.join('out'), '--agent', door.url.origin];
+  expect((await runShoal(args)).stderr).toContain('answered 401');
+  expect((await runShoal(args, { DOCKER_CONFIG: dir.path })).code).toBe(0);
+  await writeFile(dir.join('config.json'), 'pw');
+  expect((await runShoal(args, { DOCKER_CONFIG: dir.path })).stderr).toBe(
+    'shoal: the credentials file is not JSON\n',
+  );
+});

@@ -1,0 +1,47 @@
+import { createServer, request } from 'node:http';
+import { pipeline } from 'node:stream';
+
+/** A door with no agent behind it: relays to a registry as the real one relays what it does not hold, and notes what was asked. */
+export interface DoorStandIn extends AsyncDisposable {
+  readonly url: URL;
+  /** Path and query of each request. */
+  readonly asked: string[];
+  /** What it says of each digest; undefined: it has no such route. */
+  sources: object | undefined;
+}
+
+export async function startDoor(registryUrl: string): Promise<DoorStandIn> {
+  const server = createServer((incoming, outgoing) => {
+    const target = incoming.url ?? '/';
+    door.asked.push(target);
+    if (target.startsWith('/shoal/')) {
+      outgoing.statusCode = door.sources === undefined ? 404 : 200;
+      outgoing.end(JSON.stringify(door.sources ?? {}));
+      return;
+    }
+    const { method, headers } = incoming;
+    const relayed = request(new URL(target, registryUrl), { method, headers, agent: false }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      pipeline(answer, outgoing, () => {}); // a cut on one side is a cut on the other
+    });
+    relayed.on('error', () => outgoing.destroy());
+    relayed.end();
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('not listening on TCP');
+  const door: DoorStandIn = {
+    url: new URL(`http://127.0.0.1:${bound.port}`),
+    asked: [],
+    sources: undefined,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => {
+        server.close(resolve);
+      });
+    },
+  };
+  return door;
+}
