@@ -85,10 +85,12 @@ export class PieceStorage implements AsyncDisposable {
   ): Promise<void> {
     await Promise.all(this.#writes);
     if (this.#overflow || this.#place?.kind !== 'partial') return;
-    await this.#place.blob.commit(facts);
+    const partial = this.#place.blob;
+    await partial.commit(facts);
     const blob = await open(digest);
     if (!blob) throw new Error(`${digest} is not in the store right after it was put there`);
     this.#place = { kind: 'stored', blob };
+    await partial[Symbol.asyncDispose]();
   }
 
   /** Forgets every byte, on disk too. */

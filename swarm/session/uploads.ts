@@ -55,7 +55,10 @@ export class Uploads {
       distribution.available(index);
       return this.#showAll();
     }
-    for (const peer of peers()) if (!peer.pieces.has(index)) peer.wire.have(index);
+    for (const peer of peers()) {
+      // An origin shows the next piece to who has taken the last.
+      if (peer.role === 'origin' || !peer.pieces.has(index)) peer.wire.have(index);
+    }
   }
 
   peerHas(peer: PeerSession, index: number): void {
