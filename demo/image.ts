@@ -67,23 +67,26 @@ export interface ImageOptions {
   seed?: string | number;
   /** Printed by the image's entrypoint. */
   message?: string;
+  signal?: AbortSignal;
 }
 
 /**
  * Makes a multi-arch image (linux/amd64 as asked, a small linux/arm64) of real tar layers in `dir`.
  * Blobs go to files as they are made; memory does not grow with the image. The entrypoint, `/hello`, runs.
  */
-export async function makeImage({ dir, layers, seed = 'shoal', message }: ImageOptions): Promise<Image> {
+export async function makeImage({
+  dir,
+  layers,
+  seed = 'shoal',
+  message,
+  signal,
+}: ImageOptions): Promise<Image> {
   const text = message ?? `Hello from a Shoal demo image (${seed}).\n`;
   await mkdir(join(dir, 'blobs', 'sha256'), { recursive: true });
-  const amd64 = await makePlatform(dir, 'amd64', [
-    baseLayer('amd64', text),
-    ...layers.map((spec, index) => layerEntries(spec, `${seed}/amd64/${index}`, index)),
-  ]);
-  const arm64 = await makePlatform(dir, 'arm64', [
-    baseLayer('arm64', text),
-    layerEntries(SMALL_LAYER_BYTES, `${seed}/arm64/0`, 0),
-  ]);
+  const generated = layers.map((spec, index) => layerEntries(spec, `${seed}/amd64/${index}`, index));
+  const amd64 = await makePlatform(dir, 'amd64', [baseLayer('amd64', text), ...generated], signal);
+  const small = layerEntries(SMALL_LAYER_BYTES, `${seed}/arm64/0`, 0);
+  const arm64 = await makePlatform(dir, 'arm64', [baseLayer('arm64', text), small], signal);
   const index = await writeJson(dir, INDEX, {
     schemaVersion: 2,
     mediaType: INDEX,
@@ -96,10 +99,13 @@ export async function makeImage({ dir, layers, seed = 'shoal', message }: ImageO
   return describeImage(dir, index, amd64, arm64);
 }
 
-/** The regular files below a directory in a stable order, up to `maxBytes` in all, as entries below `as`. */
+/** The regular, not hidden files below a directory in a stable order, up to `maxBytes` in all, as entries below `as`. */
 export async function filesBelow(directory: string, as: string, maxBytes: number): Promise<TarEntry[]> {
   const listed = await readdir(directory, { recursive: true, withFileTypes: true });
-  const paths = listed.filter((item) => item.isFile()).map((item) => join(item.parentPath, item.name));
+  const paths = listed
+    .filter((item) => item.isFile())
+    .map((item) => join(item.parentPath, item.name))
+    .filter((path) => !path.slice(directory.length).includes('/.'));
   const entries: TarEntry[] = [];
   let total = 0;
   for (const path of paths.sort()) {
@@ -157,8 +163,12 @@ async function makePlatform(
   dir: string,
   architecture: Architecture,
   specs: readonly Layer[],
+  signal: AbortSignal | undefined,
 ): Promise<PlatformImage> {
-  const layers = await Promise.all(specs.map((layer) => writeLayer(dir, layer)));
+  const writing = specs.map((layer) => writeLayer(dir, layer, signal));
+  // None is left that still writes when one has failed.
+  await Promise.allSettled(writing);
+  const layers = await Promise.all(writing);
   const config = await writeJson(dir, CONFIG, {
     architecture,
     os: 'linux',
@@ -176,14 +186,19 @@ async function makePlatform(
   return { architecture, manifest, config, layers };
 }
 
-async function writeLayer(dir: string, { entries, compression }: Layer): Promise<ImageLayer> {
+async function writeLayer(
+  dir: string,
+  { entries, compression }: Layer,
+  signal: AbortSignal | undefined,
+): Promise<ImageLayer> {
   const unpacked = createHash('sha256');
   const packed = createHash('sha256');
   const temporary = join(dir, `layer-${randomUUID()}`);
   const tar = hashed(tarStream(entries), unpacked);
   const pack = compression === 'none' ? new PassThrough() : createGzip({ level: 1, chunkSize: 128 * 1024 });
   const seal = (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> => hashed(chunks, packed);
-  await pipeline(tar, pack, seal, createWriteStream(temporary));
+  const file = createWriteStream(temporary);
+  await pipeline(tar, pack, seal, file, signal === undefined ? {} : { signal });
   const hex = packed.digest('hex');
   const path = join(dir, 'blobs', 'sha256', hex);
   await rename(temporary, path);

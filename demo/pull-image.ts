@@ -24,7 +24,8 @@ export interface ImagePullOptions {
   credentials?: { name: string; password: string };
   parallel?: number;
   signal?: AbortSignal;
-  onBytes?: (count: number) => void;
+  /** Of blobs, as they arrive. */
+  onBytes?: (count: number, digest: string) => void;
 }
 
 interface PulledPart {
@@ -64,7 +65,9 @@ interface ManifestJson {
  */
 export async function pullImage(options: ImagePullOptions): Promise<PulledImage> {
   const started = performance.now();
-  const session = new Session(options);
+  const failed = new AbortController();
+  const signals = options.signal === undefined ? [failed.signal] : [failed.signal, options.signal];
+  const session = new Session({ ...options, signal: AbortSignal.any(signals) });
   const top = await session.manifest(options.reference);
   const platform = top.json.manifests === undefined ? top : await session.manifest(pick(top.json, options));
   const { config, layers = [] } = platform.json;
@@ -76,7 +79,11 @@ export async function pullImage(options: ImagePullOptions): Promise<PulledImage>
   const work = async (): Promise<void> => {
     for (const layer of queue) parts.push(await session.blob(layer, onFirst));
   };
-  await Promise.all(Array.from({ length: options.parallel ?? PARALLEL_LAYERS }, work));
+  const workers = Array.from({ length: options.parallel ?? PARALLEL_LAYERS }, work);
+  // The first failure ends the other downloads, and none is left behind.
+  for (const worker of workers) worker.catch((error: unknown) => failed.abort(error));
+  await Promise.allSettled(workers);
+  failed.signal.throwIfAborted();
   const bytes = parts.reduce((total, part) => total + part.bytes, 0);
   return { digest: top.part.digest, parts, bytes, firstByteMs, totalMs: performance.now() - started };
 }
@@ -109,7 +116,7 @@ class Session {
     const onBytes = (count: number): void => {
       if (seen === 0) onFirst?.();
       seen += count;
-      this.#options.onBytes?.(count);
+      this.#options.onBytes?.(count, digest);
     };
     const { bytes, sha256, firstByteMs } = await this.#get(`blobs/${digest}`, { onBytes });
     if (bytes !== size || `sha256:${sha256}` !== digest) {

@@ -1,10 +1,10 @@
 import type { BytesBySource } from './live-table.ts';
 import { formatBytes, formatPercent, formatSeconds, quantile } from './units.ts';
 
-interface NodeResult {
+export interface NodeResult {
   name: string;
   seconds: number;
-  /** From the pull's start to the first byte of a layer. */
+  /** From the pull's start to the first byte of a layer; NaN when none came. */
   firstByteSeconds: number;
   sources: BytesBySource;
   /** Every part was whole and matched its sha256 digest. */
@@ -18,8 +18,10 @@ export interface DemoResult {
   /** Body bytes that left the upstream registry while the nodes pulled through Shoal. */
   upstreamBytes: number;
   nodes: readonly NodeResult[];
+  /** How often the blob that crossed the link most did so: body bytes sent by its size. */
+  maxCrossings: number;
   /** The same nodes straight from the upstream registry, for comparison. */
-  directSeconds: readonly number[];
+  direct: readonly Pick<NodeResult, 'seconds' | 'firstByteSeconds'>[];
 }
 
 /** What `--json` prints. Seconds and bytes. */
@@ -27,6 +29,7 @@ export interface DemoSummary {
   nodes: number;
   imageBytes: number;
   upstreamBytes: number;
+  maxCrossings: number;
   cacheBytes: number;
   peerBytes: number;
   originBytes: number;
@@ -35,8 +38,11 @@ export interface DemoSummary {
   p50Seconds: number;
   maxSeconds: number;
   directMaxSeconds: number;
-  /** Of the node that waited longest. */
+  /** What one image takes on the link: no way of sharing it is faster. */
+  linkSeconds: number | undefined;
+  /** Of the node that waited longest, from the pull's start to the first byte of a layer. */
   ttfbSeconds: number;
+  directTtfbSeconds: number;
 }
 
 const HEADINGS = ['node', 'time', 'first byte', 'cache', 'peer', 'origin', 'upstream', 'sha256'];
@@ -58,28 +64,28 @@ export function renderResult(result: DemoResult): string {
 }
 
 /** The same in numbers. */
-export function summarize({ nodes, imageBytes, upstreamBytes, directSeconds }: DemoResult): DemoSummary {
+export function summarize(result: DemoResult): DemoSummary {
+  const { nodes, imageBytes, upstreamBytes, maxCrossings, bytesPerSecond, direct } = result;
   const seconds = nodes.map((node) => node.seconds);
   const total = (source: keyof BytesBySource): number =>
     nodes.reduce((bytes, node) => bytes + node.sources[source], 0);
+  const longest = (values: readonly number[]): number => rounded(quantile(values, 1));
   return {
     nodes: nodes.length,
     imageBytes,
     upstreamBytes,
+    maxCrossings: rounded(maxCrossings),
     cacheBytes: total('cache'),
     peerBytes: total('peer'),
     originBytes: total('origin'),
     fallbackBytes: total('upstream'),
     verified: nodes.length > 0 && nodes.every((node) => node.verified),
     p50Seconds: rounded(quantile(seconds, 0.5)),
-    maxSeconds: rounded(quantile(seconds, 1)),
-    directMaxSeconds: rounded(quantile(directSeconds, 1)),
-    ttfbSeconds: rounded(
-      quantile(
-        nodes.map((node) => node.firstByteSeconds),
-        1,
-      ),
-    ),
+    maxSeconds: longest(seconds),
+    directMaxSeconds: longest(direct.map((pull) => pull.seconds)),
+    linkSeconds: bytesPerSecond === undefined ? undefined : rounded(imageBytes / bytesPerSecond),
+    ttfbSeconds: longest(nodes.map((node) => node.firstByteSeconds)),
+    directTtfbSeconds: longest(direct.map((pull) => pull.firstByteSeconds)),
   };
 }
 
@@ -96,23 +102,29 @@ export function renderTable(rows: readonly (readonly string[])[]): string[] {
 }
 
 function verdictLines(result: DemoResult, summary: DemoSummary): string[] {
-  const { imageBytes, upstreamBytes, directMaxSeconds, maxSeconds, p50Seconds, nodes } = summary;
+  const { imageBytes, upstreamBytes, maxSeconds, p50Seconds, nodes } = summary;
   const delivered = summary.cacheBytes + summary.peerBytes + summary.originBytes + summary.fallbackBytes;
-  const link = result.bytesPerSecond;
   return [
     `image              ${formatBytes(imageBytes)}, pulled by ${nodes} nodes at once`,
     `upstream sent      ${formatBytes(upstreamBytes)} = ${(upstreamBytes / imageBytes).toFixed(3)} × the image`,
     `from peers         ${formatPercent(summary.peerBytes, delivered)} of all bytes delivered`,
-    `through Shoal      slowest ${formatSeconds(maxSeconds)}, median ${formatSeconds(p50Seconds)}`,
-    ...(result.directSeconds.length === 0
-      ? []
-      : [
-          `straight from it   slowest ${formatSeconds(directMaxSeconds)} (${(directMaxSeconds / maxSeconds).toFixed(1)} × as long)`,
-        ]),
-    ...(link === undefined
-      ? []
-      : [`the link's bound   ${formatSeconds(imageBytes / link)} for one image at ${formatBytes(link)}/s`]),
+    `through Shoal      slowest ${formatSeconds(maxSeconds)}, median ${formatSeconds(p50Seconds)}, first byte after ${formatSeconds(summary.ttfbSeconds)}`,
+    ...comparisonLines(result, summary),
   ];
+}
+
+function comparisonLines({ direct, bytesPerSecond }: DemoResult, summary: DemoSummary): string[] {
+  const { directMaxSeconds, maxSeconds, directTtfbSeconds, linkSeconds } = summary;
+  const lines: string[] = [];
+  if (direct.length > 0)
+    lines.push(
+      `straight from it   slowest ${formatSeconds(directMaxSeconds)} (${(directMaxSeconds / maxSeconds).toFixed(1)} × as long), first byte after ${formatSeconds(directTtfbSeconds)}`,
+    );
+  if (linkSeconds !== undefined && bytesPerSecond !== undefined)
+    lines.push(
+      `the link's bound   ${formatSeconds(linkSeconds)} for one image at ${formatBytes(bytesPerSecond)}/s`,
+    );
+  return lines;
 }
 
 function rounded(seconds: number): number {

@@ -145,7 +145,12 @@ describe('the result', () => {
         sources: { cache: 1 * MB, peer: 147 * MB, origin: 0, upstream: 2 * MB },
       },
     ],
-    directSeconds: [22, 22.5, 22.4],
+    maxCrossings: 1.0021,
+    direct: [
+      { seconds: 22, firstByteSeconds: 0.3 },
+      { seconds: 22.5, firstByteSeconds: 0.2 },
+      { seconds: 22.4, firstByteSeconds: 0.25 },
+    ],
   };
 
   test('in numbers is what the nodes reported', () => {
@@ -153,6 +158,7 @@ describe('the result', () => {
       nodes: 3,
       imageBytes: 150 * MB,
       upstreamBytes: 150.3 * MB,
+      maxCrossings: 1.002,
       cacheBytes: MB,
       peerBytes: 397 * MB,
       originBytes: 50 * MB,
@@ -161,7 +167,9 @@ describe('the result', () => {
       p50Seconds: 8.5,
       maxSeconds: 9,
       directMaxSeconds: 22.5,
+      linkSeconds: 7.5,
       ttfbSeconds: 0.25,
+      directTtfbSeconds: 0.3,
     });
   });
 
@@ -182,8 +190,8 @@ describe('the result', () => {
       'image              150.0 MB, pulled by 3 nodes at once',
       'upstream sent      150.3 MB = 1.002 × the image',
       'from peers         88 % of all bytes delivered',
-      'through Shoal      slowest 9.0 s, median 8.5 s',
-      'straight from it   slowest 22.5 s (2.5 × as long)',
+      'through Shoal      slowest 9.0 s, median 8.5 s, first byte after 250 ms',
+      'straight from it   slowest 22.5 s (2.5 × as long), first byte after 300 ms',
       "the link's bound   7.5 s for one image at 20.0 MB/s",
     ]);
   });
@@ -206,6 +214,7 @@ test.each([
   [formatBytes(152_340_000), '152.3 MB'],
   [formatSeconds(0.0421), '42 ms'],
   [formatSeconds(12.34), '12.3 s'],
+  [formatSeconds(Number.NaN), '–'],
   [formatPercent(999, 1000), '99 %'],
   [formatPercent(1000, 1000), '100 %'],
   [formatPercent(1, 0), '0 %'],
