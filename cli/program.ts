@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 
 /** One command: adds itself to the program. */
-export interface CommandModule {
+interface CommandModule {
   register(program: Command): void;
 }
 

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 
 import { parseOciErrors } from '#registry/oci-error.ts';
 
-export class AdminError extends Error {
+class AdminError extends Error {
   override readonly name = 'AdminError';
 }
 

@@ -13,7 +13,7 @@ export type Security =
   | { readonly mode: 'off' }
   | { readonly mode: 'cluster-key'; /** 32 bytes. */ readonly key: Buffer };
 
-export class IdentityError extends Error {
+class IdentityError extends Error {
   override readonly name = 'IdentityError';
 }
 

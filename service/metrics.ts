@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-export type { Counter, Gauge, Histogram } from 'prom-client';
+export type { Counter, Histogram } from 'prom-client';
 
 /** The metrics of one process. Names are `shoal_<part>_<thing>_<unit>`; no label may grow with images, digests or peers. */
 export interface Metrics {

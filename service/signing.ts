@@ -28,7 +28,7 @@ export interface PublicKey {
   verify(message: Uint8Array, signature: Uint8Array): boolean;
 }
 
-export class SigningKeyError extends Error {
+class SigningKeyError extends Error {
   override readonly name = 'SigningKeyError';
 }
 

@@ -10,7 +10,7 @@ import type { Security } from './identity.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
 
-export interface Readiness {
+interface Readiness {
   readonly ready: boolean;
   /** Why not; logged, not shown. */
   readonly reasons: readonly string[];

@@ -3,7 +3,7 @@ import { isJsonObject } from '#registry/json-object.ts';
 
 import type { Door } from './door.ts';
 
-export const SOURCES = ['cache', 'peer', 'origin', 'upstream'] as const;
+const SOURCES = ['cache', 'peer', 'origin', 'upstream'] as const;
 /** Bytes by where the agent had them from. */
 export type Sources = Record<(typeof SOURCES)[number], number>;
 

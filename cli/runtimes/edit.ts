@@ -19,8 +19,8 @@ export interface Edit {
 }
 
 /** The two lines around our part of a TOML file. */
-export const BEGIN = '# >>> shoal: written by "shoal config", taken out by "shoal config --remove"';
-export const END = '# <<< shoal';
+const BEGIN = '# >>> shoal: written by "shoal config", taken out by "shoal config --remove"';
+const END = '# <<< shoal';
 
 const BLOCK = new RegExp(`^${escape(BEGIN)}\\r?\\n[^]*?^${escape(END)}(?:\\r?\\n|$)`, 'gm');
 

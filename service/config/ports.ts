@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /** An inclusive range of ports. */
-export type PortRange = readonly [first: number, last: number];
+type PortRange = readonly [first: number, last: number];
 
 /** Ports that something else on the machine may be given. */
 export interface TakenPorts {
