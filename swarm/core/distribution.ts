@@ -15,8 +15,8 @@ export const UNREPLICATED_MS = 3_000;
 interface Receiver {
   /** What the peer has, by its own word. */
   readonly pieces: Bitfield;
-  /** What it was shown and has not announced yet, with the time it was shown at. */
-  readonly granted: Map<number, number>;
+  /** What it was shown and has not announced yet. */
+  readonly granted: Set<number>;
   readonly shown: Bitfield;
 }
 
@@ -30,17 +30,17 @@ export class Distribution<Peer> {
   readonly #receivers = new Map<Peer, Receiver>();
   /** Peers connected that have or were shown each piece. */
   readonly #copies: Uint16Array;
-  readonly #announced: Uint16Array;
   readonly #shownAt: Float64Array;
   /** No piece below it is without a copy. */
   #firstUncopied = 0;
   /** No piece from it on is available. */
   #endOfAvailable = 0;
+  /** Before this time no piece has been without a second copy for too long. Milliseconds. */
+  #nextDueAt = 0;
 
   constructor(pieces: number) {
     this.#available = new Bitfield(pieces);
     this.#copies = new Uint16Array(pieces);
-    this.#announced = new Uint16Array(pieces);
     this.#shownAt = new Float64Array(pieces);
   }
 
@@ -54,7 +54,7 @@ export class Distribution<Peer> {
     const pieces = this.#available.length;
     this.#receivers.set(peer, {
       pieces: new Bitfield(pieces),
-      granted: new Map(),
+      granted: new Set(),
       shown: new Bitfield(pieces),
     });
   }
@@ -64,9 +64,7 @@ export class Distribution<Peer> {
     if (!receiver) return;
     this.#receivers.delete(peer);
     for (let index = 0; index < this.#available.length; index++) {
-      if (receiver.pieces.has(index)) this.#announced[index]!--;
-      else if (!receiver.granted.has(index)) continue;
-      this.#uncopy(index);
+      if (receiver.pieces.has(index) || receiver.granted.has(index)) this.#uncopy(index);
     }
   }
 
@@ -74,8 +72,9 @@ export class Distribution<Peer> {
   has(peer: Peer, index: number): void {
     const receiver = this.#receivers.get(peer);
     if (!receiver?.pieces.add(index)) return;
-    this.#announced[index]!++;
-    if (!receiver.granted.delete(index)) this.#copies[index]!++;
+    if (receiver.granted.delete(index)) return;
+    this.#copies[index]!++;
+    this.#nextDueAt = 0;
   }
 
   /**
@@ -88,12 +87,13 @@ export class Distribution<Peer> {
     const receiver = this.#receivers.get(peer);
     if (!receiver) return [];
     const ahead = Math.ceil((bytesPerSecond * GRANT_SECONDS) / pieceLength);
-    const room = Math.min(MAX_GRANTS, Math.max(MIN_GRANTS, ahead)) - receiver.granted.size;
+    const most = Math.min(MAX_GRANTS, Math.max(MIN_GRANTS, ahead));
     const shown: number[] = [];
-    for (let index = this.#nextFor(receiver, now); shown.length < room && index !== undefined;) {
+    while (receiver.granted.size < most) {
+      const index = this.#nextFor(receiver, now);
+      if (index === undefined) break;
       shown.push(index);
       this.#show(receiver, index, now);
-      index = this.#nextFor(receiver, now);
     }
     return shown;
   }
@@ -115,14 +115,17 @@ export class Distribution<Peer> {
     return this.#nextUnreplicated(receiver, now);
   }
 
-  /** A piece that one peer was shown long ago and that nobody has announced, or only that one peer of several. */
+  /** A piece that one peer of several was shown long ago, or has, and no other. */
   #nextUnreplicated(receiver: Receiver, now: number): number | undefined {
-    if (this.#receivers.size < 2) return undefined;
-    for (let index = 0; index < this.#firstUncopied; index++) {
-      const alone = this.#copies[index] === 1 && this.#announced[index]! <= 1;
-      if (alone && now - this.#shownAt[index]! >= UNREPLICATED_MS && this.#mayShow(receiver, index))
-        return index;
+    if (this.#receivers.size < 2 || now < this.#nextDueAt) return undefined;
+    let nextDueAt = Infinity;
+    for (let index = 0; index < this.#endOfAvailable; index++) {
+      if (this.#copies[index] !== 1) continue;
+      const dueAt = this.#shownAt[index]! + UNREPLICATED_MS;
+      if (dueAt <= now && this.#mayShow(receiver, index)) return index;
+      nextDueAt = Math.min(nextDueAt, dueAt);
     }
+    this.#nextDueAt = nextDueAt;
     return undefined;
   }
 
@@ -132,13 +135,15 @@ export class Distribution<Peer> {
 
   #show(receiver: Receiver, index: number, now: number): void {
     receiver.shown.add(index);
-    receiver.granted.set(index, now);
+    receiver.granted.add(index);
     this.#copies[index]!++;
     this.#shownAt[index] = now;
+    this.#nextDueAt = Math.min(this.#nextDueAt, now + UNREPLICATED_MS);
   }
 
   #uncopy(index: number): void {
     this.#copies[index]!--;
+    this.#nextDueAt = 0;
     if (this.#copies[index] === 0) this.#firstUncopied = Math.min(this.#firstUncopied, index);
   }
 }

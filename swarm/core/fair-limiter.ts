@@ -62,6 +62,11 @@ export class FairLimiter<Item> {
     return item;
   }
 
+  /** Of an item that has passed, this was not needed after all. */
+  refund(bytes: number): void {
+    this.#tokens = Math.min(this.#burst(), this.#tokens + bytes);
+  }
+
   /** Milliseconds until the next item may pass. */
   waitMs(now: number): number {
     this.#refill(now);

@@ -11,6 +11,8 @@ export interface Block {
 /** How a unit of a piece in the making stands: its number of open requests, or ARRIVED. */
 export const ARRIVED = 255;
 
+const MAX_REQUESTS = ARRIVED - 1;
+
 /** A piece of which something was asked for and not everything has come. */
 export interface ActivePiece {
   readonly index: number;
@@ -62,8 +64,13 @@ export class PieceTable {
     if (this.availability[index]! < 0xffff) this.availability[index]!++;
   }
 
+  /** A peer that had the piece has it no more. */
+  peerLacks(index: number): void {
+    if (this.availability[index]! > 0) this.availability[index]!--;
+  }
+
   peerGone(field: Bitfield): void {
-    for (const index of field) if (this.availability[index]! > 0) this.availability[index]!--;
+    for (const index of field) this.peerLacks(index);
   }
 
   /** Takes up a piece; it must be neither held nor active. */
@@ -79,13 +86,17 @@ export class PieceTable {
   requested(block: Block): void {
     this.#eachUnit(block, (piece, unit) => {
       if (piece.units[unit] === 0) piece.free--;
-      piece.units[unit]!++;
+      if (piece.units[unit]! < MAX_REQUESTS) piece.units[unit]!++;
     });
   }
 
-  /** A request for `block` came to nothing. A piece with no byte and no request is given back. */
+  /**
+   * A request for `block` came to nothing. A piece with no byte and no request is given back. A request that was
+   * made before the piece was dropped and taken up anew counts for nothing.
+   */
   abandoned(block: Block): void {
     const piece = this.#eachUnit(block, (p, unit) => {
+      if (p.units[unit] === 0) return;
       if (--p.units[unit]! === 0) p.free++;
     });
     if (piece && piece.arrived === 0 && piece.free === piece.units.length) this.active.delete(piece.index);
@@ -125,7 +136,8 @@ export class PieceTable {
   #eachUnit(block: Block, visit: (piece: ActivePiece, unit: number) => void): ActivePiece | undefined {
     const piece = this.active.get(block.index);
     if (!piece) return undefined;
-    for (let unit = firstUnit(block); unit < endUnit(block); unit++) {
+    const end = Math.min(endUnit(block), piece.units.length);
+    for (let unit = firstUnit(block); unit < end; unit++) {
       if (piece.units[unit] !== ARRIVED) visit(piece, unit);
     }
     return piece;

@@ -1,10 +1,23 @@
 import { FairLimiter } from '#swarm/core/fair-limiter.ts';
 
+/** A change of the limit is noticed by then even where the next turn would be long off. Milliseconds. */
+const LONGEST_WAIT_MS = 1_000;
+
+interface Waiting {
+  readonly bytes: number;
+  readonly go: Turn;
+}
+
+/** What waits for its turn; returns the bytes that it took, at most those that it asked for. */
+export type Turn = () => number;
+
 /** One direction's limit in bytes per second, shared fairly among blobs; what must wait is called when its turn comes. */
 export class Bandwidth implements Disposable {
-  readonly #limiter: FairLimiter<() => void>;
+  readonly #limiter: FairLimiter<Waiting>;
   readonly #now: () => number;
   #timer: NodeJS.Timeout | undefined;
+  /** Turns are being given: what one of them adds gets its own from the same loop. */
+  #running = false;
 
   /** @param bytesPerSecond undefined: no limit */
   constructor(bytesPerSecond: number | undefined, now: () => number) {
@@ -22,10 +35,13 @@ export class Bandwidth implements Disposable {
   }
 
   /** Calls `go` when `bytes` of `flow` may pass: at once without a limit. */
-  pass(flow: string, bytes: number, go: () => void): void {
-    if (this.#limiter.unlimited && !this.#limiter.waiting) return go();
-    this.#limiter.add(flow, go, bytes);
-    if (!this.#timer) this.#run();
+  pass(flow: string, bytes: number, go: Turn): void {
+    if (this.#limiter.unlimited && !this.#limiter.waiting) {
+      go();
+      return;
+    }
+    this.#limiter.add(flow, { bytes, go }, bytes);
+    if (!this.#timer && !this.#running) this.#run();
   }
 
   [Symbol.dispose](): void {
@@ -35,7 +51,15 @@ export class Bandwidth implements Disposable {
   #run(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (let go = this.#limiter.next(this.#now()); go; go = this.#limiter.next(this.#now())) go();
-    if (this.#limiter.waiting) this.#timer = setTimeout(() => this.#run(), this.#limiter.waitMs(this.#now()));
+    this.#running = true;
+    try {
+      for (let turn = this.#limiter.next(this.#now()); turn; turn = this.#limiter.next(this.#now()))
+        this.#limiter.refund(turn.bytes - turn.go());
+    } finally {
+      this.#running = false;
+    }
+    if (!this.#limiter.waiting) return;
+    const wait = Math.min(this.#limiter.waitMs(this.#now()), LONGEST_WAIT_MS);
+    this.#timer = setTimeout(() => this.#run(), wait);
   }
 }

@@ -40,7 +40,7 @@ export class Downloads {
   fill(peer: PeerSession): void {
     while (this.#mayAsk(peer)) {
       if (!this.#parts.bandwidth.unlimited) return this.#fillInTurn(peer);
-      if (!this.#askNext(peer)) return;
+      if (this.#askNext(peer) === 0) return;
     }
   }
 
@@ -86,14 +86,17 @@ export class Downloads {
     peer.queuedForBandwidth = true;
     this.#parts.bandwidth.pass(this.#flow, peer.blockLength, () => {
       peer.queuedForBandwidth = false;
-      if (this.#mayAsk(peer) && this.#askNext(peer)) this.fill(peer);
+      const asked = this.#mayAsk(peer) ? this.#askNext(peer) : 0;
+      if (asked > 0) this.fill(peer);
+      return asked;
     });
   }
 
-  #askNext(peer: PeerSession): boolean {
+  /** Bytes asked for; 0 when it has nothing to give. */
+  #askNext(peer: PeerSession): number {
     const { table, hashes, readers, storage, random } = this.#parts;
     // A stranger cannot tell the hash of what it gives.
-    if (!peer.wire.member && !hashes.complete) return false;
+    if (!peer.wire.member && !hashes.complete) return 0;
     const view = {
       pieces: peer.pieces,
       blockLength: peer.blockLength,
@@ -104,12 +107,12 @@ export class Downloads {
       windowOnly: storage.inMemory,
       random,
     });
-    if (!block) return false;
+    if (!block) return 0;
     // In front of the request: the answers come in the same order.
     if (!hashes.has(block.index)) this.askHashes(peer, block.index);
     table.requested(block);
     peer.request(block);
-    return true;
+    return block.length;
   }
 
   #help(cursor: Cursor, now: number): void {

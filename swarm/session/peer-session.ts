@@ -13,10 +13,15 @@ const HASHES_TIMEOUT_MS = 2_000;
 /** Pieces whose hash was asked of one peer that are remembered. */
 const MAX_HASHES_ASKED = 4_096;
 
+/** Cancelled requests of one peer that are remembered. */
+const MAX_CANCELLED = 512;
+
 /** What a connection tells the torrent it belongs to, which owns all decisions. */
 export interface PeerEvents {
   /** The pieces it has are known, or one more is. */
   gained(peer: PeerSession, indices: readonly number[]): void;
+  /** A piece that it said it had it does not give. */
+  disowned(peer: PeerSession, index: number): void;
   /** It may be asked now, or for more. */
   ready(peer: PeerSession): void;
   /** Whether a block that was asked for is still missing. */
@@ -64,6 +69,7 @@ export class PeerSession implements WireHandler {
   #heardAt = 0;
   /** A read or a wait for bandwidth is under way for it. */
   serving = false;
+  closed = false;
   /** The connection takes no more until it drains. */
   full = false;
   /** Its turn at the limited download bandwidth has not come yet. */
@@ -73,6 +79,8 @@ export class PeerSession implements WireHandler {
   readonly #hashesAsked = new Map<number, number>();
   readonly #hashesSent = new WeakSet<Uint8Array>();
   #outstandingBytes = 0;
+  /** Blocks taken back: each is still to be answered, mostly by a reject that says nothing of the piece (BEP 6). */
+  readonly #cancelled = new Set<number>();
   /**
    * The block that is arriving. Each has its own memory until it is there: another peer may answer the same
    * request meanwhile, and what one writes late must not reach a piece that was verified.
@@ -133,8 +141,8 @@ export class PeerSession implements WireHandler {
   cancelPiece(index: number): void {
     for (const block of this.#outstanding.values()) {
       if (block.index !== index) continue;
-      this.wire.cancel(block);
       this.#settle(block);
+      this.#cancel(block);
     }
   }
 
@@ -146,7 +154,7 @@ export class PeerSession implements WireHandler {
   /** Takes back everything that was asked for, and returns it. */
   takeBack(): Block[] {
     const blocks = this.giveUp();
-    for (const block of blocks) this.wire.cancel(block);
+    for (const block of blocks) this.#cancel(block);
     return blocks;
   }
 
@@ -261,12 +269,14 @@ export class PeerSession implements WireHandler {
   }
 
   onReject(block: Block): void {
-    if (this.#settle(block)) this.#events.lost([block]);
+    if (this.#cancelled.delete(keyOf(block)) || !this.#settle(block)) return;
+    // Not a choke, which would have been told first: it lacks the piece, and asking again would only go round.
+    if (!this.choked && this.pieces.remove(block.index)) this.#events.disowned(this, block.index);
+    this.#events.lost([block]);
   }
 
   blockTarget(block: Block): Uint8Array | undefined {
-    const request = this.#outstanding.get(keyOf(block));
-    const wanted = request?.length === block.length && this.#events.wants(block);
+    const wanted = this.#waitsFor(block) && this.#events.wants(block);
     this.#arriving = wanted ? Buffer.allocUnsafeSlow(block.length) : undefined;
     return this.#arriving;
   }
@@ -275,6 +285,7 @@ export class PeerSession implements WireHandler {
     const data = this.#arriving;
     this.#arriving = undefined;
     if (!data || !this.#settle(block)) return;
+    this.#cancelled.delete(keyOf(block));
     this.snubbedUntil = 0;
     this.#heardAt = this.#now();
     this.received.add(block.length, this.#now());
@@ -301,8 +312,16 @@ export class PeerSession implements WireHandler {
   }
 
   onClose(error?: Error): void {
+    this.closed = true;
+    this.queue.length = 0;
     this.#events.lost(this.giveUp());
     this.#events.closed(this, error);
+  }
+
+  #cancel(block: Block): void {
+    if (this.#cancelled.size >= MAX_CANCELLED) this.#cancelled.clear();
+    if (this.wire.fast) this.#cancelled.add(keyOf(block));
+    this.wire.cancel(block);
   }
 
   #gain(field: Bitfield): void {
@@ -311,8 +330,15 @@ export class PeerSession implements WireHandler {
     this.#events.gained(this, fresh);
   }
 
+  /** Whether it was asked for exactly this block: the far side may name any other. */
+  #waitsFor(block: Block): boolean {
+    const asked = this.#outstanding.get(keyOf(block));
+    return asked !== undefined && asked.offset === block.offset && asked.length === block.length;
+  }
+
   #settle(block: Block): boolean {
-    if (!this.#outstanding.delete(keyOf(block))) return false;
+    if (!this.#waitsFor(block)) return false;
+    this.#outstanding.delete(keyOf(block));
     this.#outstandingBytes -= block.length;
     return true;
   }

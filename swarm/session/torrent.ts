@@ -371,6 +371,7 @@ export class Torrent implements AsyncDisposable {
   #peerEvents(): PeerEvents {
     return {
       gained: (peer, indices) => this.#gained(peer, indices),
+      disowned: (_peer, index) => this.pieces.table.peerLacks(index),
       ready: (peer) => this.#downloads.fill(peer),
       wants: (block) => this.pieces.wants(block),
       arrived: (peer, block, data) => {
@@ -455,8 +456,9 @@ export class Torrent implements AsyncDisposable {
     for (const peer of this.connections.values()) peer.setInterested(false);
   }
 
-  #bad(_index: number, contributors: ReadonlySet<PeerSession>): void {
+  #bad(index: number, contributors: ReadonlySet<PeerSession>): void {
     this.#parts.count.failed();
+    for (const peer of this.connections.values()) peer.cancelPiece(index);
     const offence = contributors.size === 1 ? 'badPiece' : 'suspectPiece';
     for (const peer of contributors) this.#punish(peer, offence, 'bytes do not match the signed hash');
     this.#downloads.fillAll();

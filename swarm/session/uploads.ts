@@ -1,4 +1,4 @@
-import { CHOKE_INTERVAL_MS, chooseUnchoked } from '#swarm/core/choker.ts';
+import { CHOKE_INTERVAL_MS, chooseUnchoked, UPLOAD_SLOTS } from '#swarm/core/choker.ts';
 import type { Distribution } from '#swarm/core/distribution.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { Bandwidth } from './bandwidth.ts';
@@ -78,7 +78,7 @@ export class Uploads {
   /** Somebody became interested or lost interest. */
   interest(peer: PeerSession): void {
     if (!peer.peerInterested) return peer.setChoking(true);
-    this.choose(this.#parts.now());
+    if (this.#hasFreeSlot()) peer.setChoking(false);
     this.#show(peer);
   }
 
@@ -105,9 +105,15 @@ export class Uploads {
     }
   }
 
+  #hasFreeSlot(): boolean {
+    let served = 0;
+    for (const peer of this.#parts.peers()) if (!peer.choking) served++;
+    return served < UPLOAD_SLOTS;
+  }
+
   /** Sends what `peer` waits for, as much as its connection takes. */
   serve(peer: PeerSession): void {
-    while (peer.queue.length > 0 && !peer.serving && !peer.full) {
+    while (peer.queue.length > 0 && !peer.serving && !peer.full && !peer.closed) {
       const block = this.#takeRarest(peer.queue);
       const { table, shareable, bandwidth } = this.#parts;
       if (!table.valid(block))
@@ -117,7 +123,14 @@ export class Uploads {
         continue;
       }
       peer.serving = true;
-      bandwidth.pass(this.#flow, block.length, () => this.#send(peer, block));
+      let atOnce = true;
+      bandwidth.pass(this.#flow, block.length, () => {
+        if (peer.closed) return 0;
+        this.#send(peer, block);
+        if (!atOnce) this.serve(peer);
+        return block.length;
+      });
+      atOnce = false;
     }
   }
 
@@ -130,9 +143,12 @@ export class Uploads {
         this.serve(peer);
       },
       (error: unknown) => {
+        // Its connection may have been closed together with the files.
+        if (peer.closed) return;
         peer.serving = false;
         peer.wire.reject(block);
         this.#parts.unreadable(block.index, error);
+        this.serve(peer);
       },
     );
   }
