@@ -12,6 +12,7 @@ import {
   MAX_POISONED,
   MAX_TORRENTS,
   PIECE_CACHE_BYTES,
+  SIZE_TELLERS,
   POISONED_MS,
   TICK_MS,
   WANTED_PEERS,
@@ -19,6 +20,7 @@ import {
 import { DigestMismatchError, TooManyTorrentsError } from './errors.ts';
 import { PieceCache } from './piece-cache.ts';
 import { PieceStorage } from './piece-storage.ts';
+import { askSize } from './size-inquiry.ts';
 import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
 
 /** The part of a logger that the engine writes to. */
@@ -138,6 +140,32 @@ export class Engine implements AsyncDisposable {
     if (request.registry !== undefined) torrent.believe(request.registry);
     torrent.use();
     return torrent;
+  }
+
+  /**
+   * The size in bytes of a blob that some member holds whole, as the first that answers tells it; undefined when
+   * none does before `signal` aborts.
+   */
+  async sizeAmongPeers(digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const infoHash = verifiedSwarmId(digest);
+    const { promise: found, resolve: tell } = Promise.withResolvers<number | undefined>();
+    const answered = new AbortController();
+    const over = AbortSignal.any([signal, this.#closing.signal, answered.signal]);
+    over.addEventListener('abort', () => tell(undefined), { once: true });
+    if (over.aborted) tell(undefined);
+    const options = { complete: false, want: SIZE_TELLERS, digest };
+    const ask = ({ peers }: SwarmPeers): void => {
+      for (const { host, port, role } of peers.filter((peer) => peer.complete)) {
+        askSize(this.#parts.transport, { host, port, role, infoHash }, over).then(tell, () => undefined);
+      }
+    };
+    const membership = this.#parts.announcer.join(infoHash.toString('hex'), options, ask);
+    try {
+      return await found;
+    } finally {
+      answered.abort();
+      membership.leave();
+    }
   }
 
   /** The torrent that is open for a blob, if any. */
@@ -278,9 +306,13 @@ export class Engine implements AsyncDisposable {
     await torrent.pieces.resume(this.#closing.signal);
   }
 
-  /** Batches that were kept; those of an origin that is no longer trusted count for nothing. */
+  /**
+   * Batches that were kept; those of an origin that is no longer trusted count for nothing. Those of the verified
+   * scope were kept last, and with them the others are not needed.
+   */
   #learn(torrent: Torrent, batches: readonly Uint8Array[]): void {
-    for (const signed of batches) {
+    for (const signed of batches.toReversed()) {
+      if (torrent.pieces.hashes.complete) return;
       try {
         torrent.recallBatch(signed);
       } catch (error) {
@@ -317,7 +349,8 @@ export class Engine implements AsyncDisposable {
     const memberships = this.#memberships.get(torrent);
     if (!memberships) return;
     for (const membership of memberships) membership.more(WANTED_PEERS);
-    if (torrent.scope === VERIFIED || memberships.length > 1) return;
+    // What an origin signs for a registry must be that registry's own bytes.
+    if (torrent.scope === VERIFIED || memberships.length > 1 || this.#showsEach) return;
     const id = verifiedSwarmId(torrent.digest);
     const options = { complete: false, want: WANTED_PEERS, digest: torrent.digest };
     const offer = (swarm: SwarmPeers): void =>

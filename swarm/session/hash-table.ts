@@ -10,20 +10,28 @@ interface SignedBatch {
 /** Bytes of a SHA-256. */
 const HASH_LENGTH = 32;
 
+/** The scope of batches that were signed after the whole had matched its digest. */
+const VERIFIED = 'verified';
+
 /**
  * The signed piece hashes of one blob, and the batches they came in, which any peer may pass on. A later batch
- * never changes a hash that is known.
+ * never changes a hash that is known; one of the verified scope takes the place of those of a registry, for it
+ * is good for everybody.
  */
 export class HashTable {
   readonly size: number;
   readonly #hashes: Buffer;
   readonly #known: Uint8Array;
+  /** Pieces that a batch of the verified scope covers. */
+  readonly #vouched: Uint8Array;
   readonly #batches: SignedBatch[] = [];
+  readonly #verified: SignedBatch[] = [];
   #count = 0;
 
   constructor(size: number) {
     this.size = size;
     this.#known = new Uint8Array(pieceCount(size));
+    this.#vouched = new Uint8Array(this.#known.length);
     this.#hashes = Buffer.alloc(this.#known.length * HASH_LENGTH);
   }
 
@@ -50,16 +58,17 @@ export class HashTable {
 
   /**
    * Takes in a batch whose signature is good. `fits`: it speaks of a blob of this size, cut like ours, and does
-   * not contradict a known hash. `fresh`: the piece indices whose hash was not known.
+   * not contradict a known hash. `fresh`: the piece indices whose hash was not known. `vouches`: it is of the
+   * verified scope and none before it was, for some of its pieces.
    */
-  add(batch: HashBatch, signed: Uint8Array): { fits: boolean; fresh: number[] } {
+  add(batch: HashBatch, signed: Uint8Array): { fits: boolean; fresh: number[]; vouches: boolean } {
     const count = batch.hashes.length / HASH_LENGTH;
     const fits =
       batch.size === this.size &&
       batch.pieceLength === pieceLength(this.size) &&
       batch.first + count <= this.#known.length &&
       !this.#contradicts(batch, count);
-    if (!fits) return { fits, fresh: [] };
+    if (!fits) return { fits, fresh: [], vouches: false };
     const fresh: number[] = [];
     for (let at = 0; at < count; at++) {
       const index = batch.first + at;
@@ -67,13 +76,24 @@ export class HashTable {
       fresh.push(index);
       this.set(index, batch.hashes.subarray(at * HASH_LENGTH, (at + 1) * HASH_LENGTH));
     }
-    if (fresh.length > 0) this.#batches.push({ first: batch.first, count, signed });
-    return { fits, fresh };
+    const vouches = batch.scope === VERIFIED && this.#vouch(batch.first, count);
+    if (vouches || fresh.length > 0)
+      (vouches ? this.#verified : this.#batches).push({ first: batch.first, count, signed });
+    return { fits, fresh, vouches };
   }
 
-  /** The signed batch that covers piece `index`, as it came. */
+  /** The signed batch that covers piece `index`, as it came; of the verified scope where there is one. */
   batchFor(index: number): Uint8Array | undefined {
-    return this.#batches.find(({ first, count }) => index >= first && index < first + count)?.signed;
+    const covers = ({ first, count }: SignedBatch): boolean => index >= first && index < first + count;
+    return (this.#verified.find(covers) ?? this.#batches.find(covers))?.signed;
+  }
+
+  /** True if some of these pieces were not covered by the verified scope before. */
+  #vouch(first: number, count: number): boolean {
+    const covered = this.#vouched.subarray(first, first + count);
+    const news = covered.includes(0);
+    covered.fill(1);
+    return news;
   }
 
   #contradicts(batch: HashBatch, count: number): boolean {

@@ -24,6 +24,8 @@ export interface PieceEvents {
   bad(index: number, contributors: ReadonlySet<PeerSession>): void;
   /** All bytes are here and nobody has told the hash of this piece. */
   hashMissing(index: number): void;
+  /** A batch of the verified scope came, which is good for everybody. */
+  vouched(signed: Uint8Array): void;
   /** The whole matched its digest. */
   whole(): void;
   /** The whole, or what was told of it, contradicts the digest. */
@@ -41,6 +43,8 @@ export class Pieces {
   readonly table: PieceTable;
   readonly hashes: HashTable;
   readonly storage: PieceStorage;
+  /** Called once when the whole has matched and before it is stored: an origin signs all hashes anew then. */
+  onWhole: (() => void) | undefined;
   readonly #events: PieceEvents;
   readonly #assembly = new Assembly();
   readonly #check: DigestCheck;
@@ -111,8 +115,9 @@ export class Pieces {
 
   /** A batch whose signature is good. False if it does not speak of this blob as it is known here. */
   learn(batch: HashBatch, signed: Uint8Array): boolean {
-    const { fits, fresh } = this.hashes.add(batch, signed);
-    if (fresh.length > 0) this.storage.keepBatch(signed);
+    const { fits, fresh, vouches } = this.hashes.add(batch, signed);
+    if (vouches || fresh.length > 0) this.storage.keepBatch(signed);
+    if (vouches) this.#events.vouched(signed);
     for (const index of fresh) {
       if (this.#assembly.get(index)) this.#verify(index);
       else if (this.#unsigned.has(index)) void this.#vouch(index);
@@ -222,6 +227,7 @@ export class Pieces {
     const late = [...this.#unsigned];
     this.#unsigned.clear();
     for (const index of late) this.#events.shareable(index);
+    this.onWhole?.();
     this.#events.whole();
   }
 }

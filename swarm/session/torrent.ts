@@ -129,7 +129,7 @@ export class Torrent implements AsyncDisposable {
         banned: (peerId) => parts.banned(peerId),
         greet: (peer) => this.#greet(peer),
       },
-      table.count,
+      { size, pieces: table.count },
     );
     this.#downloads = new Downloads(
       {
@@ -400,6 +400,7 @@ export class Torrent implements AsyncDisposable {
       shareable: (index) => this.#uploads.announce(index),
       bad: (index, contributors) => this.#bad(index, contributors),
       hashMissing: (index) => this.#askHashes(index),
+      vouched: (signed) => this.#relay(signed),
       whole: () => void (this.#finishing = this.#whole()),
       mismatch: (error) => void (this.#finishing = this.#mismatch(error)),
       broke: (error) => this.fail(error instanceof Error ? error : new Error(String(error))),
@@ -438,6 +439,13 @@ export class Torrent implements AsyncDisposable {
     } catch (error) {
       this.#punish(peer, 'badHashes', error);
     }
+  }
+
+  /** Peers that know the hashes by a registry's batches ask for no others, and would have none to pass on later. */
+  #relay(signed: Uint8Array): void {
+    if (this.scope === VERIFIED) return;
+    for (const peer of this.connections.values())
+      if (peer.wire.member && peer.introduced) peer.sendHashes(signed);
   }
 
   #closed(peer: PeerSession): void {

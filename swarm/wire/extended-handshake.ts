@@ -50,7 +50,12 @@ export function encodeExtendedHandshake(hello: ExtendedHello, shoal: ShoalHello 
     m: Object.fromEntries(extensionsFor(shoal !== undefined)),
     metadata_size: hello.metadataSize,
     reqq: MAX_WAITING_REQUESTS,
-    shoal: shoal && { block: shoal.blockLength, node: shoal.node, role: shoal.role },
+    shoal: shoal && {
+      block: shoal.blockLength,
+      node: shoal.node,
+      role: shoal.role,
+      size: hello.blobSize,
+    },
     upload_only: hello.uploadOnly === true ? 1 : undefined,
     v: CLIENT,
   });
@@ -92,14 +97,20 @@ function extensionIds(names: Bencoded | undefined, member: boolean): Map<string,
   return ids;
 }
 
-function shoalHello(value: Bencoded | undefined): ShoalHello | undefined {
+function shoalHello(value: Bencoded | undefined): NonNullable<ExtendedHandshake['shoal']> | undefined {
   if (!(value instanceof Map)) return undefined;
   const role = text(value, 'role');
   if (role !== 'agent' && role !== 'origin') return undefined;
   const block = positive(value.get('block')) ?? STRANGER_BLOCK_LENGTH;
   const blockLength = Math.max(STRANGER_BLOCK_LENGTH, Math.min(block, MAX_BLOCK_LENGTH));
   const node = text(value, 'node');
-  return node === undefined ? { role, blockLength } : { role, blockLength, node };
+  const blobSize = positive(value.get('size'));
+  return {
+    role,
+    blockLength,
+    ...(node !== undefined && { node }),
+    ...(blobSize !== undefined && { blobSize }),
+  };
 }
 
 function text(dictionary: BencodedDictionary, key: string): string | undefined {
