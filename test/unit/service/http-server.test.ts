@@ -6,6 +6,7 @@ import { Type } from 'typebox';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { unauthorized } from '#registry/oci-error.ts';
+import { clusterDispatcher, clusterScheme } from '#service/http-client.ts';
 import { createHttpServer, listen } from '#service/http-server.ts';
 import type { BoundServer } from '#service/http-server.ts';
 import { createLogger } from '#service/logger.ts';
@@ -142,24 +143,34 @@ test('a client that goes away is counted as such, not as a success', async () =>
   release?.();
 });
 
-async function silentSocket(text = ''): Promise<Socket> {
-  const socket = connect(server.port, '127.0.0.1').on('error', () => {});
+async function openSocket(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1').on('error', () => {});
   await once(socket, 'connect');
-  if (text !== '') {
-    socket.write(text);
-    await once(socket, 'data');
-  }
   return socket;
 }
 
-test('neither idle keep-alive sockets nor silent ones delay the close', async () => {
-  const idle = await silentSocket('GET /items/1 HTTP/1.1\r\nHost: a\r\n\r\n');
-  const silent = await silentSocket();
-  const half = await silentSocket();
-  half.write('GET /items/1 HT');
-  const gone = Promise.all([idle, silent, half].map(untilClosed));
-  await server[Symbol.asyncDispose]();
-  expect(await gone).toHaveLength(3);
+test.each([
+  ['in the clear', { mode: 'off' }],
+  ['over TLS', { mode: 'cluster-key', key: Buffer.alloc(32, 7) }],
+] as const)('%s, neither idle keep-alive sockets nor silent ones delay the close', async (_how, security) => {
+  const logger = createLogger('test', { level: 'silent' });
+  // A grace that the test would not outlast.
+  const app = createHttpServer({ name: 'x', security, bodyLimit: 1, logger, metrics, closeGraceMs: 120_000 });
+  app.get('/', () => 'hello');
+  const patient = await listen(app, '127.0.0.1:0');
+  const client = clusterDispatcher(security);
+  const answer = await client.request({
+    origin: `${clusterScheme(security)}://${patient.address}`,
+    path: '/',
+    method: 'GET',
+  });
+  expect(await answer.body.text()).toBe('hello');
+  const [silent, half] = [await openSocket(patient.port), await openSocket(patient.port)];
+  half.write('\u0016GET / HT');
+  const gone = Promise.all([silent, half].map(untilClosed));
+  await patient[Symbol.asyncDispose]();
+  expect(await gone).toHaveLength(2);
+  await client.destroy();
 });
 
 test('an answer under way at the close is still given', async () => {
