@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Agent } from 'undici';
+import { type Digest, parseDigest } from '#registry/digest.ts';
+import { createLogger } from '#service/logger.ts';
+import { parsePublicKeys, type SigningKey } from '#service/signing.ts';
+import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import { signBatch } from '#swarm/hashes/batch.ts';
+import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
+import type { Torrent } from '#swarm/session/torrent.ts';
+import { BlobStore } from '#swarm/store/blob-store.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const SMALL = 256 * 1024;
+
+export interface StandInOptions {
+  readonly tracker: string;
+  readonly signer: SigningKey;
+}
+
+/**
+ * An origin under a test's hand: the real swarm and real signatures, but its content, its refusals and how far it has
+ * read are what the test says. It puts no question to any registry.
+ */
+export class OriginStandIn implements AsyncDisposable {
+  readonly content = new Map<string, Buffer>();
+  /** How many pieces of each blob it has read so far. */
+  pieces = Infinity;
+  /** What it says instead. */
+  refusal: { status: number; headers: Record<string, string> } | undefined;
+  readonly asked: { path: string; authorization: string | undefined }[] = [];
+  readonly #stack: AsyncDisposableStack;
+  readonly #swarm: RunningSwarm;
+  readonly #signer: SigningKey;
+  readonly #server: Server;
+  readonly #fed = new Map<Torrent, number>();
+
+  private constructor(stack: AsyncDisposableStack, swarm: RunningSwarm, signer: SigningKey) {
+    this.#stack = stack;
+    this.#swarm = swarm;
+    this.#signer = signer;
+    this.#server = createServer((request, response) => void this.#answer(request, response));
+  }
+
+  static async start({ tracker, signer }: StandInOptions): Promise<OriginStandIn> {
+    const stack = new AsyncDisposableStack();
+    const logger = createLogger('origin', { level: 'silent' });
+    const { path } = stack.use(await temporaryDirectory('origin'));
+    const store = stack.use(
+      await BlobStore.open(
+        { directory: path, quotaBytes: 1024 ** 3 },
+        { logger, now: Date.now, onEvict: () => {} },
+      ),
+    );
+    const dispatcher = new Agent();
+    stack.defer(() => dispatcher.destroy());
+    const swarm = stack.use(
+      await startSwarm(
+        {
+          store,
+          dispatcher,
+          logger,
+          trusted: parsePublicKeys([signer.publicKey.toString('base64')]),
+          count: { verified: () => {}, failed: () => {}, sent: () => {} },
+          now: () => performance.now(),
+          random: Math.random,
+        },
+        {
+          role: 'origin',
+          topology: {},
+          listen: { host: '127.0.0.1', port: 0 },
+          trackers: [tracker],
+          identity: {},
+          admitStrangers: false,
+          limits: {},
+        },
+      ),
+    );
+    const origin = new OriginStandIn(stack, swarm, signer);
+    origin.#server.listen(0, '127.0.0.1');
+    await once(origin.#server, 'listening');
+    return origin;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  add(bytes: Buffer): Digest {
+    const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
+    this.content.set(digest, bytes);
+    return digest;
+  }
+
+  /** Reads on: every blob that was asked for goes as far as `pieces` says now. */
+  readOn(pieces: number): void {
+    this.pieces = pieces;
+    for (const torrent of this.#fed.keys()) this.#feed(torrent);
+  }
+
+  /** Dies: no listener, no connection, no goodbye. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await this.#stack.disposeAsync();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://origin');
+    const authorization = request.headers['shoal-authorization'];
+    this.asked.push({ path: url.pathname, authorization: authorization?.toString() });
+    const digest = url.pathname.split('/').at(-1) ?? '';
+    const bytes = this.content.get(digest);
+    if (this.refusal !== undefined)
+      return void response.writeHead(this.refusal.status, this.refusal.headers).end('{"errors":[]}');
+    if (bytes === undefined)
+      return void response.writeHead(404, { 'shoal-upstream': 'refused' }).end('{"errors":[]}');
+    if (bytes.length <= SMALL) return void response.writeHead(200, { 'content-type': 'text/x' }).end(bytes);
+    const scope = url.searchParams.get('ns') ?? '';
+    const torrent = await this.#swarm.engine.torrent({
+      digest: parseDigest(digest),
+      scope,
+      size: bytes.length,
+    });
+    if (!this.#fed.has(torrent)) this.#fed.set(torrent, 0);
+    this.#feed(torrent);
+    const peer = { host: '127.0.0.1', port: this.#swarm.port };
+    response.writeHead(200, { 'content-type': 'application/vnd.shoal.swarm.v1+json' });
+    response.end(JSON.stringify({ digest, size: bytes.length, scope, peer }));
+  }
+
+  #feed(torrent: Torrent): void {
+    const { digest, scope, size } = torrent;
+    const bytes = this.content.get(digest)!;
+    const end = Math.min(this.pieces, pieceCount(size));
+    for (let first = this.#fed.get(torrent)!; first < end; first += 1) {
+      const start = first * pieceLength(size);
+      const piece = bytes.subarray(start, start + sizeOfPiece(size, first));
+      const hashes = createHash('sha256').update(piece).digest();
+      torrent.addBatch(
+        signBatch({ digest, scope, size, pieceLength: pieceLength(size), first, hashes }, this.#signer),
+      );
+      torrent.supply(first, Buffer.from(piece));
+      this.#fed.set(torrent, first + 1);
+    }
+  }
+}
