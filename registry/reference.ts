@@ -31,7 +31,7 @@ const HOST_AND_PORT = /^(?<host>\[[0-9a-f:.]+\]|[^[\]:]+)(?::(?<port>[0-9]{1,5})
 
 /**
  * Reads a reference as docker and containerd's `ParseDockerRef` do: the first part is a registry where it
- * has a dot, a colon or a capital or is `localhost`, else the registry is docker.io; a single part there
+ * has a dot or a colon or is `localhost`, else the registry is docker.io; a single part there
  * lies under `library/`. Without tag and digest the tag is `latest`.
  * @throws ReferenceError
  */
@@ -56,9 +56,12 @@ export function formatReference({ registry, repository, tag, digest }: Reference
   return `${registry}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }
 
-/** True where a first path part names a registry and not a part of the repository (distribution's rule). */
+/**
+ * True where a first path part names a registry and not a part of the repository. Distribution takes a bare name with
+ * a capital (`Host/app`) for a registry too; in lower case it would then be a repository, so it is refused instead.
+ */
 export function namesRegistry(part: string): boolean {
-  return part === 'localhost' || /[.:A-Z]/u.test(part);
+  return part === 'localhost' || /[.:]/u.test(part);
 }
 
 /**
