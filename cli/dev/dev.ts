@@ -28,7 +28,13 @@ export async function startCluster(
   for (const part of planned) children.push(stack.use(await startChild(part, options.directory, output)));
   const broken = Promise.race(children.map(failWhenEnded));
   broken.catch(() => {}); // looked at below and by the caller
-  await Promise.race([broken, Promise.all(planned.map((part) => untilReady(part, signal)))]);
+  const settled = new AbortController();
+  const until = AbortSignal.any([signal, settled.signal]);
+  try {
+    await Promise.race([broken, Promise.all(planned.map((part) => untilReady(part, until)))]);
+  } finally {
+    settled.abort(); // one has failed: the others are not waited for
+  }
   return { parts: planned, children, broken };
 }
 
