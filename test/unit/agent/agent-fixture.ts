@@ -7,14 +7,14 @@ import { createLogger } from '#service/logger.ts';
 import { createMetrics, type Metrics } from '#service/metrics.ts';
 import type { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { type PulledBlob, pullBlob, type PullOptions } from '../../support/pull-blob.ts';
-import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
 export interface AgentFixture extends AsyncDisposable {
   readonly agent: RunningAgent;
   readonly metrics: Metrics;
   /** Log lines, parsed. */
   readonly log: Record<string, unknown>[];
-  readonly directory: string;
+  readonly directory: TemporaryDirectory;
   /** Asks the door as containerd does: `path` below `/v2/`, the registry by `ns`. */
   get(registry: { readonly host: string }, path: string, options?: PullOptions): Promise<PulledBlob>;
   /** Resolves when the store holds so many blobs: what is pulled is stored behind its last byte. */
@@ -28,6 +28,8 @@ export interface AgentFixtureOptions {
   readonly trackers?: readonly string[];
   readonly origins?: readonly string[];
   readonly trustedOriginKeys?: readonly string[];
+  /** An agent that is stopped first, and whose store this one takes up. */
+  readonly after?: AgentFixture;
   readonly rights?: Record<string, string | number>;
   readonly fallback?: Record<string, string>;
   readonly upstreams?: { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
@@ -36,9 +38,10 @@ export interface AgentFixtureOptions {
 /** A whole agent on loopback, with a store and a log of its own. */
 export async function startAgentFixture(options: AgentFixtureOptions): Promise<AgentFixture> {
   await using starting = new AsyncDisposableStack();
-  const directory = starting.use(await temporaryDirectory('agent'));
+  const directory = options.after?.directory ?? starting.use(await temporaryDirectory('agent'));
+  if (options.after !== undefined) await options.after.agent[Symbol.asyncDispose]();
   const file = directory.join('agent.yaml');
-  const { registries, upstreams, ...others } = options;
+  const { registries, upstreams, after: _after, ...others } = options;
   const hosts = Object.fromEntries(registries.map(({ host }) => [host, { plainHttp: true }]));
   const values = {
     security: 'off',
@@ -76,7 +79,7 @@ export async function startAgentFixture(options: AgentFixtureOptions): Promise<A
     agent,
     metrics,
     log,
-    directory: directory.path,
+    directory,
     get: (registry, path, pull) => pullBlob(`http://${agent.address}/v2/${path}?ns=${registry.host}`, pull),
     metric,
     stored: async (blobs) => {

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { askAdmin } from '#service/admin-client.ts';
+import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
+import { deterministicBytes } from '../../support/bytes.ts';
+import { startAgentFixture } from './agent-fixture.ts';
+
+const signal = AbortSignal.timeout(15_000);
+
+test('the admin socket prunes, limits and tells', async () => {
+  await using upstream = await UpstreamRegistry.start();
+  const digest = upstream.content.addBlob('app', deterministicBytes('admin', 5000));
+  await using agent = await startAgentFixture({ registries: [upstream] });
+  await agent.get(upstream, `app/blobs/${digest}`);
+  const socket = agent.directory.join('store', 'admin.sock');
+  const ask = (method: string, path: string, body?: unknown) =>
+    askAdmin(socket, { method, path, body }, signal);
+
+  expect(await ask('GET', '/v1/status')).toMatchObject({
+    store: { blobs: 1, bytes: 5000 },
+    swarm: { torrents: 0 },
+    limits: { downloadBytesPerSecond: null, uploadBytesPerSecond: null },
+    requests: 0,
+  });
+  expect(await ask('PATCH', '/v1/limits', { downloadBytesPerSecond: 1_000_000 })).toEqual({
+    downloadBytesPerSecond: 1_000_000,
+    uploadBytesPerSecond: null,
+  });
+  expect(await ask('PATCH', '/v1/limits', { downloadBytesPerSecond: null, uploadBytesPerSecond: 5 })).toEqual(
+    {
+      downloadBytesPerSecond: null,
+      uploadBytesPerSecond: 5,
+    },
+  );
+  await expect(ask('PATCH', '/v1/limits', { uploadBytesPerSecond: -1 })).rejects.toThrow();
+  await expect(ask('POST', '/v1/prune', { everything: true })).rejects.toThrow();
+  expect(await ask('POST', '/v1/prune', { all: true })).toEqual({ blobs: 1, bytes: 5000 });
+
+  upstream.log.clear();
+  expect(await agent.get(upstream, `app/blobs/${digest}`)).toMatchObject({ status: 200, complete: true });
+  expect(upstream.log.gets).toBe(1);
+});
