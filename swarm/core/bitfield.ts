@@ -52,6 +52,11 @@ export class Bitfield {
     for (let index = 0; index < this.length; index++) this.add(index);
   }
 
+  some(test: (index: number) => boolean): boolean {
+    for (const index of this) if (test(index)) return true;
+    return false;
+  }
+
   *[Symbol.iterator](): Generator<number> {
     for (let index = 0; index < this.length; index++) if (this.has(index)) yield index;
   }

@@ -22,6 +22,8 @@ export interface PickOptions {
   readonly cursors: Iterable<number>;
   /** Nothing outside these readers' windows is wanted (nothing is being stored). */
   readonly windowOnly: boolean;
+  /** Whether a piece may be asked for at all; all may unless told. */
+  readonly accepts?: ((index: number) => boolean) | undefined;
   /** In [0, 1). */
   readonly random: () => number;
 }
@@ -32,20 +34,26 @@ export interface PickOptions {
  * asked for already. Undefined when the peer has nothing to give.
  */
 export function pickBlock(table: PieceTable, peer: PickingPeer, options: PickOptions): Block | undefined {
-  const urgent = pickInWindow(table, peer, options.cursors);
+  const urgent = pickInWindow(table, peer, options);
   if (urgent || options.windowOnly) return urgent;
-  const begun = pickBegun(table, peer);
+  const begun = pickBegun(table, peer, options);
   if (begun) return begun;
-  const index = pickRarest(table, peer.pieces, options.random);
+  const index = pickRarest(table, peer.pieces, options);
   if (index !== undefined) return nextFree(table.activate(index), peer.blockLength);
   return pickEndgame(table, peer);
 }
 
-function pickInWindow(table: PieceTable, peer: PickingPeer, cursors: Iterable<number>): Block | undefined {
+const acceptsAll = (): boolean => true;
+
+function pickInWindow(
+  table: PieceTable,
+  peer: PickingPeer,
+  { cursors, accepts = acceptsAll }: PickOptions,
+): Block | undefined {
   for (const cursor of cursors) {
     const end = Math.min(cursor + WINDOW_PIECES, table.count);
     for (let index = cursor; index < end; index++) {
-      if (table.held.has(index) || !peer.pieces.has(index)) continue;
+      if (table.held.has(index) || !peer.pieces.has(index) || !accepts(index)) continue;
       const block = nextFree(table.active.get(index) ?? table.activate(index), peer.blockLength);
       if (block) return block;
     }
@@ -53,15 +61,24 @@ function pickInWindow(table: PieceTable, peer: PickingPeer, cursors: Iterable<nu
   return undefined;
 }
 
-function pickBegun(table: PieceTable, peer: PickingPeer): Block | undefined {
+function pickBegun(
+  table: PieceTable,
+  peer: PickingPeer,
+  { accepts = acceptsAll }: PickOptions,
+): Block | undefined {
   for (const piece of table.active.values()) {
-    if (piece.free > 0 && peer.pieces.has(piece.index)) return nextFree(piece, peer.blockLength);
+    if (piece.free > 0 && peer.pieces.has(piece.index) && accepts(piece.index))
+      return nextFree(piece, peer.blockLength);
   }
   return undefined;
 }
 
 /** The rarest piece that the peer has and nobody was asked for; each of several equally rare is as likely. */
-function pickRarest(table: PieceTable, pieces: Bitfield, random: () => number): number | undefined {
+function pickRarest(
+  table: PieceTable,
+  pieces: Bitfield,
+  { random, accepts = acceptsAll }: PickOptions,
+): number | undefined {
   const { count, availability, held } = table;
   let rarest: number | undefined;
   let copies = Infinity;
@@ -69,6 +86,7 @@ function pickRarest(table: PieceTable, pieces: Bitfield, random: () => number): 
   for (let index = 0; index < count; index++) {
     const here = availability[index]!;
     if (here > copies || !pieces.has(index) || held.has(index) || table.active.has(index)) continue;
+    if (!accepts(index)) continue;
     ties = here < copies ? 1 : ties + 1;
     if (here < copies || random() * ties < 1) rarest = index;
     copies = here;

@@ -25,10 +25,6 @@ export class Assembly {
     return this.#pieces.get(index);
   }
 
-  indices(): Iterable<number> {
-    return this.#pieces.keys();
-  }
-
   delete(index: number): void {
     this.#pieces.delete(index);
   }

@@ -1,6 +1,6 @@
 import type { Wire } from '#swarm/wire/wire.ts';
 import { Addresses, type DialTarget } from './addresses.ts';
-import { MAX_DIALLED, MAX_DIALS, MAX_PEERS } from './defaults.ts';
+import { MAX_DIALLED, MAX_DIALS, MAX_PEERS, QUIET_MS } from './defaults.ts';
 import type { PeerEvents, PeerRole } from './peer-session.ts';
 import { PeerSession } from './peer-session.ts';
 
@@ -82,6 +82,14 @@ export class Connections {
     const target = this.#dialled.get(peer);
     this.#dialled.delete(peer);
     if (target) this.#addresses.failed(target, this.#parts.now());
+  }
+
+  /** Closes connections in which neither side has wanted anything for long: a large cache must not pile them up. */
+  closeQuiet(now: number): void {
+    for (const peer of this.#peers.values()) {
+      if (peer.interested || peer.peerInterested) peer.usefulAt = now;
+      else if (now - peer.usefulAt >= QUIET_MS) peer.wire.close();
+    }
   }
 
   close(): void {

@@ -16,6 +16,12 @@ export const PIECE_CACHE_BYTES = 32 * 1024 * 1024;
 /** When so much waits to be written, nothing more is asked for. Bytes per torrent. */
 export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
 
+/** Pieces kept in memory where the disk takes none, the oldest dropped first. Bytes per torrent. */
+export const MAX_UNSTORED_BYTES = 16 * 1024 * 1024;
+
+/** When so much has come whose hash nobody has told, only pieces with a known hash are asked for. Bytes per torrent. */
+export const MAX_PARKED_BYTES = 16 * 1024 * 1024;
+
 /** How often a torrent looks for stalled readers, late answers and peers to dial. Milliseconds. */
 export const TICK_MS = 100;
 
@@ -36,6 +42,9 @@ export const LINGER_MS = 15_000;
 
 /** A torrent that neither downloads nor has a connection is closed after this time. Milliseconds. */
 export const IDLE_MS = 60_000;
+
+/** A connection in which neither side wants anything is closed after this time. Milliseconds. */
+export const QUIET_MS = 30_000;
 
 /** With fewer connections than this, the tracker is asked for more peers. */
 export const MIN_PEERS = 4;

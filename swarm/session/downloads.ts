@@ -2,22 +2,22 @@ import { pickBlock } from '#swarm/core/picker.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import {
+  MAX_PARKED_BYTES,
   MAX_UNWRITTEN_BYTES,
   REQUEST_TIMEOUT_MS,
   RESCUE_AFTER_MS,
   SNUB_MS,
   WANT_AFTER_MS,
 } from './defaults.ts';
-import type { HashTable } from './hash-table.ts';
 import type { PeerSession } from './peer-session.ts';
-import type { PieceStorage } from './piece-storage.ts';
+import type { Pieces } from './pieces.ts';
 import type { Cursor, Readers } from './readers.ts';
 
 interface DownloadParts {
-  readonly table: PieceTable;
-  readonly hashes: HashTable;
-  readonly storage: PieceStorage;
+  readonly pieces: Pieces;
   readonly readers: Readers;
+  /** Pieces that readers need next. */
+  readonly positions: () => Iterable<number>;
   readonly bandwidth: Bandwidth;
   readonly now: () => number;
   readonly random: () => number;
@@ -66,18 +66,18 @@ export class Downloads {
 
   /** These blocks will not come from whom they were asked of. */
   abandon(blocks: readonly Block[]): void {
-    for (const block of blocks) this.#parts.table.abandoned(block);
+    for (const block of blocks) this.#parts.pieces.table.abandoned(block);
   }
 
   #mayAsk(peer: PeerSession): boolean {
-    const { storage, wanted, now } = this.#parts;
+    const { pieces, wanted, now } = this.#parts;
     return (
       !peer.choked &&
       (peer.introduced || !peer.wire.member) &&
       peer.snubbedUntil <= now() &&
       !peer.queuedForBandwidth &&
       !peer.saturated &&
-      storage.unwrittenBytes < MAX_UNWRITTEN_BYTES &&
+      pieces.storage.unwrittenBytes < MAX_UNWRITTEN_BYTES &&
       wanted()
     );
   }
@@ -94,7 +94,7 @@ export class Downloads {
 
   /** Bytes asked for; 0 when it has nothing to give. */
   #askNext(peer: PeerSession): number {
-    const { table, hashes, readers, storage, random } = this.#parts;
+    const { table, hashes, storage, parkedBytes } = this.#parts.pieces;
     // A stranger cannot tell the hash of what it gives.
     if (!peer.wire.member && !hashes.complete) return 0;
     const view = {
@@ -103,9 +103,10 @@ export class Downloads {
       asked: (index: number, offset: number): boolean => peer.asked(index, offset),
     };
     const block = pickBlock(table, view, {
-      cursors: readers.positions(),
+      cursors: this.#parts.positions(),
       windowOnly: storage.inMemory,
-      random,
+      accepts: parkedBytes < MAX_PARKED_BYTES ? undefined : (index) => hashes.has(index),
+      random: this.#parts.random,
     });
     if (!block) return 0;
     // In front of the request: the answers come in the same order.
@@ -118,12 +119,13 @@ export class Downloads {
   #help(cursor: Cursor, now: number): void {
     if (cursor.waitingSince === undefined) return;
     const waited = now - cursor.waitingSince;
-    if (waited >= WANT_AFTER_MS && !this.#someoneHas(cursor.index)) this.#wantFromOrigins(cursor.index);
-    else if (waited >= RESCUE_AFTER_MS && !this.#rescue(cursor.index)) this.#wantFromOrigins(cursor.index);
+    const index = this.#parts.pieces.awaited(cursor.index);
+    if (waited >= WANT_AFTER_MS && !this.#someoneHas(index)) this.#wantFromOrigins(index);
+    else if (waited >= RESCUE_AFTER_MS && !this.#rescue(index)) this.#wantFromOrigins(index);
   }
 
   #someoneHas(index: number): boolean {
-    return this.#parts.table.availability[index]! > 0;
+    return this.#parts.pieces.table.availability[index]! > 0;
   }
 
   #wantFromOrigins(index: number): void {
@@ -132,15 +134,16 @@ export class Downloads {
 
   /** Asks one more peer for what a slow one was asked for and a reader waits for; false if none has it. */
   #rescue(index: number): boolean {
-    const piece = this.#parts.table.active.get(index);
+    const { table } = this.#parts.pieces;
+    const piece = table.active.get(index);
     if (!piece || piece.free > 0) return false;
     for (const peer of this.#parts.peers()) {
       if (!this.#mayAsk(peer) || !peer.pieces.has(index)) continue;
       const length = Math.min(peer.blockLength, piece.size);
-      const offset = firstMissing(this.#parts.table, index, piece.size, length);
+      const offset = firstMissing(table, index, piece.size, length);
       if (offset === undefined || peer.asked(index, offset)) continue;
       const block = { index, offset, length: Math.min(length, piece.size - offset) };
-      this.#parts.table.requested(block);
+      table.requested(block);
       peer.request(block);
       return true;
     }

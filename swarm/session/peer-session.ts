@@ -70,6 +70,8 @@ export class PeerSession implements WireHandler {
   /** A read or a wait for bandwidth is under way for it. */
   serving = false;
   closed = false;
+  /** When either side was last interested in the other, as far as was looked. Milliseconds. */
+  usefulAt: number;
   /** The connection takes no more until it drains. */
   full = false;
   /** Its turn at the limited download bandwidth has not come yet. */
@@ -98,6 +100,7 @@ export class PeerSession implements WireHandler {
     this.pieces = new Bitfield(peer.count);
     this.#events = parts.events;
     this.#now = parts.now;
+    this.usefulAt = parts.now();
   }
 
   get id(): string {

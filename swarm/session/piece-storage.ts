@@ -1,6 +1,7 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
 import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
 import type { PieceCache } from './piece-cache.ts';
 
 /** Where a torrent's pieces lie on disk; undefined where nothing can be stored. */
@@ -17,9 +18,13 @@ export class PieceStorage implements AsyncDisposable {
   readonly #writes = new Set<Promise<void>>();
   readonly #onFull: (error: unknown) => void;
   #place: PiecePlace;
-  /** Where the disk takes nothing more: pieces in memory until they are released. */
+  /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
   #overflow: Map<number, Buffer> | undefined;
+  #overflowBytes = 0;
   #unwritten = 0;
+  #ending: Promise<void> | undefined;
+  /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
+  onGone: ((index: number) => void) | undefined;
 
   /** @param blob.key unlike that of any other torrent that shares the cache */
   constructor(
@@ -43,9 +48,14 @@ export class PieceStorage implements AsyncDisposable {
     return this.#unwritten;
   }
 
+  /** Resolves once less waits to be written than may. */
+  async caughtUp(): Promise<void> {
+    while (this.#unwritten >= MAX_UNWRITTEN_BYTES) await Promise.race(this.#writes);
+  }
+
   /** Keeps a verified piece. It can be read from now on; the disk gets it when it can. */
   put(index: number, data: Buffer): void {
-    if (this.#overflow) this.#overflow.set(index, data);
+    if (this.#overflow) this.#keepInMemory(index, data);
     else if (this.#place?.kind === 'partial') this.#write(index, data, this.#place.blob);
   }
 
@@ -74,7 +84,10 @@ export class PieceStorage implements AsyncDisposable {
 
   /** The piece is not needed any more. True where it was in memory only and so is gone. */
   release(index: number): boolean {
-    return this.#overflow?.delete(index) ?? false;
+    const piece = this.#overflow?.get(index);
+    if (!piece) return false;
+    this.#overflowBytes -= piece.length;
+    return this.#overflow!.delete(index);
   }
 
   /** The whole matched its digest: all writes reach the disk and the blob takes its place in the store. */
@@ -94,7 +107,15 @@ export class PieceStorage implements AsyncDisposable {
   }
 
   /** Forgets every byte, on disk too. */
-  async discard(): Promise<void> {
+  discard(): Promise<void> {
+    return (this.#ending ??= this.#discard());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return (this.#ending ??= this.#close());
+  }
+
+  async #discard(): Promise<void> {
     await Promise.all(this.#writes);
     this.#forgetCached();
     if (this.#place?.kind === 'partial') await this.#place.blob.discard();
@@ -103,10 +124,10 @@ export class PieceStorage implements AsyncDisposable {
     this.#overflow = new Map();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    // A download that the disk was too small for only takes up room that others could use.
-    if (this.#overflow) return this.discard();
+  async #close(): Promise<void> {
     await Promise.all(this.#writes);
+    // A download that the disk was too small for only takes up room that others could use.
+    if (this.#overflow) return this.#discard();
     this.#forgetCached();
     await this.#place?.blob[Symbol.asyncDispose]();
     this.#place = undefined;
@@ -132,8 +153,19 @@ export class PieceStorage implements AsyncDisposable {
   #overflowed(index: number, data: Buffer, error: unknown): void {
     const first = this.#overflow === undefined;
     this.#overflow ??= new Map();
-    this.#overflow.set(index, data);
+    this.#keepInMemory(index, data);
     if (first) this.#onFull(error);
+  }
+
+  #keepInMemory(index: number, data: Buffer): void {
+    const kept = this.#overflow!;
+    kept.set(index, data);
+    this.#overflowBytes += data.length;
+    for (const oldest of kept.keys()) {
+      if (this.#overflowBytes <= MAX_UNSTORED_BYTES || oldest === index) return;
+      this.release(oldest);
+      this.onGone?.(oldest);
+    }
   }
 
   async #fromDisk(index: number, offset: number, length: number): Promise<Buffer> {

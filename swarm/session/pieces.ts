@@ -48,8 +48,13 @@ export class Pieces {
   readonly #events: PieceEvents;
   readonly #assembly = new Assembly();
   readonly #check: DigestCheck;
-  /** Held pieces whose bytes no signed hash vouches for: for own readers only until the whole is verified. */
-  readonly #unsigned = new Set<number>();
+  /**
+   * SHA-256 of pieces from upstream that no signed hash vouched for when they came: for own readers only until one
+   * does or the whole is verified. It outlives the bytes: whoever needs the piece anew gets the same or none.
+   */
+  readonly #unsigned = new Map<number, Buffer>();
+  /** Pieces whose bytes are all here while nobody has told their hash. */
+  readonly #parked = new Set<number>();
   /** Index into SOURCES, per piece. */
   readonly #sources: Uint8Array;
   #verified: boolean;
@@ -65,7 +70,7 @@ export class Pieces {
     this.storage = parts.storage;
     this.#events = parts.events;
     this.#sources = new Uint8Array(this.table.count);
-    this.#verified = blob.complete || blob.size === 0;
+    this.#verified = blob.complete;
     this.#check = new DigestCheck(blob.digest, {
       count: this.table.count,
       has: (index) => this.table.held.has(index),
@@ -75,7 +80,9 @@ export class Pieces {
     if (this.table.count === 1 && digestAlgorithm(blob.digest) === 'sha256') {
       this.hashes.set(0, Buffer.from(digestHex(blob.digest), 'hex'));
     }
+    this.storage.onGone = (index) => this.table.drop(index);
     if (blob.complete) this.table.held.fill();
+    else if (blob.size === 0) this.#advance();
   }
 
   /** The whole matched its digest. */
@@ -88,8 +95,24 @@ export class Pieces {
     return this.table.held.has(index) && (this.#verified || index < this.table.count - 1);
   }
 
+  /** The first piece that has to come before the piece is readable; itself, unless the whole is waited for. */
+  awaited(index: number): number {
+    if (!this.table.held.has(index) || this.readable(index)) return index;
+    return Math.min(this.#check.next, index);
+  }
+
+  /** Pieces before this one are not needed for the digest any more. */
+  get checked(): number {
+    return this.#check.next;
+  }
+
+  /** Bytes that cannot be verified yet. */
+  get parkedBytes(): number {
+    return this.#parked.size * this.table.pieceLength;
+  }
+
   shareable(index: number): boolean {
-    return this.table.held.has(index) && !this.#unsigned.has(index);
+    return this.table.held.has(index) && (this.#verified || !this.#unsigned.has(index));
   }
 
   wants(block: Block): boolean {
@@ -103,13 +126,20 @@ export class Pieces {
     if (this.table.arrived(block)) this.#verify(block.index);
   }
 
-  /** A whole piece from upstream. @throws Error if a signed hash is known and it does not match */
+  /**
+   * A whole piece from upstream.
+   * @throws RangeError if it is none of the blob's; Error if it does not match its signed hash or what came before
+   */
   supply(index: number, data: Buffer): void {
+    if (!(index >= 0 && index < this.table.count) || data.length !== this.table.sizeOf(index))
+      throw new RangeError(`${data.length} bytes are not piece ${index} of a blob of ${this.table.size}`);
     if (this.table.held.has(index)) return;
-    const hash = this.hashes.get(index);
-    if (hash && !matches(data, hash))
-      throw new Error(`piece ${index} from upstream does not match its signed hash`);
-    if (!hash) this.#unsigned.add(index);
+    const hash = sha256(data);
+    const signed = this.hashes.get(index);
+    const known = signed ?? this.#unsigned.get(index);
+    if (known && !known.equals(hash))
+      throw new Error(`piece ${index} from upstream does not match ${signed ? 'its signed hash' : 'itself'}`);
+    if (!known) this.#unsigned.set(index, hash);
     this.#hold(index, data, 'upstream');
   }
 
@@ -119,16 +149,15 @@ export class Pieces {
     if (vouches || fresh.length > 0) this.storage.keepBatch(signed);
     if (vouches) this.#events.vouched(signed);
     for (const index of fresh) {
+      if (this.#unsigned.has(index) && !this.#vouch(index)) return fits;
       if (this.#assembly.get(index)) this.#verify(index);
-      else if (this.#unsigned.has(index)) void this.#vouch(index);
     }
     return fits;
   }
 
   /** Pieces whose bytes are all here while nobody has told their hash. */
-  *parked(): Generator<number> {
-    for (const index of this.#assembly.indices())
-      if (!this.hashes.has(index) && this.#arrivedWhole(index)) yield index;
+  parked(): Iterable<number> {
+    return this.#parked;
   }
 
   /** Counts the stored pieces whose signed hash is known and matches as held. */
@@ -136,8 +165,9 @@ export class Pieces {
     for (let index = 0; index < this.table.count && !signal.aborted; index++) {
       const hash = this.hashes.get(index);
       if (!hash || this.table.held.has(index) || this.table.active.has(index)) continue;
-      const piece = await this.storage.readPiece(index);
-      if (this.table.held.has(index) || this.table.active.has(index) || !matches(piece, hash)) continue;
+      const piece = await this.#stored(index);
+      if (this.table.held.has(index) || this.table.active.has(index) || !piece) continue;
+      if (!sha256(piece).equals(hash)) continue;
       this.table.hold(index);
       this.#events.held(index, 'cache', 0);
       this.#events.shareable(index);
@@ -170,9 +200,13 @@ export class Pieces {
     const piece = this.#assembly.get(index)!;
     if (!this.#arrivedWhole(index)) return;
     const hash = this.hashes.get(index);
-    if (!hash) return this.#events.hashMissing(index);
+    if (!hash) {
+      this.#parked.add(index);
+      return this.#events.hashMissing(index);
+    }
+    this.#parked.delete(index);
     this.#assembly.delete(index);
-    if (!matches(piece.data, hash)) {
+    if (!sha256(piece.data).equals(hash)) {
       this.table.drop(index);
       return this.#events.bad(index, piece.contributors);
     }
@@ -186,27 +220,35 @@ export class Pieces {
   }
 
   #hold(index: number, data: Buffer, source: Source): void {
+    this.#parked.delete(index);
     this.#assembly.delete(index);
     this.storage.put(index, data);
     this.table.hold(index);
     this.#sources[index] = SOURCES.indexOf(source);
     this.#events.held(index, source, data.length);
-    if (!this.#unsigned.has(index)) this.#events.shareable(index);
+    if (this.shareable(index)) this.#events.shareable(index);
     this.#advance();
   }
 
-  /** A signed hash came for a piece that is held without one. */
-  async #vouch(index: number): Promise<void> {
+  /** A signed hash came for a piece that was taken in without one. False if they contradict each other. */
+  #vouch(index: number): boolean {
+    if (!this.#unsigned.get(index)!.equals(this.hashes.get(index)!)) {
+      const cause = new Error(`upstream and an origin differ on piece ${index}`);
+      this.#events.mismatch(new DigestMismatchError(this.digest, cause));
+      return false;
+    }
+    const shared = this.shareable(index);
+    this.#unsigned.delete(index);
+    if (!shared && this.shareable(index)) this.#events.shareable(index);
+    return true;
+  }
+
+  /** The piece as it lies on disk; undefined where it cannot be read, and so has to come anew. */
+  async #stored(index: number): Promise<Buffer | undefined> {
     try {
-      const piece = await this.storage.readPiece(index);
-      if (!matches(piece, this.hashes.get(index)!)) {
-        return this.#events.mismatch(
-          new DigestMismatchError(this.digest, new Error('upstream and origin differ')),
-        );
-      }
-      if (this.#unsigned.delete(index)) this.#events.shareable(index);
-    } catch (error) {
-      this.#events.broke(error);
+      return await this.storage.readPiece(index);
+    } catch {
+      return undefined;
     }
   }
 
@@ -224,14 +266,12 @@ export class Pieces {
   #whole(): void {
     if (this.#verified) return;
     this.#verified = true;
-    const late = [...this.#unsigned];
-    this.#unsigned.clear();
-    for (const index of late) this.#events.shareable(index);
+    for (const index of this.#unsigned.keys()) if (this.shareable(index)) this.#events.shareable(index);
     this.onWhole?.();
     this.#events.whole();
   }
 }
 
-function matches(piece: Buffer, hash: Buffer): boolean {
-  return createHash('sha256').update(piece).digest().equals(hash);
+function sha256(bytes: Buffer): Buffer {
+  return createHash('sha256').update(bytes).digest();
 }

@@ -21,11 +21,6 @@ export class Readers {
     return this.#cursors;
   }
 
-  /** The pieces that readers need next. */
-  *positions(): Generator<number> {
-    for (const cursor of this.#cursors) yield cursor.index;
-  }
-
   open(index: number): Cursor {
     const cursor = { index, waitingSince: undefined };
     this.#cursors.add(cursor);

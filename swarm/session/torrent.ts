@@ -116,7 +116,7 @@ export class Torrent implements AsyncDisposable {
       { digest, size, complete: options.complete },
       { storage: options.storage, events: this.#pieceEvents() },
     );
-    const { table, hashes, storage } = this.pieces;
+    const { table, storage } = this.pieces;
     const peers = (): Iterable<PeerSession> => this.connections.values();
     const { now, random } = parts;
     this.connections = new Connections(
@@ -133,10 +133,9 @@ export class Torrent implements AsyncDisposable {
     );
     this.#downloads = new Downloads(
       {
-        table,
-        hashes,
-        storage,
+        pieces: this.pieces,
         readers: this.#readers,
+        positions: () => this.#positions(),
         bandwidth: parts.downloads,
         now,
         random,
@@ -230,14 +229,17 @@ export class Torrent implements AsyncDisposable {
     const cursor = this.#readers.open(Math.floor(start / table.pieceLength));
     this.use();
     try {
+      // No piece is held back that an empty blob could be verified by.
+      if (this.size === 0) await this.whenComplete(signal);
       for (let at = start; at < end;) {
+        signal.throwIfAborted();
+        if (this.#failure) throw this.#failure;
         const index = (cursor.index = Math.floor(at / table.pieceLength));
-        while (!this.pieces.readable(index)) {
-          if (this.#failure) throw this.#failure;
+        if (!this.pieces.readable(index)) {
           this.#downloads.fillAll();
           await this.#readers.wait(cursor, this.#parts.now(), signal);
+          continue;
         }
-        signal.throwIfAborted();
         const offset = at - index * table.pieceLength;
         const length = Math.min(table.sizeOf(index) - offset, end - at);
         const bytes = await this.#bytes(index, offset, length);
@@ -264,10 +266,15 @@ export class Torrent implements AsyncDisposable {
   /**
    * A whole piece as upstream gave it. With a known signed hash it is verified and shared at once; without, it
    * serves own readers, and peers only when the whole is verified.
-   * @throws Error if it does not match the signed hash
+   * @throws RangeError, Error if it does not match the signed hash
    */
   supply(index: number, data: Buffer): void {
     if (!this.#failure) this.pieces.supply(index, data);
+  }
+
+  /** Resolves once the disk takes more: who supplies faster than it writes would fill the memory. */
+  caughtUp(): Promise<void> {
+    return this.pieces.storage.caughtUp();
   }
 
   /** What an origin signed of the blob as this registry delivered it counts too, beside what it signed as verified. */
@@ -292,13 +299,13 @@ export class Torrent implements AsyncDisposable {
 
   /**
    * The next run of at most `limit` pieces from `from` on that are not held, nor, where `skipPeers`, under way
-   * or to be had of a peer.
+   * or to be had of a peer. Where nothing can be stored, pieces that all readers and the digest have had are not missing.
    */
   missing(from: number, limit: number, skipPeers = false): { first: number; count: number } | undefined {
-    const { table } = this.pieces;
+    const { table, storage } = this.pieces;
     const lacks = (index: number): boolean =>
       !table.held.has(index) && !(skipPeers && (table.active.has(index) || table.availability[index]! > 0));
-    let first = from;
+    let first = storage.inMemory ? Math.max(from, this.#firstNeeded()) : from;
     while (first < table.count && !lacks(first)) first++;
     if (first >= table.count) return undefined;
     let end = first + 1;
@@ -338,7 +345,8 @@ export class Torrent implements AsyncDisposable {
   /** The engine's clock, every `TICK_MS`. */
   tick(now: number): void {
     this.#uploads.tick(now);
-    if (!this.wanted) return;
+    this.connections.closeQuiet(now);
+    if (!this.wanted) return this.#rest();
     this.#downloads.tick(now);
     for (const index of this.pieces.parked()) this.#askHashes(index);
     this.connections.dial();
@@ -402,7 +410,7 @@ export class Torrent implements AsyncDisposable {
       hashMissing: (index) => this.#askHashes(index),
       vouched: (signed) => this.#relay(signed),
       whole: () => void (this.#finishing = this.#whole()),
-      mismatch: (error) => void (this.#finishing = this.#mismatch(error)),
+      mismatch: (error) => this.#contradicted(error),
       broke: (error) => this.fail(error instanceof Error ? error : new Error(String(error))),
     };
   }
@@ -437,7 +445,9 @@ export class Torrent implements AsyncDisposable {
     try {
       this.addBatch(signed);
     } catch (error) {
-      this.#punish(peer, 'badHashes', error);
+      // The peer only passed on what an origin signed: the size or the hashes known here are wrong, or an origin is.
+      if (error instanceof DigestMismatchError) this.#contradicted(error);
+      else this.#punish(peer, 'badHashes', error);
     }
   }
 
@@ -507,19 +517,40 @@ export class Torrent implements AsyncDisposable {
   }
 
   /** Nothing of what lied is kept. */
-  async #mismatch(error: DigestMismatchError): Promise<void> {
+  #contradicted(error: DigestMismatchError): void {
+    if (this.#failure) return;
     this.#parts.count.failed();
-    try {
-      await this.pieces.storage.discard();
-    } finally {
-      this.fail(error);
-    }
+    // In front of the failure, which would have the bytes kept for the next attempt.
+    this.#finishing = this.pieces.storage.discard();
+    this.fail(error);
   }
 
   #startDownload(): void {
-    for (const peer of this.connections.values()) if (peer.wire.member) peer.setInterested(true);
+    const { table } = this.pieces;
+    for (const peer of this.connections.values()) {
+      const useful = peer.pieces.some((index) => !table.held.has(index));
+      if (peer.wire.member || useful) peer.setInterested(true);
+    }
     this.connections.dial();
     this.#downloads.fillAll();
+  }
+
+  /** Nothing is to be fetched: no peer has to keep a place for us. */
+  #rest(): void {
+    for (const peer of this.connections.values()) peer.setInterested(false);
+  }
+
+  /** Pieces that readers need next, and what they wait for where that is the whole. */
+  *#positions(): Generator<number> {
+    for (const { index } of this.#readers.cursors) {
+      yield index;
+      const awaited = this.pieces.awaited(index);
+      if (awaited !== index) yield awaited;
+    }
+  }
+
+  #firstNeeded(): number {
+    return Math.min(this.pieces.checked, ...[...this.#readers.cursors].map(({ index }) => index));
   }
 
   /** How long the reader that waits longest has waited. Milliseconds. */
@@ -529,7 +560,8 @@ export class Torrent implements AsyncDisposable {
       if (waitingSince === undefined) continue;
       const waitedMs = now - waitingSince;
       longest = Math.max(longest, waitedMs);
-      for (const listener of this.#stallListeners) listener({ index, waitedMs });
+      const awaited = this.pieces.awaited(index);
+      for (const listener of this.#stallListeners) listener({ index: awaited, waitedMs });
     }
     return longest;
   }

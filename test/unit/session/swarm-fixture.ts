@@ -14,7 +14,9 @@ import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-export const logger = createLogger('test', { level: process.env['SHOAL_TEST_LOG'] === undefined ? 'silent' : 'debug' });
+export const logger = createLogger('test', {
+  level: process.env['SHOAL_TEST_LOG'] === undefined ? 'silent' : 'debug',
+});
 
 /** A tracker and any number of swarm processes' engines within this process, all over real sockets and files. */
 export class SwarmFixture implements AsyncDisposable {

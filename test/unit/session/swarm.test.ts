@@ -72,7 +72,7 @@ test('bytes that do not match the digest are never complete, and nothing of them
   fixture.feed(torrent, blob);
   await expect(outcome).rejects.toThrow(/do not match that digest/u);
   expect(agent.store.has(request.digest)).toBe(false);
-  expect(agent.store.usage().partialBytes).toBe(0);
+  await expect.poll(() => agent.store.usage().partialBytes).toBe(0);
   expect(agent.swarm.engine.poisoned(request.digest, REGISTRY)).toBe(true);
 });
 
