@@ -32,7 +32,7 @@ interface Record {
   bannedUntil: number;
 }
 
-/** Who did what wrong and who is banned, by peer key (an address). Bounded; time is passed in, in milliseconds. */
+/** Who did what wrong and who is banned, by peer id. Bounded; time is passed in, in milliseconds. */
 export class PeerScores {
   readonly #records = new Map<string, Record>();
 

@@ -63,7 +63,7 @@ export class Connections {
     );
     const known = this.#peers.get(peer.id);
     if (!this.#welcome(peer, known)) {
-      if (target) this.#addresses.failed(target, this.#parts.now());
+      if (target) this.#leave(target, peer.id);
       return wire.close();
     }
     this.#peers.set(peer.id, peer);
@@ -81,7 +81,12 @@ export class Connections {
     if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
     const target = this.#dialled.get(peer);
     this.#dialled.delete(peer);
-    if (target) this.#addresses.failed(target, this.#parts.now());
+    if (target) this.#leave(target, peer.id);
+  }
+
+  /** Ends the connection with a peer that was banned. */
+  cut(peerId: string): void {
+    this.#peers.get(peerId)?.wire.close();
   }
 
   /** Closes connections in which neither side has wanted anything for long: a large cache must not pile them up. */
@@ -95,6 +100,11 @@ export class Connections {
   close(): void {
     this.#ending.abort();
     for (const peer of this.#peers.values()) peer.wire.close();
+  }
+
+  #leave(target: DialTarget, peerId: string): void {
+    if (this.#parts.banned(peerId)) this.#addresses.remove(target);
+    else this.#addresses.failed(target, this.#parts.now());
   }
 
   async #open(target: DialTarget): Promise<void> {

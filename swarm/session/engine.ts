@@ -1,9 +1,10 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Announcer, Membership, SwarmPeers } from '#swarm/announce/announcer.ts';
+import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
 import { PeerScores } from '#swarm/core/peer-score.ts';
 import { type BatchVerifier, openBatch } from '#swarm/hashes/batch.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
-import type { BlobStore } from '#swarm/store/blob-store.ts';
+import type { BlobStore, PartialBlob, PartialKey } from '#swarm/store/blob-store.ts';
 import { StoreFullError } from '#swarm/store/errors.ts';
 import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
 import { Bandwidth } from './bandwidth.ts';
@@ -85,8 +86,8 @@ export class Engine implements AsyncDisposable {
   readonly #torrents = new Map<string, Torrent>();
   /** Torrents being opened or closed, by the same key: the next who wants one waits. */
   readonly #changing = new Map<string, Promise<unknown>>();
-  /** Who answers for a swarm id or info-hash, in hex. */
-  readonly #answering = new Map<string, () => Torrent | Promise<Torrent>>();
+  /** Who answers for a swarm id or info-hash, in hex; a digest: the torrent of that stored blob. */
+  readonly #answering = new Map<string, Torrent | Digest>();
   readonly #memberships = new Map<Torrent, Membership[]>();
   readonly #seeds = new Map<Digest, Membership>();
   readonly #aliases = new Map<Digest, string>();
@@ -121,9 +122,8 @@ export class Engine implements AsyncDisposable {
     if (!answer || this.#closing.signal.aborted) return undefined;
     const role = member ? 'agent' : 'stranger';
     return (wire) => {
-      const torrent = answer();
-      if (torrent instanceof Torrent) return torrent.connections.attach(wire, role);
-      torrent.then(
+      if (answer instanceof Torrent) return answer.connections.attach(wire, role);
+      this.#stored(answer).then(
         (opened) => opened.connections.attach(wire, role),
         (error: unknown) => wire.close(error instanceof Error ? error : new Error(String(error))),
       );
@@ -132,11 +132,10 @@ export class Engine implements AsyncDisposable {
 
   /**
    * The torrent of a blob, shared by all who ask; `release` it once. What the store has is complete at once.
-   * @throws TooManyTorrentsError, BlobDamagedError
+   * @throws TooManyTorrentsError; RangeError for a size that no blob may have
    */
   async torrent(request: TorrentRequest): Promise<Torrent> {
-    const stored = this.#parts.store.has(request.digest);
-    const torrent = stored ? await this.#stored(request.digest) : await this.#download(request);
+    const torrent = (await this.#ifStored(request.digest)) ?? (await this.#download(request));
     if (request.registry !== undefined) torrent.believe(request.registry);
     torrent.use();
     return torrent;
@@ -192,17 +191,22 @@ export class Engine implements AsyncDisposable {
   evicted(digest: Digest): void {
     this.#seeds.get(digest)?.leave();
     this.#seeds.delete(digest);
-    this.#answering.delete(verifiedSwarmId(digest).toString('hex'));
+    this.#silence(verifiedSwarmId(digest).toString('hex'), digest);
     const alias = this.#aliases.get(digest);
-    if (alias !== undefined) this.#answering.delete(alias);
+    if (alias !== undefined) this.#silence(alias, digest);
     this.#aliases.delete(digest);
+  }
+
+  /** No more answers for an id from one who is gone; another may have taken over meanwhile. */
+  #silence(id: string, from: Torrent | Digest): void {
+    if (this.#answering.get(id) === from) this.#answering.delete(id);
   }
 
   /** Stock clients know the stored blob by this BEP 3 info-hash. */
   answerAlso(digest: Digest, infoHash: Buffer): void {
     if (!this.#parts.store.has(digest)) return;
     this.#aliases.set(digest, infoHash.toString('hex'));
-    this.#answering.set(infoHash.toString('hex'), () => this.#stored(digest));
+    this.#answering.set(infoHash.toString('hex'), digest);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -231,34 +235,58 @@ export class Engine implements AsyncDisposable {
       offence: (peer, offence, cause) => {
         const banned = this.#scores.note(peer.id, offence, now());
         logger.warn({ peer: peer.address, offence, banned, cause: String(cause) }, 'a peer did wrong');
+        if (banned) for (const torrent of this.#torrents.values()) torrent.connections.cut(peer.id);
       },
       banned: (peer) => this.#scores.banned(peer, now()),
     };
   }
 
   async #download({ digest, scope, size, alone = false }: TorrentRequest): Promise<Torrent> {
-    const key = keyOf(digest, alone ? `${scope} alone` : scope);
+    if (!Number.isSafeInteger(size) || size < 0 || size > MAX_BLOB_SIZE)
+      throw new RangeError(`a blob of ${size} bytes: 0 to ${MAX_BLOB_SIZE} are allowed`);
+    // What the swarm brings and what does without it must not mix, on disk neither.
+    const place = alone ? `${scope} alone` : scope;
+    const key = keyOf(digest, place);
     return this.#open(key, async () => {
-      const place = await this.#parts.store.partial({ digest, scope }, size).catch((error: unknown) => {
-        if (error instanceof StoreFullError) return undefined;
-        throw error;
-      });
+      const partial = await this.#partial({ digest, scope: place }, size);
       const storage = new PieceStorage(
         {
           cache: this.#cache,
           onFull: (error) => this.#parts.logger.warn({ digest, err: error }, 'not stored: no room'),
         },
-        { key, size, place: place && { kind: 'partial', blob: place } },
+        { key, size, place: partial && { kind: 'partial', blob: partial } },
       );
       const torrent = new Torrent(
         this.#torrentParts,
         { digest, scope, size },
         { storage, complete: false, showsEach: this.#showsEach },
       );
-      if (place?.resumed) await this.#resume(torrent, await place.batches());
+      if (partial?.resumed) await this.#resume(torrent, await partial.batches());
       if (!alone) this.#join(torrent);
       return torrent;
     });
+  }
+
+  /** Undefined where the store has no room. */
+  async #partial(key: PartialKey, size: number): Promise<PartialBlob | undefined> {
+    try {
+      return await this.#parts.store.partial(key, size);
+    } catch (error) {
+      if (error instanceof StoreFullError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Undefined where the store does not have the blob, or only a damaged one, which it drops when it finds out. */
+  async #ifStored(digest: Digest): Promise<Torrent | undefined> {
+    const { store } = this.#parts;
+    if (!store.has(digest)) return undefined;
+    try {
+      return await this.#stored(digest);
+    } catch (error) {
+      if (store.has(digest)) throw error;
+      return undefined;
+    }
   }
 
   /** The torrent of a blob that the store holds, opened while somebody needs it. */
@@ -326,7 +354,7 @@ export class Engine implements AsyncDisposable {
 
   #join(torrent: Torrent): void {
     const id = torrent.swarmId.toString('hex');
-    this.#answering.set(id, () => torrent);
+    this.#answering.set(id, torrent);
     const options = { complete: torrent.complete, want: WANTED_PEERS, digest: torrent.digest };
     const membership = this.#parts.announcer.join(id, options, (peers) =>
       this.#offer(torrent, torrent.swarmId, peers),
@@ -372,9 +400,10 @@ export class Engine implements AsyncDisposable {
     for (const membership of this.#memberships.get(torrent)?.splice(1) ?? []) membership.leave();
     this.#seed(digest);
     const verified = keyOf(digest, VERIFIED);
-    // Another registry's read of the same blob may have been whole first.
-    if (this.#torrents.has(verified)) return;
-    this.#torrents.delete(keyOf(digest, torrent.scope));
+    const key = this.#keyIn(torrent);
+    // Another registry's read of the same blob may have been whole first, or this torrent be closing.
+    if (key === undefined || this.#torrents.has(verified) || this.#changing.has(verified)) return;
+    this.#torrents.delete(key);
     this.#torrents.set(verified, torrent);
   }
 
@@ -382,7 +411,7 @@ export class Engine implements AsyncDisposable {
   #seed(digest: Digest): void {
     if (this.#seeds.has(digest)) return;
     const id = verifiedSwarmId(digest).toString('hex');
-    this.#answering.set(id, () => this.#stored(digest));
+    this.#answering.set(id, digest);
     const membership = this.#parts.announcer.join(id, { complete: true, want: 0, digest }, (swarm) => {
       for (const { infoHash } of swarm.aliases) this.answerAlso(digest, Buffer.from(infoHash, 'hex'));
     });
@@ -391,7 +420,13 @@ export class Engine implements AsyncDisposable {
 
   #ended(torrent: Torrent, error: Error): void {
     if (error instanceof DigestMismatchError) this.#poison(torrent);
-    void this.#close(torrent);
+    this.#retire(torrent);
+  }
+
+  #retire(torrent: Torrent): void {
+    this.#close(torrent).catch((error: unknown) =>
+      this.#parts.logger.warn({ digest: torrent.digest, err: error }, 'a torrent was not closed properly'),
+    );
   }
 
   #poison(torrent: Torrent): void {
@@ -406,7 +441,7 @@ export class Engine implements AsyncDisposable {
     if (key !== undefined) this.#torrents.delete(key);
     for (const membership of this.#memberships.get(torrent) ?? []) membership.leave();
     this.#memberships.delete(torrent);
-    this.#forget(torrent);
+    this.#silence(torrent.swarmId.toString('hex'), torrent);
     await this.#change(key ?? keyOf(torrent.digest, torrent.scope), () => torrent[Symbol.asyncDispose]());
   }
 
@@ -415,19 +450,11 @@ export class Engine implements AsyncDisposable {
     return undefined;
   }
 
-  /** Nobody answers for the swarm of a torrent that is gone; a stored blob's own id is answered still. */
-  #forget(torrent: Torrent): void {
-    const id = torrent.swarmId.toString('hex');
-    if (torrent.scope === VERIFIED && this.#seeds.has(torrent.digest))
-      this.#answering.set(id, () => this.#stored(torrent.digest));
-    else this.#answering.delete(id);
-  }
-
   #tick(): void {
     const now = this.#parts.now();
     for (const torrent of this.#torrents.values()) {
       torrent.tick(now);
-      if (torrent.idleSince !== undefined && now - torrent.idleSince > IDLE_MS) void this.#close(torrent);
+      if (torrent.idleSince !== undefined && now - torrent.idleSince > IDLE_MS) this.#retire(torrent);
     }
   }
 }

@@ -95,6 +95,7 @@ export class Torrent implements AsyncDisposable {
   /** What is done with the whole blob, or with one that turned out wrong; never rejects. */
   #finishing: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
+  #closed: Promise<void> | undefined;
 
   /**
    * @param options.complete the storage holds all of it, verified before
@@ -354,7 +355,11 @@ export class Torrent implements AsyncDisposable {
     if (this.connections.size < MIN_PEERS || waitedMs >= STARVED_MS) this.#askMore(now);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     if (!this.complete) this.fail(new Error('closed'));
     this.connections.close();
     await this.#finishing;
@@ -398,7 +403,7 @@ export class Torrent implements AsyncDisposable {
         if (index < this.pieces.table.count) this.#uploads.want(peer, index);
       },
       broke: (peer, reason) => this.#punish(peer, 'protocol', reason),
-      closed: (peer) => this.#closed(peer),
+      closed: (peer) => this.#gone(peer),
     };
   }
 
@@ -458,7 +463,7 @@ export class Torrent implements AsyncDisposable {
       if (peer.wire.member && peer.introduced) peer.sendHashes(signed);
   }
 
-  #closed(peer: PeerSession): void {
+  #gone(peer: PeerSession): void {
     this.connections.drop(peer);
     this.pieces.table.peerGone(peer.pieces);
     this.#uploads.leave(peer);
