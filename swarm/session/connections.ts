@@ -19,17 +19,17 @@ interface ConnectionParts {
 /** One torrent's connections: whom to dial, whom to let in, and at most one with each peer. */
 export class Connections {
   readonly #parts: ConnectionParts;
-  readonly #blob: { readonly size: number; readonly pieces: number };
+  readonly #count: number;
   readonly #addresses: Addresses;
   readonly #peers = new Map<string, PeerSession>();
   readonly #dialled = new Map<PeerSession, DialTarget>();
   readonly #ending = new AbortController();
   #dialling = 0;
 
-  /** @param blob its bytes, and the pieces that they are cut into */
-  constructor(parts: ConnectionParts, blob: { readonly size: number; readonly pieces: number }) {
+  /** @param count pieces of the blob */
+  constructor(parts: ConnectionParts, count: number) {
     this.#parts = parts;
-    this.#blob = blob;
+    this.#count = count;
     this.#addresses = new Addresses(parts.random);
   }
 
@@ -58,7 +58,7 @@ export class Connections {
   attach(wire: Wire, role: PeerRole, target?: DialTarget): void {
     const peer = new PeerSession(
       wire,
-      { role, count: this.#blob.pieces },
+      { role, count: this.#count },
       { events: this.#parts.events, now: this.#parts.now },
     );
     const known = this.#peers.get(peer.id);
@@ -72,7 +72,7 @@ export class Connections {
       this.#dialled.set(peer, target);
       this.#addresses.connected(target);
     }
-    wire.start(peer, { blobSize: this.#blob.size });
+    wire.start(peer);
     this.#parts.greet(peer);
   }
 

@@ -67,6 +67,3 @@ export const MAX_POISONED = 1_024;
 
 /** Torrents open at once: downloading, or seeding to somebody; knob-free, for each idles away by itself. */
 export const MAX_TORRENTS = 1_024;
-
-/** Members asked for the size of a blob that they hold. */
-export const SIZE_TELLERS = 4;

@@ -13,7 +13,6 @@ import {
   MAX_POISONED,
   MAX_TORRENTS,
   PIECE_CACHE_BYTES,
-  SIZE_TELLERS,
   POISONED_MS,
   TICK_MS,
   WANTED_PEERS,
@@ -21,7 +20,6 @@ import {
 import { DigestMismatchError, TooManyTorrentsError } from './errors.ts';
 import { PieceCache } from './piece-cache.ts';
 import { PieceStorage } from './piece-storage.ts';
-import { askSize } from './size-inquiry.ts';
 import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
 
 /** The part of a logger that the engine writes to. */
@@ -139,32 +137,6 @@ export class Engine implements AsyncDisposable {
     if (request.registry !== undefined) torrent.believe(request.registry);
     torrent.use();
     return torrent;
-  }
-
-  /**
-   * The size in bytes of a blob that some member holds whole, as the first that answers tells it; undefined when
-   * none does before `signal` aborts.
-   */
-  async sizeAmongPeers(digest: Digest, signal: AbortSignal): Promise<number | undefined> {
-    const infoHash = verifiedSwarmId(digest);
-    const { promise: found, resolve: tell } = Promise.withResolvers<number | undefined>();
-    const answered = new AbortController();
-    const over = AbortSignal.any([signal, this.#closing.signal, answered.signal]);
-    over.addEventListener('abort', () => tell(undefined), { once: true });
-    if (over.aborted) tell(undefined);
-    const options = { complete: false, want: SIZE_TELLERS, digest };
-    const ask = ({ peers }: SwarmPeers): void => {
-      for (const { host, port, role } of peers.filter((peer) => peer.complete)) {
-        askSize(this.#parts.transport, { host, port, role, infoHash }, over).then(tell, () => undefined);
-      }
-    };
-    const membership = this.#parts.announcer.join(infoHash.toString('hex'), options, ask);
-    try {
-      return await found;
-    } finally {
-      answered.abort();
-      membership.leave();
-    }
   }
 
   /** The torrent that is open for a blob, if any. */

@@ -2,6 +2,7 @@ import { Bitfield } from '#swarm/core/bitfield.ts';
 import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
 import { Rate, pipelineBytes } from '#swarm/core/pipeline.ts';
+import { DEFAULT_REQUEST_QUEUE } from '#swarm/wire/defaults.ts';
 import type { ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
 import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal-messages.ts';
 
@@ -81,6 +82,8 @@ export class PeerSession implements WireHandler {
   readonly #hashesAsked = new Map<number, number>();
   readonly #hashesSent = new WeakSet<Uint8Array>();
   #outstandingBytes = 0;
+  /** Requests that it lets wait (BEP 10). */
+  #requestQueue = DEFAULT_REQUEST_QUEUE;
   /** Blocks taken back: each is still to be answered, mostly by a reject that says nothing of the piece (BEP 6). */
   readonly #cancelled = new Set<number>();
   /**
@@ -121,6 +124,7 @@ export class PeerSession implements WireHandler {
 
   /** Whether as much was asked of it as its speed is worth. */
   get saturated(): boolean {
+    if (this.#outstanding.size >= this.#requestQueue) return true;
     const rate = this.received.perSecond(this.#now());
     return this.#outstandingBytes >= pipelineBytes(this.blockLength, rate);
   }
@@ -304,6 +308,7 @@ export class PeerSession implements WireHandler {
   }
 
   onExtendedHandshake(handshake: ExtendedHandshake): void {
+    this.#requestQueue = handshake.requestQueue;
     if (handshake.shoal && this.wire.member) this.role = handshake.shoal.role;
     this.introduced = true;
     this.#events.ready(this);

@@ -130,7 +130,7 @@ export class Torrent implements AsyncDisposable {
         banned: (peerId) => parts.banned(peerId),
         greet: (peer) => this.#greet(peer),
       },
-      { size, pieces: table.count },
+      table.count,
     );
     this.#downloads = new Downloads(
       {

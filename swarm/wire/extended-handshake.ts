@@ -50,12 +50,7 @@ export function encodeExtendedHandshake(hello: ExtendedHello, shoal: ShoalHello 
     m: Object.fromEntries(extensionsFor(shoal !== undefined)),
     metadata_size: hello.metadataSize,
     reqq: MAX_WAITING_REQUESTS,
-    shoal: shoal && {
-      block: shoal.blockLength,
-      node: shoal.node,
-      role: shoal.role,
-      size: hello.blobSize,
-    },
+    shoal: shoal && { block: shoal.blockLength, node: shoal.node, role: shoal.role },
     upload_only: hello.uploadOnly === true ? 1 : undefined,
     v: CLIENT,
   });
@@ -97,20 +92,14 @@ function extensionIds(names: Bencoded | undefined, member: boolean): Map<string,
   return ids;
 }
 
-function shoalHello(value: Bencoded | undefined): NonNullable<ExtendedHandshake['shoal']> | undefined {
+function shoalHello(value: Bencoded | undefined): ShoalHello | undefined {
   if (!(value instanceof Map)) return undefined;
   const role = text(value, 'role');
   if (role !== 'agent' && role !== 'origin') return undefined;
   const block = positive(value.get('block')) ?? STRANGER_BLOCK_LENGTH;
   const blockLength = Math.max(STRANGER_BLOCK_LENGTH, Math.min(block, MAX_BLOCK_LENGTH));
   const node = text(value, 'node');
-  const blobSize = positive(value.get('size'));
-  return {
-    role,
-    blockLength,
-    ...(node !== undefined && { node }),
-    ...(blobSize !== undefined && { blobSize }),
-  };
+  return node === undefined ? { role, blockLength } : { role, blockLength, node };
 }
 
 function text(dictionary: BencodedDictionary, key: string): string | undefined {

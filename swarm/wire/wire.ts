@@ -41,11 +41,8 @@ export type WireRole = 'agent' | 'origin';
 
 /** What the other side told of itself (BEP 10). */
 export interface ExtendedHandshake {
-  /**
-   * Only from members. `blockLength` is what the other side proposed; `Wire.blockLength` is what was agreed.
-   * `blobSize`, in bytes, is a hint for who does not know it yet.
-   */
-  shoal?: { role: WireRole; blockLength: number; node?: string; blobSize?: number };
+  /** Only from members. `blockLength` is what the other side proposed; `Wire.blockLength` is what was agreed. */
+  shoal?: { role: WireRole; blockLength: number; node?: string };
   /** Requests that it lets wait, 1 to 512. */
   requestQueue: number;
   /** Bytes of the info dictionary (BEP 9). */
@@ -58,8 +55,6 @@ export interface ExtendedHandshake {
 
 /** What this side tells in its extended handshake beside its own role and limits. */
 export interface ExtendedHello {
-  /** In bytes; told to members. */
-  blobSize?: number;
   metadataSize?: number;
   uploadOnly?: boolean;
 }

@@ -94,20 +94,3 @@ test('what was verified before a stop is not fetched again', async () => {
   expect(await readAll(second, deadline())).toBe(request.digest);
   expect(after.counts.verified).toBe(blob.length - 15 * 256 * 1024);
 });
-
-test('who knows nothing but a digest learns the size from a member that holds the blob', async () => {
-  await using fixture = await SwarmFixture.start();
-  const bytes = deterministicBytes('manifest', 3_333);
-  const digest = digestOf(bytes);
-  const holder = await fixture.member('agent');
-  await holder.store.put(digest, bytes, {});
-  holder.swarm.engine.stored(digest);
-  const seeker = await fixture.member('agent');
-  const size = await seeker.swarm.engine.sizeAmongPeers(digest, deadline());
-  expect(size).toBe(bytes.length);
-  const torrent = await seeker.swarm.engine.torrent({ digest, scope: 'verified', size: size! });
-  expect(await readAll(torrent, deadline())).toBe(digest);
-  expect(
-    await seeker.swarm.engine.sizeAmongPeers(digestOf('nobody has it'), AbortSignal.timeout(200)),
-  ).toBeUndefined();
-});
