@@ -10,6 +10,9 @@ export const MAX_PIPELINE_BYTES = 4 * 1024 * 1024;
 /** Half-life of the rate's memory. Milliseconds. */
 const RATE_HALF_LIFE_MS = 1_000;
 
+/** A rate is told as if it had been watched for this long at least: one block alone says nothing of speed. Milliseconds. */
+const FIRST_AGE_MS = 100;
+
 /** Bytes per second with exponential forgetting; time is passed in, in milliseconds. */
 export class Rate {
   #bytes = 0;
@@ -27,7 +30,7 @@ export class Rate {
     if (this.#since === undefined) return 0;
     this.#decay(now);
     const memory = RATE_HALF_LIFE_MS / Math.LN2;
-    const age = Math.max(now - this.#since, 1);
+    const age = Math.max(now - this.#since, FIRST_AGE_MS);
     // Before the memory is full its weight is what has been seen of it, else young rates read too low.
     return (this.#bytes * 1_000) / (memory * (1 - Math.exp(-age / memory)));
   }

@@ -118,10 +118,6 @@ export class PeerSession implements WireHandler {
     return this.wire.blockLength;
   }
 
-  get waitingFor(): number {
-    return this.#outstanding.size;
-  }
-
   /** Whether as much was asked of it as its speed is worth. */
   get saturated(): boolean {
     if (this.#outstanding.size >= this.#requestQueue) return true;
