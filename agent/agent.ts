@@ -60,7 +60,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const events = new AgentEvents(parts.logger, metrics);
   const { upstream, hosts } = openUpstream(config, parts, metrics, starting);
   const dispatcher = clusterDispatcher(security);
-  starting.defer(() => dispatcher.close());
+  starting.defer(() => dispatcher.destroy());
   const { store, swarm } = await openSwarm(config, parts, { security, dispatcher }, starting);
   const scheme = clusterScheme(security);
   const pulls = createPulls(
@@ -173,6 +173,7 @@ async function openSwarm(
         identity: identityOf(security),
         admitStrangers: config.strangers,
         limits: config.bandwidth,
+        peers: config.peer,
       },
     ),
   );

@@ -12,7 +12,7 @@ import {
   upstreams,
   upstreamWaitMs,
 } from './common.ts';
-import { count, duration, hostPort, hostPorts, size } from './knobs.ts';
+import { count, duration, hostPort, hostPorts } from './knobs.ts';
 
 /** Every knob of the agent. */
 export const AgentSchema = Type.Object({
@@ -23,12 +23,6 @@ export const AgentSchema = Type.Object({
       default: '127.0.0.1:29500',
       description:
         "The registry mirror that the node's container runtime asks. Must be on loopback, with a port outside Kubernetes' NodePort range (30000–32767) and outside the kernel's ephemeral range: there a Service or another process could take it and with it pull secrets.",
-    }),
-    readAheadBytes: size({
-      default: '8MiB',
-      minimum: '256KiB',
-      maximum: '1GiB',
-      description: 'How far one request is read ahead of what its client has taken.',
     }),
   }),
   peer: peer('0.0.0.0:29502'),

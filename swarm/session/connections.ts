@@ -1,6 +1,6 @@
 import type { Wire } from '#swarm/wire/wire.ts';
 import { Addresses, type DialTarget } from './addresses.ts';
-import { MAX_DIALLED, MAX_DIALS, MAX_PEERS, QUIET_MS } from './defaults.ts';
+import { MAX_DIALLED_SHARE, MAX_DIALS, QUIET_MS } from './defaults.ts';
 import type { PeerEvents, PeerRole } from './peer-session.ts';
 import { PeerSession } from './peer-session.ts';
 
@@ -12,6 +12,10 @@ interface ConnectionParts {
   readonly random: () => number;
   dial(target: DialTarget, signal: AbortSignal): Promise<Wire>;
   banned(peerId: string): boolean;
+  /** Most connections of this torrent. */
+  readonly maxPeers: number;
+  /** Whether the process may have one more connection. */
+  hasRoom(): boolean;
   /** Tells a new peer what there is; its connection is running. */
   greet(peer: PeerSession): void;
 }
@@ -48,8 +52,9 @@ export class Connections {
 
   /** Opens connections as far as there are addresses and places. */
   dial(): void {
-    const places = Math.min(MAX_DIALS - this.#dialling, MAX_DIALLED - this.#dialled.size - this.#dialling);
-    if (places <= 0 || this.#ending.signal.aborted) return;
+    const most = Math.ceil(this.#parts.maxPeers * MAX_DIALLED_SHARE);
+    const places = Math.min(MAX_DIALS - this.#dialling, most - this.#dialled.size - this.#dialling);
+    if (places <= 0 || this.#ending.signal.aborted || !this.#parts.hasRoom()) return;
     const connected = (peerId: string): boolean => this.#peers.has(peerId);
     for (const target of this.#addresses.take(places, this.#parts.now(), connected)) void this.#open(target);
   }
@@ -126,7 +131,7 @@ export class Connections {
 
   #welcome(peer: PeerSession, known: PeerSession | undefined): boolean {
     if (this.#ending.signal.aborted || this.#parts.banned(peer.id)) return false;
-    if (!known) return this.#peers.size < MAX_PEERS;
+    if (!known) return this.#peers.size < this.#parts.maxPeers && this.#parts.hasRoom();
     if (peer.wire.outgoing === known.wire.outgoing) return false;
     const ownIsSmaller = Buffer.compare(this.#parts.peerId, peer.wire.peerId) < 0;
     return peer.wire.outgoing === ownIsSmaller;

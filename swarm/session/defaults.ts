@@ -1,8 +1,5 @@
-/** Connections of one torrent; knob `peer.maxPeersPerSwarm`. */
-export const MAX_PEERS = 40;
-
-/** Connections that one torrent opens by itself; the rest of the places are for those who call. */
-export const MAX_DIALLED = 24;
+/** The share of a torrent's connections (knob `peer.maxPeersPerSwarm`) that it opens itself; the rest is for those who call. */
+export const MAX_DIALLED_SHARE = 0.6;
 
 /** Addresses kept per torrent. */
 export const MAX_ADDRESSES = 256;

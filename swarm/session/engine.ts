@@ -50,6 +50,14 @@ export interface EngineLimits {
   readonly uploadBytesPerSecond?: number | undefined;
 }
 
+export interface EngineOptions {
+  /** An origin's way of seeding: each piece is shown to one peer. */
+  readonly showsEach: boolean;
+  readonly limits: EngineLimits;
+  /** Connections for one blob, and for all together. */
+  readonly peers: { readonly maxPeersPerSwarm: number; readonly maxConnections: number };
+}
+
 export interface TorrentRequest {
   readonly digest: Digest;
   /** `verified`, or the registry for which the blob is being read. */
@@ -75,7 +83,7 @@ export interface EngineStatus {
  */
 export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
-  readonly #showsEach: boolean;
+  readonly #options: EngineOptions;
   readonly #cache = new PieceCache(PIECE_CACHE_BYTES);
   readonly #scores = new PeerScores();
   readonly #downloads: Bandwidth;
@@ -93,10 +101,9 @@ export class Engine implements AsyncDisposable {
   readonly #closing = new AbortController();
   readonly #timer: NodeJS.Timeout;
 
-  /** @param options.showsEach an origin's way of seeding: each piece is shown to one peer */
-  constructor(parts: EngineParts, options: { showsEach: boolean; limits: EngineLimits }) {
+  constructor(parts: EngineParts, options: EngineOptions) {
     this.#parts = parts;
-    this.#showsEach = options.showsEach;
+    this.#options = options;
     this.#downloads = new Bandwidth(options.limits.downloadBytesPerSecond, parts.now);
     this.#uploads = new Bandwidth(options.limits.uploadBytesPerSecond, parts.now);
     this.#torrentParts = this.#partsOfTorrents();
@@ -210,6 +217,8 @@ export class Engine implements AsyncDisposable {
         if (banned) for (const torrent of this.#torrents.values()) torrent.connections.cut(peer.id);
       },
       banned: (peer) => this.#scores.banned(peer, now()),
+      maxPeers: this.#options.peers.maxPeersPerSwarm,
+      hasRoom: () => transport.size <= this.#options.peers.maxConnections,
     };
   }
 
@@ -231,7 +240,7 @@ export class Engine implements AsyncDisposable {
       const torrent = new Torrent(
         this.#torrentParts,
         { digest, scope, size },
-        { storage, complete: false, showsEach: this.#showsEach },
+        { storage, complete: false, showsEach: this.#options.showsEach },
       );
       if (partial?.resumed) await this.#resume(torrent, await partial.batches());
       if (!alone) this.#join(torrent);
@@ -273,7 +282,7 @@ export class Engine implements AsyncDisposable {
       const torrent = new Torrent(
         this.#torrentParts,
         { digest, scope: VERIFIED, size: blob.size },
-        { storage, complete: true, showsEach: this.#showsEach },
+        { storage, complete: true, showsEach: this.#options.showsEach },
       );
       this.#learn(torrent, await blob.batches());
       return torrent;
@@ -350,7 +359,7 @@ export class Engine implements AsyncDisposable {
     if (!memberships) return;
     for (const membership of memberships) membership.more(WANTED_PEERS);
     // What an origin signs for a registry must be that registry's own bytes.
-    if (torrent.scope === VERIFIED || memberships.length > 1 || this.#showsEach) return;
+    if (torrent.scope === VERIFIED || memberships.length > 1 || this.#options.showsEach) return;
     const id = verifiedSwarmId(torrent.digest);
     const options = { complete: false, want: WANTED_PEERS, digest: torrent.digest };
     const offer = (swarm: SwarmPeers): void =>

@@ -5,7 +5,7 @@ import { Announcer, type AnnouncerSelf } from '#swarm/announce/announcer.ts';
 import type { BatchVerifier } from '#swarm/hashes/batch.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { PeerTransport, type TransportParts } from '#swarm/wire/transport.ts';
-import { Engine, type EngineLimits } from './engine.ts';
+import { Engine, type EngineLimits, type EngineOptions } from './engine.ts';
 import type { TorrentCounters } from './torrent.ts';
 
 /** BEP 20: the client and its version in front of random bytes. */
@@ -35,6 +35,7 @@ export interface SwarmOptions {
   readonly identity: Pick<TransportParts, 'membershipKey' | 'tls'>;
   readonly admitStrangers: boolean;
   readonly limits: EngineLimits;
+  readonly peers: EngineOptions['peers'];
 }
 
 /** This process in the swarm: its engine, its announcer, and where peers reach it. */
@@ -80,7 +81,7 @@ export async function startSwarm(parts: SwarmParts, options: SwarmOptions): Prom
   engine = starting.use(
     new Engine(
       { ...parts, transport, announcer, peerId },
-      { showsEach: options.role === 'origin', limits: options.limits },
+      { showsEach: options.role === 'origin', limits: options.limits, peers: options.peers },
     ),
   );
   const running = starting.move();

@@ -40,6 +40,10 @@ export interface TorrentParts {
   ended(torrent: Torrent, error: Error): void;
   offence(peer: PeerSession, offence: Offence, cause: unknown): void;
   banned(peerId: string): boolean;
+  /** Most connections of one torrent. */
+  readonly maxPeers: number;
+  /** Whether the process may have one more connection. */
+  hasRoom(): boolean;
 }
 
 /** What is counted over all torrents. */
@@ -128,6 +132,8 @@ export class Torrent implements AsyncDisposable {
         random,
         dial: (target, signal) => parts.dial(target, signal),
         banned: (peerId) => parts.banned(peerId),
+        maxPeers: parts.maxPeers,
+        hasRoom: () => parts.hasRoom(),
         greet: (peer) => this.#greet(peer),
       },
       table.count,

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Agent } from 'undici';
 import { type Digest, parseDigest } from '#registry/digest.ts';
 import { createLogger } from '#service/logger.ts';
@@ -75,6 +74,7 @@ export class OriginStandIn implements AsyncDisposable {
           identity: {},
           admitStrangers: false,
           limits: {},
+          peers: { maxPeersPerSwarm: 40, maxConnections: 512 },
         },
       ),
     );
@@ -85,7 +85,7 @@ export class OriginStandIn implements AsyncDisposable {
   }
 
   get address(): string {
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `127.0.0.1:${portOf(this.#server)}`;
   }
 
   add(bytes: Buffer): Digest {
@@ -146,4 +146,10 @@ export class OriginStandIn implements AsyncDisposable {
       this.#fed.set(torrent, first + 1);
     }
   }
+}
+
+export function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new TypeError('the server has no port');
+  return address.port;
 }

@@ -76,6 +76,7 @@ export class SwarmFixture implements AsyncDisposable {
           identity: {},
           admitStrangers: false,
           limits: {},
+          peers: { maxPeersPerSwarm: 40, maxConnections: 512 },
         },
       ),
     );

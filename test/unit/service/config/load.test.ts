@@ -39,7 +39,8 @@ function refusal(part: Part, sources: ConfigSources): string {
 describe('where values come from', () => {
   test('defaults are typed numbers', () => {
     const config = loadConfig('agent', { flags: OFF, takenPorts });
-    expect(config.door).toEqual({ listen: '127.0.0.1:29500', readAheadBytes: 8 * 2 ** 20 });
+    expect(config.door).toEqual({ listen: '127.0.0.1:29500' });
+    expect(config.store.quotaBytes).toBe(50 * 2 ** 30);
     expect(config.rights.staleAuthMs).toBe(24 * 3600 * 1000);
     expect(config.bandwidth).toEqual({});
     expect(config.node.name).not.toBe('');
@@ -82,12 +83,12 @@ log:
       SHOAL_UPSTREAMS_HOSTS: '{"r:5000": {"plainHttp": true}}',
       SHOAL_PEER_MAX_CONNECTIONS: '64',
       SHOAL_STRANGERS: 'true',
-      SHOAL_DOOR_READ_AHEAD: '1MiB',
+      SHOAL_STORE_QUOTA: '1MiB',
     };
     const config = loadConfig('agent', { env, takenPorts });
     expect(config.trackers).toEqual(['a:1', 'b:2']);
     expect(config.upstreams.hosts).toEqual({ 'r:5000': { plainHttp: true } });
-    expect([config.peer.maxConnections, config.strangers, config.door.readAheadBytes]).toEqual([
+    expect([config.peer.maxConnections, config.strangers, config.store.quotaBytes]).toEqual([
       64,
       true,
       2 ** 20,
