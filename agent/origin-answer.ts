@@ -38,7 +38,7 @@ export type OriginAnswer =
   | { readonly kind: 'absent' };
 
 /** An origin answered something that breaks the agreement between agent and origin. */
-export class OriginAnswerError extends Error {
+class OriginAnswerError extends Error {
   override readonly name = 'OriginAnswerError';
 }
 

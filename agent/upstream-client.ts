@@ -1,3 +1,4 @@
+import { asError } from '#agent/as-error.ts';
 import type { Upstream as Registries } from '#registry/upstream.ts';
 import type { Authorization, Delivered, Refused, Target, Unreachable } from '#registry/upstream-answer.ts';
 import { formatRange } from '#registry/range.ts';
@@ -15,8 +16,9 @@ import type {
   UpstreamRequest,
 } from './upstream.ts';
 
-/** Requests that a HEAD may take: the runtime waits for it. */
+/** Requests, and milliseconds, that a HEAD may take: the runtime waits for it. */
 const HEAD_ATTEMPTS = 2;
+const HEAD_TIMEOUT_MS = 15_000;
 
 /** The registries as the agent needs them: every call in the caller's name, every failure by what it means for the caller. */
 export class UpstreamClient implements Upstream {
@@ -29,8 +31,15 @@ export class UpstreamClient implements Upstream {
   async head(request: UpstreamRequest, signal: AbortSignal): Promise<HeadAnswer> {
     const { accept, caller } = request;
     const options = { attempts: HEAD_ATTEMPTS, ...(accept !== undefined && { accept }) };
-    const result = await this.#registries.head(targetOf(request), forward(caller), signal, options);
-    return result.ok ? { kind: 'ok', told: told(result) } : failure(result);
+    const patience = AbortSignal.timeout(HEAD_TIMEOUT_MS);
+    const waiting = AbortSignal.any([signal, patience]);
+    try {
+      const result = await this.#registries.head(targetOf(request), forward(caller), waiting, options);
+      return result.ok ? { kind: 'ok', told: told(result) } : failure(result);
+    } catch (error) {
+      if (signal.aborted || !patience.aborted) throw error;
+      return { kind: 'unreachable', cause: asError(error) };
+    }
   }
 
   async get(request: UpstreamRequest, signal: AbortSignal): Promise<GetAnswer> {

@@ -26,10 +26,7 @@ export async function answerListing(
 }
 
 /** The link to the next page, leading back through the door: of upstream's only the query is taken. */
-export function nextPage(
-  link: string,
-  { path, ns }: Pick<ListingRequest, 'path' | 'ns'>,
-): string | undefined {
+function nextPage(link: string, { path, ns }: Pick<ListingRequest, 'path' | 'ns'>): string | undefined {
   const target = /^\s*<(?<target>[^<>]*)>\s*;[^,]*\brel="?next"?/iu.exec(link)?.groups?.['target'];
   const url = target === undefined ? null : URL.parse(target, 'http://upstream.invalid');
   if (url === null) return undefined;

@@ -10,7 +10,7 @@ import type { SmallContent } from './small-content.ts';
 import { VERIFIED } from './swarm.ts';
 
 export interface BlobAccessParts {
-  readonly verdicts: Pick<Verdicts, 'check' | 'revoke'>;
+  readonly verdicts: Pick<Verdicts, 'check' | 'heed' | 'revoke'>;
   readonly known: KnownFacts;
   readonly store: { stat(digest: Digest): { readonly size: number } | undefined };
   readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
@@ -73,16 +73,18 @@ export class BlobAccess {
   async #sought(wish: Wish): Promise<Access> {
     const { caller, digest, signal } = wish;
     const resource = { kind: 'blob', digest } as const;
+    const { verdicts, origins } = this.#parts;
     const abandoned = new AbortController();
-    const asking = this.#parts.origins.fetch(
-      { caller, resource },
-      AbortSignal.any([signal, abandoned.signal]),
-    );
+    const asking = origins.fetch({ caller, resource }, AbortSignal.any([signal, abandoned.signal]));
     asking.catch(() => {});
-    const verdict = await this.#parts.verdicts.check(caller, { resource }, signal);
-    if (verdict.outcome === 'positive') return this.#byOrigin(wish, verdict, await asking);
-    abandoned.abort();
-    return deniedBy(verdict);
+    const own = await verdicts.check(caller, { resource }, signal);
+    if (own.outcome === 'refused') {
+      abandoned.abort();
+      return deniedBy(own);
+    }
+    const answer = await asking;
+    const verdict = verdicts.heed(caller, own, answer);
+    return verdict.outcome === 'positive' ? this.#byOrigin(wish, verdict, answer) : deniedBy(verdict);
   }
 
   async #byOrigin(wish: Wish, verdict: Positive, answer: OriginAnswer): Promise<Access> {

@@ -13,7 +13,7 @@ import { LruMap } from '#agent/lru-map.ts';
 import type { Source } from '#agent/metrics.ts';
 import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { KnownFacts } from '#agent/rights/known-facts.ts';
-import type { Verdict, Verdicts } from '#agent/rights/verdicts.ts';
+import type { Question, Verdict, Verdicts } from '#agent/rights/verdicts.ts';
 import {
   type Caller,
   readWhole,
@@ -55,7 +55,7 @@ export interface ManifestWish {
 }
 
 export interface ManifestAccessParts {
-  readonly verdicts: Pick<Verdicts, 'check' | 'revoke'>;
+  readonly verdicts: Pick<Verdicts, 'check' | 'heed' | 'revoke'>;
   readonly known: KnownFacts;
   readonly store: {
     open(digest: Digest): Promise<OpenedBlob | undefined>;
@@ -108,32 +108,37 @@ export class ManifestAccess {
     const { caller, accept, signal } = wish;
     const question = { resource: { kind: 'manifest', reference: digest }, accept } as const;
     const held = await this.#held(caller, digest);
-    const asking = held === undefined ? this.#askOrigin(wish, digest) : undefined;
-    const verdict = await this.#parts.verdicts.check(caller, question, signal);
-    if (verdict.outcome === 'positive')
-      return held ?? this.#fetch(wish, digest, verdict, await asking!.answer);
-    asking?.abandon();
-    return deniedBy(verdict);
+    if (held !== undefined) {
+      const verdict = await this.#parts.verdicts.check(caller, question, signal);
+      return verdict.outcome === 'positive' ? held : deniedBy(verdict);
+    }
+    const asking = this.#askOrigin(wish, digest);
+    const verdict = await this.#judge(wish, question, asking);
+    if (verdict.outcome !== 'positive') return deniedBy(verdict);
+    return this.#fetch(wish, digest, verdict, await asking.answer);
   }
 
   async #tagged(wish: ManifestWish): Promise<Manifest | Denied> {
-    const { caller, reference, accept, signal } = wish;
+    const { reference, accept } = wish;
     const asking = this.#askOrigin(wish, reference);
-    const verdict = await this.#parts.verdicts.check(
-      caller,
-      { resource: { kind: 'manifest', reference }, accept },
-      signal,
-    );
-    if (verdict.outcome !== 'positive') {
-      asking.abandon();
-      return deniedBy(verdict);
-    }
+    const verdict = await this.#judge(wish, { resource: { kind: 'manifest', reference }, accept }, asking);
+    if (verdict.outcome !== 'positive') return deniedBy(verdict);
     const manifest =
       verdict.by === 'upstream' && verdict.told.digest !== undefined
         ? await this.#resolved(wish, verdict.told.digest, verdict, asking)
         : await this.#byOrigin(wish, verdict, await asking.answer);
     if (manifest.kind === 'manifest') this.#rememberTag(wish, manifest.digest);
     return manifest;
+  }
+
+  /** Upstream's word, or an origin's where this node has none. */
+  async #judge({ caller, signal }: ManifestWish, question: Question, asking: Asking): Promise<Verdict> {
+    const { verdicts } = this.#parts;
+    const verdict = await verdicts.check(caller, question, signal);
+    if (verdict.outcome === 'positive') return verdict;
+    if (verdict.outcome !== 'refused') return verdicts.heed(caller, verdict, await asking.answer);
+    asking.abandon();
+    return verdict;
   }
 
   /** Upstream has just said which digest the tag has; an origin's word about the tag may be older. */

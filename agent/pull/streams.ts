@@ -2,7 +2,7 @@ import type { Proof } from '#agent/rights/provenance.ts';
 import type { CountBytes } from './swarm.ts';
 
 /** The registry did not prove to have the bytes that peers sent for the digest. */
-export class UnprovedContentError extends Error {
+class UnprovedContentError extends Error {
   override readonly name = 'UnprovedContentError';
 
   constructor(proof: Exclude<Proof, { kind: 'proved' }>) {

@@ -17,6 +17,8 @@ export type Verdict =
   | { readonly outcome: 'positive'; readonly by: 'cache' }
   /** Where upstream answered for this very resource, and not for another of the repository. */
   | { readonly outcome: 'positive'; readonly by: 'upstream'; readonly told: Told }
+  /** Upstream has just served an origin that asked with this caller's credential. */
+  | { readonly outcome: 'positive'; readonly by: 'origin' }
   /** Upstream cannot be reached; an earlier verdict, or the repository's public standing, stands in. */
   | { readonly outcome: 'positive'; readonly by: 'stale'; readonly cause: Error }
   | { readonly outcome: 'refused'; readonly refusal: Refusal }
@@ -82,6 +84,18 @@ export class Verdicts {
   /** Records that upstream has just served this caller, seen elsewhere than in a HEAD of ours. */
   allow(caller: Caller): void {
     this.#positive.set(this.#key(caller), this.#parts.now());
+  }
+
+  /** Where this node has no answer of upstream's, an origin's that has just asked in the caller's name counts for it. */
+  heed(caller: Caller, verdict: Verdict, word: OriginWord): Verdict {
+    if (verdict.outcome !== 'unreachable' && verdict.outcome !== 'throttled') return verdict;
+    if (word.kind === 'refused') {
+      this.revoke(caller);
+      return { outcome: 'refused', refusal: word.refusal };
+    }
+    if (!('positive' in word) || !word.positive) return verdict;
+    this.allow(caller);
+    return { outcome: 'positive', by: 'origin' };
   }
 
   /** Records that upstream has just refused this caller. */
@@ -173,6 +187,12 @@ export class Verdicts {
       .digest('base64');
   }
 }
+
+/** What an origin's answer tells of the caller's right. */
+type OriginWord =
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'content' | 'swarm'; readonly positive: boolean }
+  | { readonly kind: 'unreachable' | 'absent' };
 
 /** A 401 concerns the credential; any other refusal may concern just the resource that was asked for. */
 function concernsOnlyResource(head: HeadAnswer): boolean {

@@ -91,3 +91,20 @@ export async function startAgentFixture(options: AgentFixtureOptions): Promise<A
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
+
+/** Follows how much of a body has arrived. */
+export class Arrival {
+  #bytes = 0;
+  readonly onBytes = (count: number): void => {
+    this.#bytes += count;
+  };
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Resolves when so many bytes are there. */
+  async reach(bytes: number): Promise<void> {
+    while (this.#bytes < bytes) await sleep(10);
+  }
+}

@@ -6,7 +6,7 @@ import { createMetrics } from '#service/metrics.ts';
 import { startTracker } from '#tracker/tracker.ts';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
-import { startAgentFixture } from './agent-fixture.ts';
+import { Arrival, startAgentFixture } from './agent-fixture.ts';
 
 const MIB = 1024 * 1024;
 const BLOB = deterministicBytes('failure', 4 * MIB + 5);
@@ -64,9 +64,9 @@ describe('an upstream that fails in the middle of a pull', () => {
       registries: [upstream],
       fallback: { upstreamWait: '20s' },
     });
-    let arrived = 0;
-    const pulling = agent.get(upstream, PATH, { onBytes: (count) => void (arrived += count) });
-    while (arrived < MIB) await sleep(10);
+    const arrival = new Arrival();
+    const pulling = agent.get(upstream, PATH, arrival);
+    await arrival.reach(MIB);
     await upstream.stop();
     await sleep(300);
     await upstream.start();
@@ -79,9 +79,9 @@ describe('an upstream that fails in the middle of a pull', () => {
       registries: [upstream],
       fallback: { upstreamWait: '100ms' },
     });
-    let arrived = 0;
-    const pulling = agent.get(upstream, PATH, { onBytes: (count) => void (arrived += count) });
-    while (arrived < MIB) await sleep(10);
+    const arrival = new Arrival();
+    const pulling = agent.get(upstream, PATH, arrival);
+    await arrival.reach(MIB);
     await upstream.stop();
     const pulled = await pulling;
     expect(pulled.complete).toBe(false);
@@ -89,39 +89,38 @@ describe('an upstream that fails in the middle of a pull', () => {
   });
 });
 
+async function token(upstream: UpstreamRegistry): Promise<string> {
+  const answer = await fetch(`${upstream.realmUrl}?scope=repository:team/app:pull`);
+  const [, text] = /"token":"(?<text>[^"]+)"/u.exec(await answer.text()) ?? [];
+  return `Bearer ${text}`;
+}
+
+/** A pull in whose middle the caller's token becomes worthless. */
+async function startLapsed() {
+  await using starting = new AsyncDisposableStack();
+  const upstream = starting.use(
+    await UpstreamRegistry.start({
+      auth: { kind: 'token', users: [], anonymous: 'all' },
+      bytesPerSecond: 12 * MIB,
+    }),
+  );
+  // More than is read at one go, so that the registry is asked again in the middle.
+  const large = deterministicBytes('large', 12 * MIB);
+  const path = `team/app/blobs/${upstream.content.addBlob('team/app', large)}`;
+  const agent = starting.use(await startAgentFixture({ registries: [upstream] }));
+  const arrival = new Arrival();
+  const { onBytes } = arrival;
+  const pulling = agent.get(upstream, path, { authorization: await token(upstream), onBytes });
+  await arrival.reach(MIB);
+  upstream.revokeTokens();
+  const all = starting.move();
+  const whole = { ...WHOLE, sha256: sha256Hex(large) };
+  return { upstream, agent, path, pulling, whole, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
 describe('a token that lapses in the middle of a read', () => {
-  const auth = (lifetimeSeconds: number) =>
-    ({ kind: 'token', lifetimeSeconds, users: [], anonymous: 'all' }) as const;
-
-  async function token(upstream: UpstreamRegistry): Promise<string> {
-    const answer = await fetch(`${upstream.realmUrl}?scope=repository:team/app:pull`);
-    const { token: text } = (await answer.json()) as { token: string };
-    return `Bearer ${text}`;
-  }
-
-  async function start() {
-    await using starting = new AsyncDisposableStack();
-    const upstream = starting.use(
-      await UpstreamRegistry.start({ auth: auth(300), bytesPerSecond: 12 * MIB }),
-    );
-    // More than is read at one go, so that the registry is asked again in the middle.
-    const large = deterministicBytes('large', 12 * MIB);
-    const path = `team/app/blobs/${upstream.content.addBlob('team/app', large)}`;
-    const agent = starting.use(await startAgentFixture({ registries: [upstream] }));
-    let arrived = 0;
-    const pulling = agent.get(upstream, path, {
-      authorization: await token(upstream),
-      onBytes: (count) => void (arrived += count),
-    });
-    while (arrived < MIB) await sleep(10);
-    upstream.revokeTokens();
-    const all = starting.move();
-    const whole = { ...WHOLE, sha256: sha256Hex(large) };
-    return { upstream, agent, path, pulling, whole, [Symbol.asyncDispose]: () => all.disposeAsync() };
-  }
-
   test('cuts the body, so that the runtime returns with a fresh one and finds what was read', async () => {
-    await using lapsed = await start();
+    await using lapsed = await startLapsed();
     const { upstream, agent, path, pulling, whole } = lapsed;
     expect(await pulling).toMatchObject({ status: 200, complete: false });
     expect(await agent.get(upstream, path, { authorization: await token(upstream) })).toMatchObject(whole);
@@ -129,7 +128,7 @@ describe('a token that lapses in the middle of a read', () => {
   });
 
   test('is nobody’s concern while another caller with a fresh one waits for the same blob', async () => {
-    await using lapsed = await start();
+    await using lapsed = await startLapsed();
     const { upstream, agent, path, pulling, whole } = lapsed;
     const fresh = agent.get(upstream, path, { authorization: await token(upstream) });
     expect(await fresh).toMatchObject(whole);

@@ -6,10 +6,10 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Agent } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { portOf } from './origin-stand-in.ts';
 import { OriginClient } from '#agent/origin-client.ts';
 import type { UpstreamRequest } from '#agent/upstream.ts';
 import { parseDigest } from '#registry/digest.ts';
@@ -42,7 +42,7 @@ class Ring implements AsyncDisposable {
     };
     const server = createServer(listener).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    origin = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    origin = `127.0.0.1:${portOf(server)}`;
     this.servers.set(origin, server);
     return origin;
   }
@@ -100,7 +100,7 @@ describe('what an origin answers', () => {
       peer: DESCRIPTOR.peer,
       positive: true,
     });
-    const [{ url, headers }] = ring.asked as [(typeof ring.asked)[0]];
+    const { url, headers } = ring.asked[0]!;
     expect(url).toBe(`/v2/team/app/blobs/${DIGEST}?ns=r.io%3A5000`);
     expect(headers['shoal-authorization']).toBe('Bearer secret');
     expect(headers.authorization).toBeUndefined();

@@ -29,6 +29,8 @@ export class OriginStandIn implements AsyncDisposable {
   pieces = Infinity;
   /** What it says instead. */
   refusal: { status: number; headers: Record<string, string> } | undefined;
+  /** Whether it says that upstream served it in the caller's name just now. */
+  positive = false;
   readonly asked: { path: string; authorization: string | undefined }[] = [];
   readonly #stack: AsyncDisposableStack;
   readonly #swarm: RunningSwarm;
@@ -113,6 +115,7 @@ export class OriginStandIn implements AsyncDisposable {
     this.asked.push({ path: url.pathname, authorization: authorization?.toString() });
     const digest = url.pathname.split('/').at(-1) ?? '';
     const bytes = this.content.get(digest);
+    if (this.positive) response.setHeader('shoal-verdict', 'positive');
     if (this.refusal !== undefined)
       return void response.writeHead(this.refusal.status, this.refusal.headers).end('{"errors":[]}');
     if (bytes === undefined)

@@ -19,41 +19,42 @@ function startPrivate(): Promise<UpstreamRegistry> {
   return UpstreamRegistry.start({ auth: { kind: 'basic', users: USERS } });
 }
 
-describe('a private blob that the node has cached', () => {
-  async function start(rights: Record<string, string> = {}) {
-    await using starting = new AsyncDisposableStack();
-    const upstream = starting.use(await startPrivate());
-    const digest = upstream.content.addBlob(REPOSITORY, SECRET);
-    const manifest = upstream.content.addManifest(
-      REPOSITORY,
-      { schemaVersion: 2, secret: true },
-      { tag: 'v1' },
-    );
-    const agent = starting.use(await startAgentFixture({ registries: [upstream], rights }));
-    const blob = `${REPOSITORY}/blobs/${digest}`;
-    for (const path of [blob, `${REPOSITORY}/manifests/${manifest}`])
-      expect(await agent.get(upstream, path, { authorization: ANN })).toMatchObject({
-        status: 200,
-        complete: true,
-      });
-    await agent.stored(2);
-    const all = starting.move();
-    return { agent, upstream, digest, manifest, blob, [Symbol.asyncDispose]: () => all.disposeAsync() };
-  }
+/** An agent that holds a private blob and a private manifest, which ann may read. */
+async function startCached(rights: Record<string, string> = {}) {
+  await using starting = new AsyncDisposableStack();
+  const upstream = starting.use(await startPrivate());
+  const digest = upstream.content.addBlob(REPOSITORY, SECRET);
+  const manifest = upstream.content.addManifest(
+    REPOSITORY,
+    { schemaVersion: 2, secret: true },
+    { tag: 'v1' },
+  );
+  const agent = starting.use(await startAgentFixture({ registries: [upstream], rights }));
+  const blob = `${REPOSITORY}/blobs/${digest}`;
+  for (const path of [blob, `${REPOSITORY}/manifests/${manifest}`])
+    expect(await agent.get(upstream, path, { authorization: ANN })).toMatchObject({
+      status: 200,
+      complete: true,
+    });
+  await agent.stored(2);
+  const all = starting.move();
+  return { agent, upstream, digest, manifest, blob, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
 
+describe('a private blob that the node has cached', () => {
   test('is refused without credentials, with the registry’s own challenge', async () => {
-    await using cached = await start();
+    await using cached = await startCached();
     const { agent, upstream, manifest, blob } = cached;
     for (const path of [blob, `${REPOSITORY}/manifests/${manifest}`, `${REPOSITORY}/manifests/v1`]) {
       const answer = await agent.get(upstream, path);
-      expect(answer.status, path).toBe(401);
+      expect({ path, status: answer.status }).toEqual({ path, status: 401 });
       expect(answer.headers['www-authenticate']).toBe('Basic realm="Upstream"');
       expect(JSON.parse(answer.head.toString()).errors[0].code).toBe('UNAUTHORIZED');
     }
   });
 
   test('is refused to wrong credentials, and to right ones of another repository', async () => {
-    await using cached = await start();
+    await using cached = await startCached();
     const { agent, upstream, blob } = cached;
     expect(await agent.get(upstream, blob, { authorization: WRONG })).toMatchObject({ status: 401 });
     expect(await agent.get(upstream, blob, { authorization: BOB })).toMatchObject({ status: 403 });
@@ -66,7 +67,7 @@ describe('a private blob that the node has cached', () => {
   });
 
   test('is not given out under a repository that the caller may read but that does not have it', async () => {
-    await using cached = await start();
+    await using cached = await startCached();
     const { agent, upstream, digest } = cached;
     upstream.content.addBlob('bob/app', Buffer.from('own'));
     const invented = await agent.get(upstream, `bob/app/blobs/${digest}`, { authorization: BOB });
@@ -80,7 +81,7 @@ describe('a private blob that the node has cached', () => {
   });
 
   test('is refused once the registry revoked the credential and the verdict has lapsed, also when the registry then dies', async () => {
-    await using cached = await start({ verdictLifetime: '0' });
+    await using cached = await startCached({ verdictLifetime: '0' });
     const { agent, upstream, blob } = cached;
     upstream.configure({ auth: { kind: 'basic', users: [] } });
     expect(await agent.get(upstream, blob, { authorization: ANN })).toMatchObject({ status: 401 });
@@ -89,7 +90,7 @@ describe('a private blob that the node has cached', () => {
   });
 
   test('stays readable to who could read it before while the registry is down, and to nobody else', async () => {
-    await using cached = await start({ verdictLifetime: '0' });
+    await using cached = await startCached({ verdictLifetime: '0' });
     const { agent, upstream, blob, manifest } = cached;
     await upstream.stop();
     const stale = await agent.get(upstream, blob, { authorization: ANN });
@@ -102,14 +103,14 @@ describe('a private blob that the node has cached', () => {
   });
 
   test('is not readable on an old verdict once staleAuth is over', async () => {
-    await using cached = await start({ verdictLifetime: '0', staleAuth: '0' });
+    await using cached = await startCached({ verdictLifetime: '0', staleAuth: '0' });
     const { agent, upstream, blob } = cached;
     await upstream.stop();
     expect(await agent.get(upstream, blob, { authorization: ANN })).toMatchObject({ status: 503 });
   });
 
   test('needs no question to the registry within the verdict’s life', async () => {
-    await using cached = await start();
+    await using cached = await startCached();
     const { agent, upstream, blob } = cached;
     await upstream.stop();
     expect(await agent.get(upstream, blob, { authorization: ANN })).toMatchObject({
@@ -119,24 +120,25 @@ describe('a private blob that the node has cached', () => {
   });
 });
 
-describe('a hostile registry', () => {
-  async function start() {
-    await using starting = new AsyncDisposableStack();
-    const victim = starting.use(await startPrivate());
-    const digest = victim.content.addBlob(REPOSITORY, SECRET);
-    const hostile = starting.use(await UpstreamRegistry.start());
-    hostile.content.addBlob('evil/app', Buffer.from('anything'));
-    const agent = starting.use(await startAgentFixture({ registries: [victim, hostile] }));
-    const first = await agent.get(victim, `${REPOSITORY}/blobs/${digest}`, { authorization: ANN });
-    expect(first).toMatchObject({ status: 200, complete: true });
-    await agent.stored(1);
-    const all = starting.move();
-    const steal = (options = {}) => agent.get(hostile, `evil/app/blobs/${digest}`, options);
-    return { agent, victim, hostile, digest, steal, [Symbol.asyncDispose]: () => all.disposeAsync() };
-  }
+/** An agent that holds a victim's blob, and a registry of an attacker's own. */
+async function startAttack() {
+  await using starting = new AsyncDisposableStack();
+  const victim = starting.use(await startPrivate());
+  const digest = victim.content.addBlob(REPOSITORY, SECRET);
+  const hostile = starting.use(await UpstreamRegistry.start());
+  hostile.content.addBlob('evil/app', Buffer.from('anything'));
+  const agent = starting.use(await startAgentFixture({ registries: [victim, hostile] }));
+  const first = await agent.get(victim, `${REPOSITORY}/blobs/${digest}`, { authorization: ANN });
+  expect(first).toMatchObject({ status: 200, complete: true });
+  await agent.stored(1);
+  const all = starting.move();
+  const steal = (options = {}) => agent.get(hostile, `evil/app/blobs/${digest}`, options);
+  return { agent, victim, hostile, digest, steal, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
 
+describe('a hostile registry', () => {
   test('that answers 200 to HEAD of a victim’s digest gets nothing out', async () => {
-    await using attack = await start();
+    await using attack = await startAttack();
     attack.hostile.configure({ headLies: { size: SECRET.length } });
     for (const range of [undefined, 'bytes=0-99', `bytes=${SECRET.length - 10}-`]) {
       const stolen = await attack.steal({ range });
@@ -146,13 +148,13 @@ describe('a hostile registry', () => {
   });
 
   test('that claims the digest as small content gets nothing out', async () => {
-    await using attack = await start();
+    await using attack = await startAttack();
     attack.hostile.configure({ headLies: { size: 100 } });
     expect(await attack.steal()).toMatchObject({ status: 404 });
   });
 
   test('that has other bytes of the same length gets its own bytes at most, and never a complete body', async () => {
-    await using attack = await start();
+    await using attack = await startAttack();
     const fake = deterministicBytes('fake', SECRET.length);
     attack.hostile.content.addBlob('evil/app', fake, attack.digest);
     const stolen = await attack.steal();
@@ -167,7 +169,7 @@ describe('a hostile registry', () => {
   });
 
   test('may serve the same digest once it proves to have the bytes, and the proof is kept', async () => {
-    await using attack = await start();
+    await using attack = await startAttack();
     attack.hostile.content.addBlob('evil/app', SECRET);
     expect(await attack.steal()).toMatchObject({ status: 200, sha256: sha256Hex(SECRET), complete: true });
     expect(attack.hostile.log.bodyBytesByDigest().get(attack.digest)).toBeLessThan(100_000);
@@ -177,7 +179,7 @@ describe('a hostile registry', () => {
   });
 
   test('that does not serve ranges has to deliver the whole itself', async () => {
-    await using attack = await start();
+    await using attack = await startAttack();
     attack.hostile.content.addBlob('evil/app', SECRET);
     attack.hostile.faults.inject({ kind: 'ignore-range' });
     expect(await attack.steal()).toMatchObject({ status: 200, sha256: sha256Hex(SECRET), complete: true });

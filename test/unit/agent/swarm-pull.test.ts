@@ -8,7 +8,7 @@ import { startTracker } from '#tracker/tracker.ts';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
 import { pullBlob } from '../../support/pull-blob.ts';
-import { type AgentFixture, type AgentFixtureOptions, startAgentFixture } from './agent-fixture.ts';
+import { type AgentFixture, type AgentFixtureOptions, Arrival, startAgentFixture } from './agent-fixture.ts';
 import { OriginStandIn } from './origin-stand-in.ts';
 
 const MIB = 1024 * 1024;
@@ -92,10 +92,10 @@ test('the first byte is there before the origin has read the rest', async () => 
   const [origin] = cluster.origins;
   origin!.pieces = 3;
   const agent = await cluster.agent({ fallback: { stall: '10s' } });
-  let arrived = 0;
-  const pulling = agent.get(cluster.upstream, PATH, { onBytes: (count) => (arrived += count) });
-  while (arrived < 3 * 256 * 1024) await sleep(10);
-  expect(arrived).toBe(3 * 256 * 1024);
+  const arrival = new Arrival();
+  const pulling = agent.get(cluster.upstream, PATH, arrival);
+  await arrival.reach(3 * 256 * 1024);
+  expect(arrival.bytes).toBe(3 * 256 * 1024);
   origin!.readOn(Infinity);
   expect(await pulling).toMatchObject(WHOLE);
   expect(cluster.crossed).toBe(0);
@@ -110,27 +110,27 @@ test('nothing goes out before upstream said yes, though the origin has it', asyn
   expect(refused.headers['www-authenticate']).toBe('Basic realm="Upstream"');
 });
 
-describe('an origin that dies in the middle of a pull', () => {
-  async function startHalf(origins: number) {
-    const cluster = await Cluster.start(origins);
-    for (const origin of cluster.origins) origin.pieces = PIECES / 2;
-    const agent = await cluster.agent();
-    let arrived = 0;
-    const pulling = agent.get(cluster.upstream, PATH, { onBytes: (count) => (arrived += count) });
-    while (arrived < BLOB.length / 3) await sleep(10);
-    return { cluster, agent, pulling };
-  }
+/** A pull that has a third of the blob; each origin has read half of it. */
+async function startHalf(origins: number) {
+  const cluster = await Cluster.start(origins);
+  for (const origin of cluster.origins) origin.pieces = PIECES / 2;
+  const agent = await cluster.agent();
+  const arrival = new Arrival();
+  const pulling = agent.get(cluster.upstream, PATH, arrival);
+  await arrival.reach(BLOB.length / 3);
+  return { cluster, agent, pulling };
+}
 
+describe('an origin that dies in the middle of a pull', () => {
   test('is followed by the ring’s next', async () => {
     const { cluster, agent, pulling } = await startHalf(2);
     await using _cluster = cluster;
-    const isAsked = (origin: OriginStandIn): boolean => origin.asked.length > 0;
-    const owner = cluster.origins.find(isAsked)!;
+    const owner = cluster.origins.find(({ asked }) => asked.length > 0)!;
     const next = cluster.origins.find((origin) => origin !== owner)!;
     next.pieces = Infinity;
     await owner[Symbol.asyncDispose]();
     expect(await pulling).toMatchObject(WHOLE);
-    expect(isAsked(next)).toBe(true);
+    expect(next.asked).not.toEqual([]);
     expect(await sourcesOf(agent)).toMatchObject({ upstream: 0 });
   });
 
@@ -150,10 +150,10 @@ describe('an origin that reads no further', () => {
     const [origin] = cluster.origins;
     origin!.pieces = PIECES / 2;
     const agent = await cluster.agent({ fallback: { stall: '10s' } });
-    let arrived = 0;
-    const onBytes = (count: number): void => void (arrived += count);
+    const arrival = new Arrival();
+    const { onBytes } = arrival;
     const pulling = agent.get(cluster.upstream, PATH, { authorization: 'Bearer old', onBytes });
-    while (arrived < BLOB.length / 3) await sleep(10);
+    await arrival.reach(BLOB.length / 3);
     const headers = { 'shoal-upstream': 'refused', 'www-authenticate': 'Bearer realm="r"' };
     origin!.refusal = { status: 401, headers };
     const cut = await pulling;
@@ -196,6 +196,19 @@ describe('what an origin refuses', () => {
 });
 
 describe('with upstream down', () => {
+  test('for this node alone, an origin that has just been served in the caller’s name speaks for it', async () => {
+    await using cluster = await Cluster.start(1);
+    const agent = await cluster.agent();
+    await cluster.upstream.stop();
+    expect(await agent.get(cluster.upstream, PATH)).toMatchObject({ status: 503 });
+    cluster.origins[0]!.positive = true;
+    expect(await agent.get(cluster.upstream, PATH)).toMatchObject(WHOLE);
+    cluster.origins[0]!.refusal = { status: 403, headers: { 'shoal-upstream': 'refused' } };
+    const other = { authorization: 'Basic eA==' };
+    const elsewhere = PATH.replace(SHA, 'f'.repeat(64));
+    expect(await agent.get(cluster.upstream, elsewhere, other)).toMatchObject({ status: 403 });
+  });
+
   test('and the origin holding the blob, who could read before still gets what this node does not have', async () => {
     await using cluster = await Cluster.start(1);
     cluster.upstream.content.addBlob('team/app', Buffer.from('first'));

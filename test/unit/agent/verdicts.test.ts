@@ -82,7 +82,11 @@ describe('a yes', () => {
 
   test('is forgotten for the one that was used longest ago', async () => {
     const scene = new Scene({ maxVerdicts: 2 });
-    const callers = ['x', 'y', 'z'].map((repository) => ({ ...ANN, repository }));
+    const callers: Caller[] = [
+      { ...ANN, repository: 'x' },
+      { ...ANN, repository: 'y' },
+      { ...ANN, repository: 'z' },
+    ];
     for (const caller of callers) await scene.check(caller);
     expect(callers.map((caller) => scene.verdicts.isFresh(caller))).toEqual([false, true, true]);
   });
