@@ -55,6 +55,7 @@ export const PEER_MANIFEST_MS = 3_000;
 export const WATCH_INTERVAL_MS = 100;
 /** A reader without a piece for this long makes the agent ask an origin again, at most so often. */
 export const ASK_AGAIN_MS = 700;
+export const ASK_AGAIN_PATIENCE_MS = 3_000;
 /** With no origin at hand, a reader without a piece for this long is a stall: there is no server that would still send it. */
 export const STALL_WITHOUT_ORIGIN_MS = 250;
 /** How many times `fallback.stallMs` an origin that is reading may be silent: the registry itself may be slow. */
@@ -66,6 +67,9 @@ export const LEASE_WAIT_MIN_MS = 50;
 export const UNLEASED_SPREAD_MS = 3_000;
 /** Bytes read from upstream under one lease before the swarm is looked at again. */
 export const FALLBACK_READ_BYTES = 8 * 1024 * 1024;
+/** How far ahead of its readers such a read may be, and how often it looks whether they have come closer. */
+export const FALLBACK_AHEAD_BYTES = 32 * 1024 * 1024;
+export const AHEAD_INTERVAL_MS = 50;
 /** First and longest delay between attempts at an upstream that has vanished. */
 export const UPSTREAM_BACKOFF_BASE_MS = 250;
 export const UPSTREAM_BACKOFF_CAP_MS = 5_000;

@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import type { Digest } from '#registry/digest.ts';
 import {
+  AHEAD_INTERVAL_MS,
+  FALLBACK_AHEAD_BYTES,
   FALLBACK_READ_BYTES,
   LEASE_WAIT_MIN_MS,
   LEASE_WAIT_MS,
@@ -158,17 +160,24 @@ export class Fallback {
     return wait !== undefined && wait.waitedMs >= Math.min(this.#options.stallMs, LEASE_WAIT_MS);
   }
 
-  /** Reads the run of pieces that the longest-waiting reader lacks. @returns bytes read; 0 when nothing is to be done */
+  /** Reads the pieces that some reader lacks next. @returns bytes read; 0 when nothing is to be done */
   async #readNext(pull: RunningPull, reason: FallbackReason, signal: AbortSignal): Promise<number> {
-    const waiting = pull.longestWait();
-    const [newest] = pull.readers;
-    if (waiting === undefined || newest === undefined) return 0;
     const limit = Math.max(1, Math.floor(FALLBACK_READ_BYTES / pieceLength(pull.size)));
-    const run = pull.missingFor(waiting.reader, limit, waiting.waitedMs >= this.#options.stallMs);
-    if (run === undefined) return 0;
+    const run = await this.#nextRun(pull, limit, signal);
+    const [newest] = pull.readers;
+    if (run === undefined || newest === undefined) return 0;
     const bytes = await this.#readRun(pull, newest, run, signal);
     this.#parts.events.fellBack(reason, pull.torrent.digest, bytes);
     return bytes;
+  }
+
+  /** The pieces to be read next, once a reader is near enough to them: slow clients set the pace. */
+  async #nextRun(pull: RunningPull, limit: number, signal: AbortSignal): Promise<PieceRun | undefined> {
+    for (;;) {
+      const gap = pull.nextGap(limit, this.#options.stallMs);
+      if (gap === undefined || gap.aheadBytes < FALLBACK_AHEAD_BYTES) return gap;
+      await sleep(AHEAD_INTERVAL_MS, undefined, { signal });
+    }
   }
 
   async #readRun(

@@ -17,6 +17,14 @@ export class CallerRefusedError extends Error {
 /** What the origins last said of the blob: whether a server still sends its pieces. */
 export type OriginState = 'serving' | 'lost';
 
+/** Pieces that a reader lacks. */
+export interface Gap {
+  readonly first: number;
+  readonly count: number;
+  /** How far before them the reader is, in bytes. */
+  readonly aheadBytes: number;
+}
+
 /** One request of a runtime that reads from a torrent. */
 export interface Reader {
   readonly caller: Caller;
@@ -137,10 +145,19 @@ export class RunningPull {
   }
 
   /**
-   * The next pieces, at most `limit`, that a reader lacks and no peer has; with `mistrust` also those that peers have
-   * but do not send. None beyond the reader's end, unless it needs the whole.
+   * The next pieces, at most `limit`, that a reader lacks and no peer has, for the reader that is nearest to them. Where
+   * one has waited for `mistrustMs`, also pieces that peers have but do not send it.
    */
-  missingFor(reader: Reader, limit: number, mistrust: boolean): { first: number; count: number } | undefined {
+  nextGap(limit: number, mistrustMs: number): Gap | undefined {
+    const longest = this.longestWait();
+    const mistrusted = longest !== undefined && longest.waitedMs >= mistrustMs ? longest.reader : undefined;
+    const gaps = [...this.#readers]
+      .map((reader) => this.#gapOf(reader, limit, reader === mistrusted))
+      .filter((gap) => gap !== undefined);
+    return gaps.toSorted((one, other) => one.aheadBytes - other.aheadBytes)[0];
+  }
+
+  #gapOf(reader: Reader, limit: number, mistrust: boolean): Gap | undefined {
     const length = pieceLength(this.size);
     const needsWhole = this.#needsWhole(reader);
     const from = needsWhole ? 0 : Math.floor(reader.position / length);
@@ -149,7 +166,8 @@ export class RunningPull {
     const next = mistrust ? this.torrent.missing(from, limit) : undefined;
     const run = next !== undefined && (scarce === undefined || next.first < scarce.first) ? next : scarce;
     if (run === undefined || run.first > last) return undefined;
-    return { first: run.first, count: Math.min(run.count, last - run.first + 1) };
+    const aheadBytes = needsWhole ? 0 : run.first * length - reader.position;
+    return { first: run.first, count: Math.min(run.count, last - run.first + 1), aheadBytes };
   }
 
   /** The last piece is held back until the whole is verified, so its reader waits for every other piece too. */

@@ -2,6 +2,7 @@ import { asError } from '#agent/as-error.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ASK_AGAIN_MS,
+  ASK_AGAIN_PATIENCE_MS,
   PATIENCE_WITH_ORIGIN,
   STALL_WITHOUT_ORIGIN_MS,
   WATCH_INTERVAL_MS,
@@ -113,13 +114,24 @@ export class RunningPulls implements Disposable {
     return pull.hasProgressed ? this.#stallMs : Math.min(this.#stallMs, STALL_WITHOUT_ORIGIN_MS);
   }
 
+  /** Origins that do not answer soon are as good as none: readers are waiting. */
+  async #fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> {
+    const patience = AbortSignal.timeout(ASK_AGAIN_PATIENCE_MS);
+    try {
+      return await this.#parts.origins.fetch(request, AbortSignal.any([signal, patience]));
+    } catch (error) {
+      if (signal.aborted || !patience.aborted) throw error;
+      return { kind: 'absent' };
+    }
+  }
+
   async #askOrigin(pull: RunningPull, asking: Asking, signal: AbortSignal): Promise<void> {
     const [newest] = pull.readers;
     if (newest === undefined) return;
     asking.note();
     const { caller } = newest;
     const resource = { kind: 'blob', digest: pull.torrent.digest } as const;
-    const answer = await this.#parts.origins.fetch({ caller, resource }, signal);
+    const answer = await this.#fetch({ caller, resource }, signal);
     pull.origin = answer.kind === 'swarm' && answer.size === pull.size ? 'serving' : 'lost';
     if (answer.kind === 'swarm') pull.torrent.addPeer({ ...answer.peer, role: 'origin' });
     if (answer.kind !== 'refused') return;

@@ -159,6 +159,26 @@ describe('clients that leave', () => {
   });
 });
 
+test('a client that reads slowly holds back what is read from upstream for it', async () => {
+  await using upstream = await UpstreamRegistry.start();
+  const large = deterministicBytes('slow reader', 80 * MIB);
+  const digest = upstream.content.addBlob('team/app', large);
+  await using agent = await startAgentFixture({ registries: [upstream] });
+  const leaving = new AbortController();
+  const arrival = new Arrival();
+  const { onBytes } = arrival;
+  const options = { rate: MIB, onBytes, signal: leaving.signal };
+  const pulling = agent.get(upstream, `team/app/blobs/${digest}`, options);
+  await arrival.reach(MIB);
+  await sleep(500);
+  const crossed = upstream.log.bodyBytesByDigest().get(digest) ?? 0;
+  expect(crossed).toBeGreaterThan(8 * MIB);
+  // The read-ahead, one read, and what the kernel's buffers hold.
+  expect(crossed).toBeLessThan(60 * MIB);
+  leaving.abort();
+  await expect(pulling).rejects.toThrow('aborted');
+});
+
 test('agents without an origin read from upstream only as many at a time as the tracker leases', async () => {
   await using upstream = await startUpstream({ bytesPerSecond: 8 * MIB });
   const flags = {
