@@ -1,0 +1,141 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  Distribution,
+  GRANT_SECONDS,
+  MAX_GRANTS,
+  MIN_GRANTS,
+  UNREPLICATED_MS,
+} from '#swarm/core/distribution.ts';
+import { DistributionModel, type Step } from './distribution-model.ts';
+
+const PIECE = 256 * 1024;
+
+function source(pieces: number, peers: string[]): Distribution<string> {
+  const distribution = new Distribution<string>(pieces);
+  for (let index = 0; index < pieces; index++) distribution.available(index);
+  for (const peer of peers) distribution.join(peer);
+  return distribution;
+}
+
+describe('the first source of a blob', () => {
+  it('shows each piece to one peer, in order, however fast and in whatever turns they take them', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.nat({ max: 20e6 })), {
+          minLength: 120,
+          maxLength: 200,
+        }),
+        (turns) => {
+          const distribution = source(60, ['a', 'b', 'c']);
+          const shown: number[] = [];
+          for (const [peer, rate] of turns) {
+            for (const index of distribution.grant(peer, rate, PIECE, 0)) {
+              shown.push(index);
+              distribution.has(peer, index);
+            }
+          }
+          expect(shown).toEqual(Array.from({ length: 60 }, (_, index) => index));
+        },
+      ),
+    );
+  });
+
+  it('shows nothing that it does not have itself', () => {
+    const distribution = new Distribution<string>(10);
+    distribution.join('a');
+    expect(distribution.grant('a', 0, PIECE, 0)).toEqual([]);
+    expect(distribution.want('a', 4, 0)).toBe(false);
+    distribution.available(4);
+    expect(distribution.grant('a', 0, PIECE, 0)).toEqual([4]);
+  });
+
+  it('shows a peer only as much ahead as it takes in a moment, and more when it says that it has taken some', () => {
+    const distribution = source(200, ['slow', 'quick', 'fastest']);
+    expect(distribution.grant('slow', 0, PIECE, 0)).toHaveLength(MIN_GRANTS);
+    expect(distribution.grant('slow', 0, PIECE, 0)).toEqual([]);
+    expect(distribution.grant('quick', (10 * PIECE) / GRANT_SECONDS, PIECE, 0)).toHaveLength(10);
+    expect(distribution.grant('fastest', 1e12, PIECE, 0)).toHaveLength(MAX_GRANTS);
+    distribution.has('slow', 0);
+    expect(distribution.grant('slow', 0, PIECE, 0)).toHaveLength(1);
+  });
+
+  it('shows a piece again when its only holder leaves', () => {
+    const distribution = source(4, ['a', 'b']);
+    expect(distribution.grant('a', 0, PIECE, 0)).toEqual([0, 1]);
+    distribution.has('a', 0);
+    expect(distribution.grant('b', 0, PIECE, 0)).toEqual([2, 3]);
+    distribution.has('b', 2);
+    distribution.has('b', 3);
+    distribution.leave('a');
+    expect(distribution.grant('b', 0, PIECE, 0)).toEqual([0, 1]);
+  });
+
+  it('shows no piece again whose holder left after it had passed it on', () => {
+    const distribution = source(2, ['a', 'b']);
+    distribution.grant('a', 0, PIECE, 0);
+    for (const index of [0, 1]) {
+      distribution.has('a', index);
+      distribution.has('b', index);
+    }
+    distribution.leave('a');
+    distribution.join('c');
+    expect(distribution.grant('c', 0, PIECE, UNREPLICATED_MS - 1)).toEqual([]);
+  });
+
+  it('shows a piece to another peer when its only holder has not passed it on in time', () => {
+    const distribution = source(2, ['a', 'b']);
+    distribution.grant('a', 0, PIECE, 1_000);
+    distribution.has('a', 0);
+    expect(distribution.grant('b', 0, PIECE, 1_000 + UNREPLICATED_MS - 1)).toEqual([]);
+    expect(distribution.grant('b', 0, PIECE, 1_000 + UNREPLICATED_MS)).toEqual([0, 1]);
+    expect(distribution.grant('a', 0, PIECE, 1_000 + 2 * UNREPLICATED_MS)).toEqual([]);
+  });
+
+  it('leaves a piece alone that somebody else has got meanwhile', () => {
+    const distribution = source(2, ['a', 'b', 'c']);
+    distribution.grant('a', 0, PIECE, 0);
+    distribution.has('a', 0);
+    distribution.has('b', 0);
+    expect(distribution.grant('c', 0, PIECE, UNREPLICATED_MS)).toEqual([1]);
+  });
+
+  it('shows a piece by name to a peer that wants it, once', () => {
+    const distribution = source(9, ['a', 'b']);
+    distribution.grant('a', 0, PIECE, 0);
+    expect(distribution.want('b', 1, 0)).toBe(true);
+    expect(distribution.want('b', 1, 0)).toBe(false);
+    expect(distribution.want('b', 7, 0)).toBe(true);
+    distribution.has('b', 5);
+    expect(distribution.want('b', 5, 0)).toBe(false);
+    expect(distribution.want('nobody', 3, 0)).toBe(false);
+    expect(distribution.grant('a', 1e9, PIECE, 0)).toEqual([2, 3, 4, 6, 8]);
+  });
+
+  it('shows a piece again that is alone once more since one of its two holders left', () => {
+    const distribution = source(1, ['a', 'b', 'c']);
+    distribution.grant('a', 0, PIECE, 0);
+    distribution.has('a', 0);
+    distribution.has('b', 0);
+    expect(distribution.grant('c', 0, PIECE, UNREPLICATED_MS)).toEqual([]);
+    distribution.leave('b');
+    expect(distribution.grant('c', 0, PIECE, UNREPLICATED_MS)).toEqual([0]);
+  });
+
+  it('agrees with a plain account of who holds what, whoever comes, tells, asks and goes', () => {
+    const step = fc.record({
+      kind: fc.constantFrom<Step['kind'][]>('join', 'join', 'leave', 'has', 'grant', 'want'),
+      peer: fc.constantFrom('a', 'b', 'c'),
+      index: fc.nat({ max: 3 }),
+      after: fc.constantFrom(0, 10, UNREPLICATED_MS),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+        const model = new DistributionModel(4);
+        let now = 10_000;
+        for (const { after, ...next } of steps) expect(model.agrees(next, (now += after))).toBe(true);
+      }),
+      { numRuns: 400 },
+    );
+  });
+});
