@@ -1,0 +1,23 @@
+import type { Digest } from '#registry/digest.ts';
+
+/** What an origin says of a manifest or blob: its registry delivered it, or proved to have it, under that repository. */
+export type Answer =
+  | {
+      readonly kind: 'bytes';
+      readonly digest: Digest;
+      readonly bytes: Buffer;
+      readonly mediaType: string | undefined;
+      /** Upstream has just answered with yes to this very caller. */
+      readonly positive: boolean;
+    }
+  /** The bytes come by the swarm of that scope, which this origin is in. */
+  | {
+      readonly kind: 'swarm';
+      readonly digest: Digest;
+      /** Bytes. */
+      readonly size: number;
+      readonly scope: string;
+      readonly positive: boolean;
+    }
+  /** Another origin reads it already. */
+  | { readonly kind: 'elsewhere'; readonly member: string };

@@ -1,0 +1,221 @@
+import type { OpenBlob } from '#registry/blob-read.ts';
+import type { Digest } from '#registry/digest.ts';
+import type { Upstream } from '#registry/upstream.ts';
+import { UpstreamRefusedError } from '#registry/upstream-error.ts';
+import type { Engine } from '#swarm/session/engine.ts';
+import { VERIFIED } from '#swarm/session/torrent.ts';
+import type { BlobStore } from '#swarm/store/blob-store.ts';
+import type { Answer } from './answer.ts';
+import type { Caller } from './caller.ts';
+import { MAX_READS, SMALL_BYTES } from './defaults.ts';
+import { OriginBusyError, WrongContentError } from './errors.ts';
+import type { OriginEvents } from './events.ts';
+import { MergedWork } from './merged-work.ts';
+import { openHeld, type Provenance } from './provenance.ts';
+import type { Readings } from './readings.ts';
+import type { SmallContent } from './small-content.ts';
+import type { StoredHashes } from './stored-hashes.ts';
+import type { SwarmCopies } from './swarm-copies.ts';
+import { openBlob, UpstreamReader } from './upstream-reader.ts';
+import { WaitingCallers } from './waiting-callers.ts';
+
+export interface BlobsParts {
+  readonly upstream: Pick<Upstream, 'readBlob'>;
+  readonly store: BlobStore;
+  readonly engine: Pick<Engine, 'poisoned'>;
+  readonly readings: Readings;
+  readonly provenance: Provenance;
+  readonly small: SmallContent;
+  readonly copies: SwarmCopies;
+  readonly hashes: StoredHashes;
+  readonly events: OriginEvents;
+  /** Which other origin reads the blob for that registry now, if any. */
+  readonly readerElsewhere: (digest: Digest, registry: string) => Promise<string | undefined>;
+  readonly now: () => number;
+  readonly random: () => number;
+  /** Ends with the origin. */
+  readonly life: AbortSignal;
+}
+
+/** Attempts to join what others have begun, before this caller is told to come again. */
+const ROUNDS = 4;
+
+/**
+ * From a question for a blob to what can be said of it. What is held is told only where the caller's registry
+ * delivered it, under the caller's repository; else that registry is asked, in the caller's name.
+ */
+export class Blobs {
+  readonly #parts: BlobsParts;
+  readonly #opening = new MergedWork<Answer>((error) => error instanceof UpstreamRefusedError);
+  readonly #proving = new MergedWork<void>((error) => error instanceof UpstreamRefusedError);
+
+  constructor(parts: BlobsParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether an answer needs nobody else. */
+  isKnown(caller: Caller, digest: Digest): boolean {
+    const { provenance, readings } = this.#parts;
+    if (provenance.isDelivered(caller, digest) && provenance.isMember(caller, digest)) return true;
+    return readings.find(digest, caller.registry)?.repositories.has(caller.repository) === true;
+  }
+
+  /**
+   * @param isTakeOver the digest's owner is lost, and the swarm may hold what it has read
+   * @throws UpstreamRefusedError, UpstreamUnreachableError, UpstreamProtocolError, WrongContentError,
+   * OriginBusyError, the signal's reason
+   */
+  async get(caller: Caller, digest: Digest, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
+    for (let round = 0; round < ROUNDS; round++) {
+      const known =
+        (await this.#stored(caller, digest, signal)) ?? (await this.#running(caller, digest, signal));
+      if (known) return known;
+      const { result, own } = await this.#opening.run(
+        `${digest} ${caller.registry}`,
+        JSON.stringify([caller.repository, caller.authorization]),
+        signal,
+        () => this.#open(caller, digest, isTakeOver),
+      );
+      if (own || result.kind === 'elsewhere') return result;
+    }
+    throw new OriginBusyError(`${digest} came and went`);
+  }
+
+  async #stored(caller: Caller, digest: Digest, signal: AbortSignal): Promise<Answer | undefined> {
+    const { store, provenance, small, events } = this.#parts;
+    const held = store.stat(digest);
+    if (held === undefined) return undefined;
+    const isOurs = this.#isDeliveredMember(caller, digest);
+    if (held.size <= SMALL_BYTES) {
+      const content = isOurs ? await small.stored(digest, signal) : undefined;
+      if (content === undefined) return undefined;
+      events.answered('bytes');
+      return { kind: 'bytes', ...content, positive: false };
+    }
+    const own = !isOurs && (await this.#prove(caller, digest, signal));
+    if (!this.#isDeliveredMember(caller, digest)) return undefined;
+    const { size } = store.stat(digest) ?? held;
+    events.answered('stored');
+    void this.#parts.hashes.ensure(digest, size);
+    provenance.learn(caller, digest);
+    return { kind: 'swarm', digest, size, scope: VERIFIED, positive: own };
+  }
+
+  /** What one registry has delivered is no other's, and not in every repository of the same. True if done in this caller's name. */
+  async #prove(caller: Caller, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { provenance, store, life } = this.#parts;
+    const key = `${digest} ${caller.registry} ${caller.repository}`;
+    const { own } = await this.#proving.run(key, caller.authorization ?? '', signal, async () => {
+      if (provenance.isDelivered(caller, digest)) {
+        await provenance.askMember(caller, digest, life);
+        return;
+      }
+      await using held = await openHeld(store, digest, life);
+      if (held) await provenance.prove(caller, held, life);
+    });
+    return own;
+  }
+
+  /** A read that runs for the same registry. */
+  async #running(caller: Caller, digest: Digest, signal: AbortSignal): Promise<Answer | undefined> {
+    const { readings, copies, provenance, events } = this.#parts;
+    const { registry, repository } = caller;
+    const coming = copies.coming(caller, digest);
+    if (coming !== undefined) {
+      events.answered('swarm');
+      return { kind: 'swarm', digest, size: coming, scope: VERIFIED, positive: false };
+    }
+    const reading = readings.find(digest, registry);
+    if (!reading) return undefined;
+    let own = false;
+    if (!reading.repositories.has(repository)) {
+      const key = `${digest} ${registry} ${repository}`;
+      const ask = async (): Promise<void> =>
+        void (await provenance.askMember(caller, digest, this.#parts.life));
+      own = (await this.#proving.run(key, caller.authorization ?? '', signal, ask)).own;
+    }
+    reading.join(own ? { ...caller, positive: true } : caller);
+    events.answered('running');
+    return { kind: 'swarm', digest, size: reading.torrent.size, scope: registry, positive: own };
+  }
+
+  async #open(caller: Caller, digest: Digest, isTakeOver: boolean): Promise<Answer> {
+    const { engine, store, readings, copies, readerElsewhere, events } = this.#parts;
+    const { registry } = caller;
+    if (engine.poisoned(digest, registry))
+      throw new WrongContentError(`${registry} delivered wrong bytes for ${digest} a moment ago`);
+    if (readings.size >= MAX_READS) throw new OriginBusyError(`${MAX_READS} blobs are being read`);
+    const [member, copied] = await Promise.all([
+      readerElsewhere(digest, registry),
+      store.has(digest) ? undefined : copies.find(caller, digest),
+    ]);
+    if (copied !== undefined) {
+      events.answered('swarm');
+      return { kind: 'swarm', digest, size: copied, scope: VERIFIED, positive: true };
+    }
+    if (member !== undefined) return { kind: 'elsewhere', member };
+    const answer =
+      isTakeOver || readings.expectsPieces(digest, registry)
+        ? await this.#continue(caller, digest, isTakeOver)
+        : undefined;
+    return answer ?? this.#read(caller, digest);
+  }
+
+  /** Some of it may be here or in the swarm: only its size is asked for. */
+  async #continue(caller: Caller, digest: Digest, isTakeOver: boolean): Promise<Answer | undefined> {
+    const { provenance, life } = this.#parts;
+    const size = await provenance.askMember(caller, digest, life);
+    if (size === undefined || size <= SMALL_BYTES) return undefined;
+    return this.#begin(caller, digest, { size, isTakeOver });
+  }
+
+  async #read(caller: Caller, digest: Digest): Promise<Answer> {
+    const { upstream, life } = this.#parts;
+    const opened = await openBlob(upstream, caller, digest, life);
+    const { size, body } = opened;
+    if (size <= SMALL_BYTES) return this.#small(caller, digest, opened);
+    return this.#begin(caller, digest, { size, body, isTakeOver: false });
+  }
+
+  async #begin(caller: Caller, digest: Digest, beginning: Parameters<Readings['begin']>[2]): Promise<Answer> {
+    const begun = await this.#parts.readings.begin(caller, digest, beginning);
+    this.#parts.events.answered('opened');
+    // Where another registry's read was whole first, the next round has to prove that this one has the same bytes.
+    if (!begun) return (await this.#stored(caller, digest, this.#parts.life)) ?? this.#gone(digest);
+    return { kind: 'swarm', digest, size: beginning.size, scope: caller.registry, positive: true };
+  }
+
+  async #small(caller: Caller, digest: Digest, { size, body, mediaType }: OpenBlob): Promise<Answer> {
+    const { upstream, now, random, events, small, life } = this.#parts;
+    const reader = new UpstreamReader(
+      {
+        upstream,
+        now,
+        random,
+        onBytes: (bytes) => events.bytesRead(caller.registry, bytes),
+        onResume: (offset, error) => events.resumed(digest, offset, error),
+      },
+      new WaitingCallers(caller),
+      { digest, size },
+      { upstreamWaitMs: SMALL_WAIT_MS },
+    );
+    const chunks: Buffer[] = [];
+    for await (const chunk of reader.read(0, size, life, body)) chunks.push(chunk);
+    body.cancel();
+    const content = await small.take(caller, digest, Buffer.concat(chunks), mediaType);
+    events.answered('bytes');
+    return { kind: 'bytes', ...content, positive: true };
+  }
+
+  #isDeliveredMember(caller: Caller, digest: Digest): boolean {
+    const { provenance } = this.#parts;
+    return provenance.isDelivered(caller, digest) && provenance.isMember(caller, digest);
+  }
+
+  #gone(digest: Digest): never {
+    throw new OriginBusyError(`${digest} came and went`);
+  }
+}
+
+/** How long the rest of a small blob may take to come: its caller waits. */
+const SMALL_WAIT_MS = 5_000;

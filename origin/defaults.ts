@@ -1,0 +1,91 @@
+/**
+ * Bounds of an origin that no knob changes. Those with a knob have their default in the configuration's schema.
+ * Times are milliseconds, lengths bytes, unless the name says otherwise.
+ */
+
+/** Content up to this length travels by HTTP: one piece of a swarm. */
+export const SMALL_BYTES = 256 * 1024;
+/** Longest manifest: what OCI's distribution specification asks registries to take at least. */
+export const MANIFEST_LIMIT = 4 * 1024 * 1024;
+
+/** Reads of blobs from upstream that run at one time; who asks for more is sent to another origin. */
+export const MAX_READS = 256;
+/** A batch of hashes is signed when it has so many, or when its first has waited so long. */
+export const BATCH_PIECES = 64;
+export const BATCH_MS = 20;
+/** Hashes in a batch that is signed for the verified whole. */
+export const VERIFIED_BATCH_PIECES = 4096;
+/** A read pauses while so much of its blob waits to be written, or of all blobs together. */
+export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
+export const MAX_ALL_UNWRITTEN_BYTES = 128 * 1024 * 1024;
+/** Without room on disk: bytes of a blob that wait in memory for a peer to take them. Less than a torrent drops untaken. */
+export const MEMORY_WINDOW_BYTES = 12 * 1024 * 1024;
+/** How often a paused read looks whether it may go on. */
+export const PAUSE_MS = 10;
+/** In a take-over: how long the swarm has to show what it holds. */
+export const SWARM_WAIT_MS = 300;
+/** Pieces that peers have, and that do not come for so long, are read from upstream after all. */
+export const PEERS_PATIENCE_MS = 3_000;
+/** A read that nobody has asked for, nor any peer wants, for so long is stopped. */
+export const LINGER_MS = 30_000;
+/** How often a read looks whether somebody still wants it. */
+export const WANTED_CHECK_MS = 1_000;
+/** Bytes that count as progress: an upstream that cuts after every few bytes is not waited for without end. */
+export const PROGRESS_BYTES = 64 * 1024;
+/** First and longest delay before an upstream that broke off is asked again. */
+export const BACKOFF_BASE_MS = 200;
+export const BACKOFF_CAP_MS = 5_000;
+/** Credentials held for one read. */
+export const MAX_CALLERS = 32;
+/** Reads that ended before their blob was whole, remembered so that what is left of them is not read again. */
+export const MAX_INTERRUPTED = 4_096;
+/** After a start on half-done blobs: how long any read may find some of its pieces on disk. */
+export const RECOVERY_MS = 10 * 60_000;
+
+/** Length of the random range that proves that a registry has the same bytes. */
+export const PROOF_BYTES = 32 * 1024;
+/** A range with fewer different byte values could be guessed: another is chosen. */
+export const PROOF_MIN_VALUES = 64;
+/** Ranges tried before the proof is given up. */
+export const PROOF_TRIES = 4;
+/** How long peers may take for the bytes that a registry has to match. */
+export const PROOF_FROM_PEERS_MS = 3_000;
+/** A blob that comes from peers is given up when no piece of it came for so long. */
+export const SWARM_STALL_MS = 30_000;
+/** How long a tracker may take to tell whether the cluster holds a blob. */
+export const REPLICAS_MS = 500;
+
+/** How long another origin may take: until its headers, and when it is asked what it reads. */
+export const FORWARD_MS = 15_000;
+export const ASK_READS_MS = 500;
+/** An origin that failed is left alone for this long at first, doubling to the cap. */
+export const MEMBER_BACKOFF_BASE_MS = 500;
+export const MEMBER_BACKOFF_CAP_MS = 15_000;
+
+/** An upstream found unreachable when a tag was to be revalidated is not asked again for this long. */
+export const TAG_OUTAGE_MS = 5_000;
+
+/** Repositories of which it is known whether they are served anonymously. */
+export const ANONYMOUS_REPOSITORIES = 4_096;
+/** How long that is believed where they are, and where they are not. */
+export const ANONYMOUS_CHECK_MS = 3 * 60 * 60_000;
+export const NOT_ANONYMOUS_CHECK_MS = 60 * 60_000;
+/** Checks that run, and that wait, at one time; more are left for the next occasion. */
+export const ANONYMOUS_CHECKS = 2;
+export const ANONYMOUS_QUEUE = 256;
+export const ANONYMOUS_CHECK_TIMEOUT_MS = 30_000;
+/** Found standings reach the disk at most this long after they were found. */
+export const ANONYMOUS_SAVE_MS = 1_000;
+
+/** Bytes of info dictionaries kept for `.torrent` files, over all blobs. */
+export const TORRENT_CACHE_BYTES = 32 * 1024 * 1024;
+/** Blobs that are hashed for their `.torrent` at one time. */
+export const TORRENTS_MADE_AT_ONCE = 1;
+/** Where trackers listen for stock clients unless told otherwise. */
+export const STRANGERS_TRACKER_PORT = 29_512;
+/** Connections of strangers who ask for `.torrent` files, and how long an idle one is kept. */
+export const STRANGER_CONNECTIONS = 64;
+export const STRANGER_IDLE_MS = 15_000;
+
+/** Registries with a label of their own in the metrics; further ones are `other`. */
+export const LABELLED_REGISTRIES = 50;

@@ -1,0 +1,52 @@
+import type { Digest } from '#registry/digest.ts';
+import { pieceLength } from '#swarm/core/piece-length.ts';
+import { type BatchSigner, signBatch } from '#swarm/hashes/batch.ts';
+import { type Torrent, VERIFIED } from '#swarm/session/torrent.ts';
+import { VERIFIED_BATCH_PIECES } from './defaults.ts';
+import type { OriginEvents } from './events.ts';
+
+/** What a signature speaks of. */
+interface Blob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** Signs piece hashes in this origin's name. */
+export class HashSigner {
+  readonly #key: BatchSigner;
+  readonly #events: Pick<OriginEvents, 'signed'>;
+
+  constructor(parts: { key: BatchSigner; events: Pick<OriginEvents, 'signed'> }) {
+    this.#key = parts.key;
+    this.#events = parts.events;
+  }
+
+  /** @param hashes sha256 of consecutive pieces, at most 4096 */
+  sign({ digest, size }: Blob, scope: string, first: number, hashes: readonly Buffer[]): Buffer {
+    this.#events.signed(scope === VERIFIED ? 'verified' : 'live');
+    const batch = {
+      digest,
+      scope,
+      size,
+      pieceLength: pieceLength(size),
+      first,
+      hashes: Buffer.concat(hashes),
+    };
+    return signBatch(batch, this.#key);
+  }
+
+  /**
+   * Signs all hashes of a blob whose whole has matched, for everybody and in few batches; the torrent keeps them
+   * with the blob and passes them on to its peers.
+   */
+  signWhole(torrent: Torrent): void {
+    const { hashes, table } = torrent.pieces;
+    if (!torrent.complete || !hashes.complete) return;
+    for (let first = 0; first < table.count; first += VERIFIED_BATCH_PIECES) {
+      const end = Math.min(table.count, first + VERIFIED_BATCH_PIECES);
+      const run = Array.from({ length: end - first }, (_, at) => hashes.get(first + at)!);
+      torrent.addBatch(this.sign(torrent, VERIFIED, first, run));
+    }
+  }
+}

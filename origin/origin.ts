@@ -1,0 +1,166 @@
+import type { OriginConfig } from '#service/config/origin.ts';
+import { startAdminSocket } from '#service/admin-socket.ts';
+import type { HostPort } from '#service/host-port.ts';
+import { clusterDispatcher } from '#service/http-client.ts';
+import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
+import { loadSecurity, type Security } from '#service/identity.ts';
+import type { Logger } from '#service/logger.ts';
+import type { Metrics } from '#service/metrics.ts';
+import { loadSigningKey } from '#service/signing.ts';
+import { startStatusServer } from '#service/status-server.ts';
+import { Hosts } from '#registry/hosts.ts';
+import { proxySettings } from '#registry/proxy.ts';
+import { Upstream } from '#registry/upstream.ts';
+import { announceUrls } from './announce-urls.ts';
+import { OriginEvents } from './events.ts';
+import { createOriginMetrics, observe, type OriginMetrics } from './metrics.ts';
+import { PlainFront } from './plain-front.ts';
+import { addAdminRoutes } from './routes/admin.ts';
+import { addContentRoutes } from './routes/content.ts';
+import { answerOriginError } from './routes/errors.ts';
+import { addMemberRoutes } from './routes/members.ts';
+import { addTorrentRoutes } from './routes/torrents.ts';
+import { createServices, type Services } from './services.ts';
+import { hostPort, openSwarm } from './swarm.ts';
+import { UpstreamPolicy } from './upstream-policy.ts';
+
+export interface OriginParts {
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Where proxies are named; the process' own by default. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** An origin that serves. Disposing it stops it: what is half read is kept. */
+export interface RunningOrigin extends AsyncDisposable {
+  /** `host:port` of the HTTP listener. */
+  readonly address: string;
+  /** `host:port` of `/metrics`, `/healthz` and `/readyz`. */
+  readonly statusAddress: string;
+  readonly peerPort: number;
+}
+
+/**
+ * Starts an origin: the store, its place in the swarm, and the listener that agents and other origins ask.
+ * @throws what a part that cannot start throws, saying which
+ */
+export async function startOrigin(config: OriginConfig, parts: OriginParts): Promise<RunningOrigin> {
+  parts.signal.throwIfAborted();
+  const { logger, metrics } = parts;
+  await using starting = new AsyncDisposableStack();
+  const security = loadSecurity(config);
+  const key = loadSigningKey(config.signingKeyFile);
+  const own = createOriginMetrics(metrics);
+  const events = new OriginEvents(logger, own);
+  const upstream = openUpstream(config, parts, own, starting);
+  const dispatcher = clusterDispatcher(security);
+  starting.defer(() => dispatcher.destroy());
+  let services: Services | undefined;
+  const swarmParts = { logger, metrics, security, dispatcher, key };
+  const { store, swarm } = await openSwarm(
+    config,
+    { ...swarmParts, onEvict: (digest) => services?.torrents.evicted(digest) },
+    starting,
+  );
+  const life = new AbortController();
+  const ground = { store, swarm, upstream, dispatcher, security, key, events, life: life.signal };
+  services = await createServices(config, ground, starting);
+  starting.defer(() => life.abort(new Error('the origin stops')));
+  const { readings, bandwidth } = services;
+  observe(metrics, { store, engine: swarm.engine, readings });
+  starting.use(
+    await startAdminSocket({
+      directory: config.store.path,
+      routes: (app) =>
+        addAdminRoutes(app, {
+          store,
+          readings,
+          swarm: () => swarm.engine.status,
+          limits: config.bandwidth,
+          setLimits: (limits) => {
+            swarm.engine.setLimits(limits);
+            bandwidth.setLimit(limits.downloadBytesPerSecond);
+          },
+        }),
+      logger,
+      metrics,
+    }),
+  );
+  const http = await listenForMembers(config, parts, { ...ground, services, peerPort: swarm.port }, starting);
+  const readiness = (): { ready: boolean; reasons: string[] } =>
+    parts.signal.aborted ? { ready: false, reasons: ['stopping'] } : { ready: true, reasons: [] };
+  const status = starting.use(
+    await startStatusServer({ ...config.status, security, metrics, readiness, logger }),
+  );
+  logger.info({ address: http.address, peers: swarm.port, security: security.mode }, 'origin serves');
+  const running = starting.move();
+  return {
+    address: http.address,
+    statusAddress: status.address,
+    peerPort: swarm.port,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function openUpstream(
+  { upstreams }: OriginConfig,
+  { env = process.env }: OriginParts,
+  { upstreamRequests }: OriginMetrics,
+  starting: AsyncDisposableStack,
+): Upstream {
+  const hosts = starting.use(new Hosts(upstreams.hosts, { proxy: proxySettings(env) }));
+  return starting.use(
+    new Upstream(
+      { hosts },
+      {
+        onExchange: ({ purpose, status }) =>
+          upstreamRequests.inc({ purpose, status: String(status ?? 'none') }),
+      },
+    ),
+  );
+}
+
+interface Served {
+  readonly services: Services;
+  readonly upstream: Upstream;
+  readonly security: Security;
+  readonly peerPort: number;
+  readonly life: AbortSignal;
+}
+
+async function listenForMembers(
+  config: OriginConfig,
+  { logger, metrics }: OriginParts,
+  { services, upstream, security, peerPort, life }: Served,
+  starting: AsyncDisposableStack,
+): Promise<BoundServer> {
+  const common = { bodyLimit: 1024, logger, metrics, errors: answerOriginError };
+  const app = createHttpServer({ ...common, name: 'origin', security });
+  const peer = (localAddress: string | undefined): HostPort => peerPlace(config, peerPort, localAddress);
+  addContentRoutes(app, { ...services, upstream, policy: new UpstreamPolicy(config.upstreams), peer, life });
+  addMemberRoutes(app, services);
+  if (config.strangers) {
+    const torrents = { torrents: services.torrents, announce: announceUrls(config.trackers), life };
+    addTorrentRoutes(app, torrents);
+    if (security.mode !== 'off') {
+      const plain = createHttpServer({ ...common, name: 'strangers' });
+      addTorrentRoutes(plain, torrents);
+      await plain.ready();
+      starting.defer(() => plain.close());
+      starting.use(new PlainFront(app.server, plain.server));
+    }
+  }
+  return starting.use(await listen(app, config.listen));
+}
+
+/** Where agents reach this origin's peer wire: as configured, else by the name or address that they reach it by. */
+function peerPlace(
+  { peer, advertise }: OriginConfig,
+  port: number,
+  localAddress: string | undefined,
+): HostPort {
+  if (peer.advertise !== undefined) return hostPort(peer.advertise);
+  const host = advertise === undefined ? localAddress?.replace(/^::ffff:/iu, '') : hostPort(advertise).host;
+  return { host: host ?? '127.0.0.1', port };
+}

@@ -1,0 +1,150 @@
+import type { Dispatcher } from 'undici';
+import type { Digest } from '#registry/digest.ts';
+import { owners } from '#swarm/core/ring.ts';
+import { ASK_READS_MS, FORWARD_MS, MANIFEST_LIMIT } from './defaults.ts';
+import type { OriginEvents } from './events.ts';
+import { MemberHealth } from './member-health.ts';
+
+export interface OwnershipParts {
+  /** Connections that prove cluster membership. */
+  readonly dispatcher: Dispatcher;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly events: Pick<OriginEvents, 'lost' | 'forwarded'>;
+  /** Ends with the origin. */
+  readonly life: AbortSignal;
+}
+
+export interface OwnershipOptions {
+  /** This origin as `members` names it. */
+  readonly self: string;
+  /** `host:port` of each, alike on all of them. */
+  readonly members: readonly string[];
+  readonly scheme: 'http' | 'https';
+}
+
+/** A request as it is handed on. */
+export interface Handed {
+  readonly method: 'GET' | 'HEAD';
+  /** With its query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Another origin's answer, as it is handed back. */
+export interface Relayed {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly body: Buffer;
+}
+
+/** Headers of an answer that are the answer's and not the connection's. */
+const HANDED_BACK: ReadonlySet<string> = new Set([
+  'content-type',
+  'docker-content-digest',
+  'www-authenticate',
+  'retry-after',
+  'link',
+  'shoal-verdict',
+  'shoal-upstream',
+  'shoal-anonymous',
+]);
+const BODY_LIMIT = MANIFEST_LIMIT + 64 * 1024;
+
+/**
+ * Which origin answers for what: the ring's owner, and the next in order when it is lost. A request is handed on
+ * once at most.
+ */
+export class Ownership {
+  readonly #parts: OwnershipParts;
+  readonly #options: OwnershipOptions;
+  readonly #health: MemberHealth;
+
+  constructor(parts: OwnershipParts, options: OwnershipOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#health = new MemberHealth(parts.now, parts.random);
+  }
+
+  isOwner(key: string): boolean {
+    return (owners(key, this.#options.members)[0] ?? this.#options.self) === this.#options.self;
+  }
+
+  /** Those who answer before this one does. */
+  before(key: string): string[] {
+    const order = owners(key, this.#options.members);
+    return order
+      .slice(0, Math.max(0, order.indexOf(this.#options.self)))
+      .filter((member) => this.#health.isUsable(member));
+  }
+
+  /** Another origin's answer; undefined where it is lost, or has none of its own. @throws the signal's reason */
+  async forward(member: string, handed: Handed, signal: AbortSignal): Promise<Relayed | undefined> {
+    const either = AbortSignal.any([signal, AbortSignal.timeout(FORWARD_MS)]);
+    try {
+      const relayed = await this.#ask(member, handed, either);
+      const isUsable = relayed.status < 500 || relayed.headers['shoal-upstream'] !== undefined;
+      if (isUsable) this.#health.succeeded(member);
+      this.#parts.events.forwarded(isUsable ? 'answered' : 'lost');
+      return isUsable ? relayed : undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#lost(member, error);
+      this.#parts.events.forwarded('lost');
+      return undefined;
+    }
+  }
+
+  /** Another origin that reads the blob for that registry now: one that came back to its place must not read it again. */
+  async readerElsewhere(digest: Digest, registry: string): Promise<string | undefined> {
+    const path = `/v1/reads/${digest}?${new URLSearchParams({ registry }).toString()}`;
+    const answers = await this.askOthers(path);
+    return answers.find(({ status }) => status === 204)?.member;
+  }
+
+  /** What the others say, those that can be reached in a moment. */
+  async askOthers(path: string): Promise<(Relayed & { readonly member: string })[]> {
+    const others = this.#options.members.filter(
+      (member) => member !== this.#options.self && this.#health.isUsable(member),
+    );
+    const signal = AbortSignal.any([this.#parts.life, AbortSignal.timeout(ASK_READS_MS)]);
+    const ask = async (member: string): Promise<(Relayed & { member: string })[]> => {
+      try {
+        const relayed = await this.#ask(member, { method: 'GET', path, headers: {} }, signal);
+        this.#health.succeeded(member);
+        return [{ member, ...relayed }];
+      } catch (error) {
+        this.#parts.life.throwIfAborted();
+        this.#lost(member, error);
+        return [];
+      }
+    };
+    return (await Promise.all(others.map(ask))).flat();
+  }
+
+  #lost(member: string, error: unknown): void {
+    this.#health.failed(member);
+    this.#parts.events.lost(member, error);
+  }
+
+  async #ask(member: string, { method, path, headers }: Handed, signal: AbortSignal): Promise<Relayed> {
+    const response = await this.#parts.dispatcher.request({
+      origin: `${this.#options.scheme}://${member}`,
+      path,
+      method,
+      headers: { ...headers, 'shoal-forwarded': '1' },
+      signal,
+    });
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > BODY_LIMIT) throw new Error(`the answer is longer than ${BODY_LIMIT} bytes`);
+      chunks.push(chunk);
+    }
+    const kept = Object.entries(response.headers).flatMap(([name, value]) =>
+      value !== undefined && HANDED_BACK.has(name) ? [[name, value] as const] : [],
+    );
+    return { status: response.statusCode, headers: Object.fromEntries(kept), body: Buffer.concat(chunks) };
+  }
+}

@@ -1,0 +1,197 @@
+import type { BlobRead } from '#registry/blob-read.ts';
+import { pause } from '#registry/retry.ts';
+import { pieceLength } from '#swarm/core/piece-length.ts';
+import type { Bandwidth } from '#swarm/session/bandwidth.ts';
+import type { DigestMismatchError } from '#swarm/session/errors.ts';
+import type { Torrent } from '#swarm/session/torrent.ts';
+import type { Caller } from './caller.ts';
+import {
+  LINGER_MS,
+  MAX_ALL_UNWRITTEN_BYTES,
+  MAX_UNWRITTEN_BYTES,
+  MEMORY_WINDOW_BYTES,
+  PAUSE_MS,
+  PEERS_PATIENCE_MS,
+  SWARM_WAIT_MS,
+  WANTED_CHECK_MS,
+} from './defaults.ts';
+import { NobodyWaitsError } from './errors.ts';
+import type { HashSigner } from './hash-signer.ts';
+import { abortable } from './merged-work.ts';
+import { PieceFeed } from './piece-feed.ts';
+import type { UpstreamReader } from './upstream-reader.ts';
+import type { WaitingCallers } from './waiting-callers.ts';
+
+interface PieceRun {
+  readonly first: number;
+  readonly count: number;
+}
+
+export interface ReadingParts {
+  readonly torrent: Torrent;
+  readonly callers: WaitingCallers;
+  readonly reader: UpstreamReader;
+  readonly signer: HashSigner;
+  readonly bandwidth: Bandwidth;
+  /** Bytes of all reads that wait to be written. */
+  readonly allUnwritten: () => number;
+  readonly now: () => number;
+}
+
+/**
+ * The one read of a blob for one registry, however many ask: bytes become pieces, are signed and supplied to the
+ * torrent, which seeds them at once. Only what is neither held nor to be had of peers is read.
+ */
+export class Reading {
+  readonly torrent: Torrent;
+  /** Repositories of the registry that are known to hold the blob. */
+  readonly repositories: Set<string>;
+  readonly #parts: ReadingParts;
+  /** Where the disk takes nothing: pieces in memory that no peer is known to have. */
+  readonly #inMemory = new Set<number>();
+  #askedAt: number;
+  #checkedAt: number;
+
+  constructor(parts: ReadingParts) {
+    this.#parts = parts;
+    this.torrent = parts.torrent;
+    this.repositories = new Set([parts.callers.current.repository]);
+    this.#askedAt = this.#checkedAt = parts.now();
+  }
+
+  /** One more who waits; upstream has said that its repository holds the blob. */
+  join(caller: Caller): void {
+    this.repositories.add(caller.repository);
+    this.#parts.callers.offer(caller);
+    this.#askedAt = this.#parts.now();
+  }
+
+  get unwrittenBytes(): number {
+    return this.torrent.pieces.storage.unwrittenBytes;
+  }
+
+  /**
+   * Reads until the whole is verified, and stored if it can be.
+   * @param opened the answer to the request that opened the read, its body from the first byte on
+   * @throws NobodyWaitsError, DigestMismatchError, what the reader throws, the signal's reason
+   */
+  async run(opened: BlobRead | undefined, isTakeOver: boolean, signal: AbortSignal): Promise<void> {
+    let body = opened;
+    const drop = (): void => {
+      body?.cancel();
+      body = undefined;
+    };
+    try {
+      if (isTakeOver || this.torrent.pieces.table.held.count > 0) {
+        drop();
+        await pause(SWARM_WAIT_MS, signal);
+      }
+      for (let run = await this.#next(signal); run; run = await this.#next(signal)) {
+        if (run.first > 0) drop();
+        await this.#read(run, body, signal);
+        body = undefined;
+      }
+    } finally {
+      drop();
+    }
+    await this.torrent.whenComplete(signal);
+  }
+
+  /** The next pieces that only upstream can give; undefined when there is nothing to be read any more. */
+  async #next(signal: AbortSignal): Promise<PieceRun | undefined> {
+    const { table } = this.torrent.pieces;
+    let held = table.held.count;
+    let since = this.#parts.now();
+    for (;;) {
+      this.#throwIfOver();
+      const scarce = this.torrent.missing(0, Infinity, true);
+      if (scarce) return scarce;
+      const rest = this.torrent.missing(0, Infinity);
+      if (!rest || this.torrent.complete) return undefined;
+      if (table.held.count > held) {
+        held = table.held.count;
+        since = this.#parts.now();
+      }
+      if (this.#parts.now() - since > PEERS_PATIENCE_MS) return { first: rest.first, count: 1 };
+      await pause(PAUSE_MS, signal);
+    }
+  }
+
+  async #read({ first, count }: PieceRun, body: BlobRead | undefined, signal: AbortSignal): Promise<void> {
+    const { size } = this.torrent;
+    const length = pieceLength(size);
+    const end = Math.min(size, (first + count) * length);
+    const onSupplied = (index: number): void => {
+      if (this.torrent.pieces.storage.inMemory) this.#inMemory.add(index);
+    };
+    using feed = new PieceFeed({ ...this.#parts, onSupplied }, first);
+    for await (const chunk of this.#parts.reader.read(first * length, end, signal, body)) {
+      const before = feed.index;
+      feed.push(chunk);
+      if (feed.index !== before && feed.index < first + count && !this.#isScarce(feed.index)) break;
+      await this.#room(chunk.length, signal);
+    }
+    feed.flush();
+  }
+
+  #isScarce(index: number): boolean {
+    return this.torrent.missing(index, 1, true)?.first === index;
+  }
+
+  /** Waits until there is room, on disk or in memory, and bandwidth for more. */
+  async #room(bytes: number, signal: AbortSignal): Promise<void> {
+    this.#throwIfOver();
+    if (!this.#parts.bandwidth.unlimited) await abortable(this.#turn(bytes), signal);
+    while (this.#isFull()) {
+      await pause(PAUSE_MS, signal);
+      this.#throwIfOver();
+    }
+  }
+
+  #turn(bytes: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#parts.bandwidth.pass(this.torrent.digest, bytes, () => {
+        resolve();
+        return bytes;
+      });
+    });
+  }
+
+  #isFull(): boolean {
+    const { storage, table } = this.torrent.pieces;
+    if (storage.inMemory) {
+      this.#releaseTaken();
+      return this.#inMemory.size * table.pieceLength >= MEMORY_WINDOW_BYTES;
+    }
+    const own = this.unwrittenBytes;
+    return (
+      own >= MAX_UNWRITTEN_BYTES ||
+      (own >= table.pieceLength && this.#parts.allUnwritten() >= MAX_ALL_UNWRITTEN_BYTES)
+    );
+  }
+
+  /** What a peer has can be had of it. */
+  #releaseTaken(): void {
+    const { pieces } = this.torrent;
+    for (const index of this.#inMemory) {
+      if (pieces.table.availability[index]! > 0) pieces.release(index);
+      if (!pieces.table.held.has(index)) this.#inMemory.delete(index);
+    }
+  }
+
+  #throwIfOver(): void {
+    if (this.torrent.failure) throw this.torrent.failure;
+    const now = this.#parts.now();
+    if (now - this.#checkedAt < WANTED_CHECK_MS) return;
+    this.#checkedAt = now;
+    if ([...this.torrent.connections.values()].some((peer) => peer.peerInterested)) this.#askedAt = now;
+    if (now - this.#askedAt > LINGER_MS) throw new NobodyWaitsError('nobody waits for the blob any more');
+  }
+}
+
+/** Upstream's bytes contradict what an origin has signed before: one of the two is wrong, and nothing is kept. */
+export async function discardContradiction(torrent: Torrent, error: DigestMismatchError): Promise<void> {
+  if (torrent.failure) return;
+  await torrent.pieces.storage.discard();
+  torrent.fail(error);
+}

@@ -1,0 +1,54 @@
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import type { EngineLimits, EngineStatus } from '#swarm/session/engine.ts';
+import type { BlobStore } from '#swarm/store/blob-store.ts';
+
+export interface AdminParts {
+  readonly store: Pick<BlobStore, 'prune' | 'usage'>;
+  readonly swarm: () => EngineStatus;
+  /** The limits to begin with. */
+  readonly limits: EngineLimits;
+  readonly setLimits: (limits: EngineLimits) => void;
+  readonly readings: { readonly size: number };
+}
+
+const Prune = Type.Object(
+  {
+    all: Type.Optional(Type.Boolean()),
+    olderThanMs: Type.Optional(Type.Number({ minimum: 0 })),
+    toBytes: Type.Optional(Type.Number({ minimum: 0 })),
+  },
+  { additionalProperties: false, minProperties: 1 },
+);
+const Rate = Type.Optional(Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()]));
+const Limits = Type.Object(
+  { downloadBytesPerSecond: Rate, uploadBytesPerSecond: Rate },
+  { additionalProperties: false, minProperties: 1 },
+);
+
+/** What whoever owns the machine may do to its origin: the routes of the admin socket, alike an agent's. */
+export function addAdminRoutes(app: FastifyInstance, parts: AdminParts): void {
+  let current = parts.limits;
+  app.post<{ Body: Type.Static<typeof Prune> }>('/v1/prune', { schema: { body: Prune } }, ({ body }) =>
+    parts.store.prune(body),
+  );
+  app.patch<{ Body: Type.Static<typeof Limits> }>('/v1/limits', { schema: { body: Limits } }, ({ body }) => {
+    const changed = Object.entries(body).map(([name, rate]) => [name, rate ?? undefined] as const);
+    current = { ...current, ...Object.fromEntries(changed) };
+    parts.setLimits(current);
+    return shown(current);
+  });
+  app.get('/v1/status', () => ({
+    store: parts.store.usage(),
+    swarm: parts.swarm(),
+    limits: shown(current),
+    reads: parts.readings.size,
+  }));
+}
+
+function shown(limits: EngineLimits): Record<keyof EngineLimits, number | null> {
+  return {
+    downloadBytesPerSecond: limits.downloadBytesPerSecond ?? null,
+    uploadBytesPerSecond: limits.uploadBytesPerSecond ?? null,
+  };
+}

@@ -1,0 +1,160 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Upstream } from '#registry/upstream.ts';
+import { resultError } from '#registry/upstream-answer.ts';
+import type { AnonymousRepositories } from '#origin/anonymous.ts';
+import type { Answer } from '#origin/answer.ts';
+import type { Blobs } from '#origin/blobs.ts';
+import { type Caller, fullName, inNameOf } from '#origin/caller.ts';
+import type { Manifests } from '#origin/manifests.ts';
+import type { Handed, Ownership, Relayed } from '#origin/ownership.ts';
+import type { UpstreamPolicy } from '#origin/upstream-policy.ts';
+import { type OriginRequest, parseOriginRequest } from './request.ts';
+import { OriginBusyError } from '#origin/errors.ts';
+import { signalOf } from './signal.ts';
+
+export interface ContentParts {
+  readonly blobs: Blobs;
+  readonly manifests: Manifests;
+  readonly ownership: Ownership;
+  readonly anonymous: AnonymousRepositories;
+  readonly policy: UpstreamPolicy;
+  readonly upstream: Pick<Upstream, 'tags' | 'referrers'>;
+  /** Where peers reach this origin, for a request that came to that local address. */
+  readonly peer: (localAddress: string | undefined) => { readonly host: string; readonly port: number };
+  /** Ends with the origin. */
+  readonly life: AbortSignal;
+}
+
+const SWARM_TYPE = 'application/vnd.shoal.swarm.v1+json';
+
+type ContentRequest = Extract<OriginRequest, { kind: 'manifest' | 'blob' }>;
+type ListRequest = Extract<OriginRequest, { kind: 'referrers' | 'tags' }>;
+
+/** `/v2/…`: manifests and small blobs as bytes, large blobs as the swarm that they come by. */
+export function addContentRoutes(app: FastifyInstance, parts: ContentParts): void {
+  const routes = new ContentRoutes(parts);
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/v2/*',
+    handler: (request, reply) => routes.answer(request, reply),
+  });
+}
+
+class ContentRoutes {
+  readonly #parts: ContentParts;
+
+  constructor(parts: ContentParts) {
+    this.#parts = parts;
+  }
+
+  async answer(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { policy, life } = this.#parts;
+    const asked = parseOriginRequest(request.raw.url ?? '', request.headers);
+    policy.check(asked.caller.registry);
+    this.#tellAnonymous(asked.caller, reply);
+    const signal = signalOf(reply, life);
+    if (asked.kind === 'referrers' || asked.kind === 'tags') return this.#list(asked, reply, signal);
+    const handed = handedOn(request, asked);
+    const relayed = await this.#byOwner(asked, handed, signal);
+    if (relayed) return relay(reply, relayed);
+    return this.#own(asked, handed, request, reply, signal);
+  }
+
+  /** By who answers before this one, if one of them can be reached. */
+  async #byOwner(asked: ContentRequest, handed: Handed, signal: AbortSignal): Promise<Relayed | undefined> {
+    if (asked.isForwarded || this.#isKnown(asked)) return undefined;
+    const { ownership } = this.#parts;
+    for (const member of ownership.before(keyOf(asked))) {
+      const relayed = await ownership.forward(member, handed, signal);
+      if (relayed) return relayed;
+    }
+    return undefined;
+  }
+
+  async #own(
+    asked: ContentRequest,
+    handed: Handed,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    signal: AbortSignal,
+  ): Promise<FastifyReply> {
+    const answer = await this.#ask(asked, signal);
+    if (answer.kind === 'elsewhere') {
+      const relayed = await this.#parts.ownership.forward(answer.member, handed, signal);
+      if (relayed) return relay(reply, relayed);
+      throw new OriginBusyError(`${answer.member} was reading the blob and is lost`);
+    }
+    const resource =
+      asked.kind === 'blob'
+        ? { kind: asked.kind, reference: asked.digest }
+        : { kind: asked.kind, reference: asked.reference };
+    this.#parts.anonymous.served(asked.caller, resource, answer.positive);
+    this.#tellAnonymous(asked.caller, reply);
+    if (answer.positive) reply.header('shoal-verdict', 'positive');
+    reply.header('docker-content-digest', answer.digest);
+    if (answer.kind === 'bytes')
+      return reply.type(answer.mediaType ?? 'application/octet-stream').send(answer.bytes);
+    const { digest, size, scope } = answer;
+    const peer = this.#parts.peer(request.socket.localAddress);
+    return reply.type(SWARM_TYPE).send(JSON.stringify({ digest, size, scope, peer }));
+  }
+
+  #ask(asked: ContentRequest, signal: AbortSignal): Promise<Answer> {
+    const { blobs, manifests, ownership } = this.#parts;
+    if (asked.kind === 'manifest') return manifests.get(asked.caller, asked.reference, asked.accept, signal);
+    return blobs.get(asked.caller, asked.digest, !ownership.isOwner(asked.digest), signal);
+  }
+
+  #isKnown(asked: ContentRequest): boolean {
+    const { blobs, manifests } = this.#parts;
+    return asked.kind === 'blob'
+      ? blobs.isKnown(asked.caller, asked.digest)
+      : manifests.isKnown(asked.caller, asked.reference, asked.accept);
+  }
+
+  async #list(asked: ListRequest, reply: FastifyReply, signal: AbortSignal): Promise<FastifyReply> {
+    const { upstream } = this.#parts;
+    const { caller, query } = asked;
+    const result =
+      asked.kind === 'tags'
+        ? await upstream.tags(caller, inNameOf(caller), signal, query)
+        : await upstream.referrers(caller, asked.digest, inNameOf(caller), signal, query);
+    if (!result.ok) throw resultError(caller.registry, result);
+    const filters = result.headers['oci-filters-applied'];
+    if (result.link !== undefined) reply.header('link', result.link);
+    if (filters !== undefined) reply.header('oci-filters-applied', filters);
+    return reply
+      .header('shoal-verdict', 'positive')
+      .type(result.mediaType ?? 'application/json')
+      .send(result.body);
+  }
+
+  #tellAnonymous(caller: Caller, reply: FastifyReply): void {
+    const since = this.#parts.anonymous.since(caller);
+    if (since !== undefined) reply.header('shoal-anonymous', String(since));
+  }
+}
+
+/** What the ring is asked for; agents ask it for the same. */
+function keyOf(asked: ContentRequest): string {
+  if (asked.kind === 'blob') return asked.digest;
+  const { caller, reference } = asked;
+  return reference.includes(':') ? reference : `${fullName(caller)}:${reference}`;
+}
+
+function handedOn(request: FastifyRequest, { caller, ...asked }: ContentRequest): Handed {
+  const accept = asked.kind === 'manifest' ? asked.accept : undefined;
+  return {
+    method: request.method === 'HEAD' ? 'HEAD' : 'GET',
+    path: request.raw.url ?? '',
+    headers: {
+      ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),
+      ...(caller.positive && { 'shoal-verdict': 'positive' }),
+      ...(accept !== undefined && { accept }),
+    },
+  };
+}
+
+function relay(reply: FastifyReply, { status, headers, body }: Relayed): FastifyReply {
+  return reply.code(status).headers(headers).send(body);
+}

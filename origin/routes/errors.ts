@@ -1,0 +1,53 @@
+import { OciError, ociErrorBody } from '#registry/oci-error.ts';
+import { UpstreamRefusedError, UpstreamUnreachableError } from '#registry/upstream-error.ts';
+import type { ErrorAnswer } from '#service/http-error.ts';
+import { TooManyTorrentsError } from '#swarm/session/errors.ts';
+import { StoreFullError } from '#swarm/store/errors.ts';
+import { isUpstreamsFault, OriginBusyError } from '#origin/errors.ts';
+
+/**
+ * What an agent is told of an error. `Shoal-Upstream: refused` goes with upstream's own refusal, `unreachable` where
+ * upstream has no usable answer; without it, it is this origin that cannot help, and another may.
+ */
+export function answerOriginError(error: unknown): ErrorAnswer | undefined {
+  if (error instanceof UpstreamRefusedError) return refusal(error);
+  if (isUpstreamsFault(error)) return unreachable(error);
+  const isBusy =
+    error instanceof OriginBusyError ||
+    error instanceof TooManyTorrentsError ||
+    error instanceof StoreFullError;
+  if (!isBusy) return undefined;
+  const shown = new OciError('UNAVAILABLE', error.message);
+  return { status: 503, headers: { 'retry-after': '1' }, body: ociErrorBody(shown) };
+}
+
+function refusal({ status, challenges, errors }: UpstreamRefusedError): ErrorAnswer {
+  return {
+    status,
+    headers: {
+      'shoal-upstream': 'refused',
+      ...(challenges.length > 0 && { 'www-authenticate': challenges }),
+    },
+    body: { errors: errors.length > 0 ? errors : [plainError(status)] },
+  };
+}
+
+function plainError(status: number): { code: string; message: string } {
+  const code =
+    status === 401 ? 'UNAUTHORIZED' : status === 403 ? 'DENIED' : status === 404 ? 'NAME_UNKNOWN' : 'UNKNOWN';
+  return { code, message: `the upstream registry answered ${status}` };
+}
+
+/** The messages of these errors are made by Shoal's own parts, which keep credentials out. */
+function unreachable(error: Error): ErrorAnswer {
+  const isOutage = error instanceof UpstreamUnreachableError;
+  const retryAfter = isOutage ? error.retryAfterSeconds : undefined;
+  return {
+    status: isOutage ? 503 : 502,
+    headers: {
+      'shoal-upstream': 'unreachable',
+      ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+    },
+    body: ociErrorBody(new OciError('UNAVAILABLE', error.message)),
+  };
+}

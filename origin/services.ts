@@ -1,0 +1,101 @@
+import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import type { Dispatcher } from 'undici';
+import type { OriginConfig } from '#service/config/origin.ts';
+import type { Upstream } from '#registry/upstream.ts';
+import { clusterScheme } from '#service/http-client.ts';
+import type { Security } from '#service/identity.ts';
+import type { SigningKey } from '#service/signing.ts';
+import { Bandwidth } from '#swarm/session/bandwidth.ts';
+import type { RunningSwarm } from '#swarm/session/start.ts';
+import type { BlobStore } from '#swarm/store/blob-store.ts';
+import { AnonymousRepositories } from './anonymous.ts';
+import { Blobs } from './blobs.ts';
+import type { OriginEvents } from './events.ts';
+import { HashSigner } from './hash-signer.ts';
+import { Manifests } from './manifests.ts';
+import { Ownership } from './ownership.ts';
+import { Provenance } from './provenance.ts';
+import { Readings } from './readings.ts';
+import { SmallContent } from './small-content.ts';
+import { StoredHashes } from './stored-hashes.ts';
+import { SwarmCopies } from './swarm-copies.ts';
+import { Tags } from './tags.ts';
+import { Torrents } from './torrents.ts';
+
+/** What the services of an origin stand on. */
+export interface Ground {
+  readonly store: BlobStore;
+  readonly swarm: RunningSwarm;
+  readonly upstream: Upstream;
+  readonly dispatcher: Dispatcher;
+  readonly security: Security;
+  readonly key: SigningKey;
+  readonly events: OriginEvents;
+  /** Ends with the origin. */
+  readonly life: AbortSignal;
+}
+
+/** Everything that answers requests, joined up. */
+export interface Services {
+  readonly blobs: Blobs;
+  readonly manifests: Manifests;
+  readonly readings: Readings;
+  readonly ownership: Ownership;
+  readonly anonymous: AnonymousRepositories;
+  readonly torrents: Torrents;
+  /** Of what is read from upstream. */
+  readonly bandwidth: Bandwidth;
+}
+
+const monotonic = (): number => performance.now();
+
+/** Builds the services; what has to be stopped ends with `starting`. */
+export async function createServices(
+  config: OriginConfig,
+  ground: Ground,
+  starting: AsyncDisposableStack,
+): Promise<Services> {
+  const { store, swarm, upstream, events, life, dispatcher, security, key } = ground;
+  const { engine, announcer } = swarm;
+  const clock = { now: monotonic, random: Math.random };
+  const common = { store, engine, upstream, events, life, ...clock };
+  const bandwidth = starting.use(new Bandwidth(config.bandwidth.downloadBytesPerSecond, monotonic));
+  const provenance = new Provenance({ ...common, randomInt });
+  const signer = new HashSigner({ key, events });
+  const small = new SmallContent(common);
+  const readings = starting.use(new Readings({ ...common, provenance, signer, bandwidth }, config));
+  const ownership = new Ownership(
+    { ...common, dispatcher },
+    { ...ring(config), scheme: clusterScheme(security) },
+  );
+  const blobs = new Blobs({
+    ...common,
+    readings,
+    provenance,
+    small,
+    copies: new SwarmCopies({ ...common, announcer, provenance }),
+    hashes: new StoredHashes({ ...common, signer }),
+    readerElsewhere: (digest, registry) => ownership.readerElsewhere(digest, registry),
+  });
+  const manifests = new Manifests({
+    ...common,
+    small,
+    provenance,
+    tags: new Tags({ ...common, small }, config.tags),
+  });
+  const anonymous = starting.use(
+    await AnonymousRepositories.open(
+      { upstream, events, now: Date.now },
+      join(config.store.path, 'anonymous.json'),
+    ),
+  );
+  const torrents = new Torrents({ ...common, announcer });
+  return { blobs, manifests, readings, ownership, anonymous, torrents, bandwidth };
+}
+
+/** An origin of which no other is told is a ring of its own. */
+function ring({ origins, advertise, listen }: OriginConfig): { self: string; members: readonly string[] } {
+  const self = advertise ?? listen;
+  return { self, members: origins.length > 0 ? origins : [self] };
+}

@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import type { Digest } from '#registry/digest.ts';
+import type { Engine } from '#swarm/session/engine.ts';
+import { type Torrent, VERIFIED } from '#swarm/session/torrent.ts';
+import { BATCH_PIECES } from './defaults.ts';
+import type { OriginEvents } from './events.ts';
+import type { HashSigner } from './hash-signer.ts';
+
+export interface StoredHashesParts {
+  readonly engine: Pick<Engine, 'torrent'>;
+  readonly signer: HashSigner;
+  readonly events: Pick<OriginEvents, 'failed'>;
+  /** Ends with the origin. */
+  readonly life: AbortSignal;
+}
+
+/**
+ * Signs the hashes of stored blobs that came without any that are still trusted, because origins' keys have changed
+ * or the disk had no room for them. Without them no agent could take a piece.
+ */
+export class StoredHashes {
+  readonly #parts: StoredHashesParts;
+  readonly #ensuring = new Set<Digest>();
+
+  constructor(parts: StoredHashesParts) {
+    this.#parts = parts;
+  }
+
+  /** Opens the blob's torrent for those who are about to call, and sees that it has its hashes. Never throws. */
+  async ensure(digest: Digest, size: number): Promise<void> {
+    if (this.#ensuring.has(digest)) return;
+    this.#ensuring.add(digest);
+    try {
+      const torrent = await this.#parts.engine.torrent({ digest, scope: VERIFIED, size });
+      try {
+        if (torrent.complete && !torrent.pieces.hashes.complete) await this.#sign(torrent);
+      } finally {
+        torrent.release();
+      }
+    } catch (error) {
+      if (!this.#parts.life.aborted) this.#parts.events.failed('a stored blob could not be opened', error);
+    } finally {
+      this.#ensuring.delete(digest);
+    }
+  }
+
+  async #sign(torrent: Torrent): Promise<void> {
+    const { table, storage } = torrent.pieces;
+    for (let first = 0; first < table.count; first += BATCH_PIECES) {
+      const hashes: Buffer[] = [];
+      for (let index = first; index < Math.min(table.count, first + BATCH_PIECES); index++) {
+        this.#parts.life.throwIfAborted();
+        hashes.push(
+          createHash('sha256')
+            .update(await storage.readPiece(index))
+            .digest(),
+        );
+      }
+      torrent.addBatch(this.#parts.signer.sign(torrent, VERIFIED, first, hashes));
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import { OciError } from '#registry/oci-error.ts';
+
+/** Which registries this origin asks: `deny` counts before `allow`; an empty `allow` is every registry. */
+export class UpstreamPolicy {
+  readonly #allow: readonly string[];
+  readonly #deny: readonly string[];
+
+  /** @param lists registries, `host`, `host:port` or `*.domain`; without a port, any port */
+  constructor(lists: { readonly allow: readonly string[]; readonly deny: readonly string[] }) {
+    this.#allow = lists.allow.map((glob) => glob.toLowerCase());
+    this.#deny = lists.deny.map((glob) => glob.toLowerCase());
+  }
+
+  /** @throws OciError DENIED */
+  check(registry: string): void {
+    const isAllowed = this.#allow.length === 0 || this.#allow.some((glob) => matches(glob, registry));
+    if (isAllowed && !this.#deny.some((glob) => matches(glob, registry))) return;
+    throw new OciError('DENIED', `this origin does not ask ${registry}: its operator does not allow it`);
+  }
+}
+
+function matches(glob: string, registry: string): boolean {
+  const host = registry.replace(/:\d+$/u, '');
+  if (!glob.startsWith('*.')) return glob === registry || glob === host;
+  const domain = glob.slice(1);
+  return registry.endsWith(domain) || host.endsWith(domain);
+}
