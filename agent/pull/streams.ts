@@ -1,11 +1,12 @@
 import type { Proof } from '#agent/rights/provenance.ts';
+import { CallerRefusedError } from './running-pull.ts';
 import type { CountBytes } from './swarm.ts';
 
 /** The registry did not prove to have the bytes that peers sent for the digest. */
 class UnprovedContentError extends Error {
   override readonly name = 'UnprovedContentError';
 
-  constructor(proof: Exclude<Proof, { kind: 'proved' }>) {
+  constructor(proof: Exclude<Proof, { kind: 'proved' | 'refused' }>) {
     super(
       `the registry did not prove to have the content: ${proof.kind === 'refuted' ? proof.reason : proof.kind}`,
     );
@@ -26,7 +27,7 @@ export interface GuardedRead {
 /**
  * Bytes that came from elsewhere than the caller's registry wait until the registry has proved to have them too. If it
  * cannot, the caller gets the registry's own, where nothing has gone out yet.
- * @throws UnprovedContentError
+ * @throws CallerRefusedError, UnprovedContentError
  */
 export async function* readGuarded(from: GuardedRead, count: CountBytes): AsyncGenerator<Buffer> {
   let told: Parameters<CountBytes>[] = [];
@@ -37,6 +38,7 @@ export async function* readGuarded(from: GuardedRead, count: CountBytes): AsyncG
       yield* from.direct();
       return;
     }
+    if (proof.kind === 'refused') throw new CallerRefusedError(proof.refusal);
     if (proof.kind !== 'proved') throw new UnprovedContentError(proof);
     for (const [source, bytes] of told) count(source, bytes);
     told = [];

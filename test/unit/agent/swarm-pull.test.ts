@@ -224,3 +224,42 @@ describe('with upstream down', () => {
     });
   });
 });
+
+/** An agent without origins, whose neighbour has the blob; a registry of somebody else's beside the blob's own. */
+async function startWithNeighbour(): Promise<{
+  cluster: Cluster;
+  agent: AgentFixture;
+  registries: UpstreamRegistry[];
+}> {
+  const cluster = await Cluster.start(1);
+  const neighbour = await cluster.agent();
+  await neighbour.get(cluster.upstream, PATH);
+  await neighbour.stored(1);
+  const other = await UpstreamRegistry.start();
+  const registries = [cluster.upstream, other];
+  return { cluster, agent: await cluster.agent({ origins: [], registries }), registries };
+}
+
+describe('an agent that no origin answers', () => {
+  test('takes a neighbour’s bytes once the registry proved to have them, and reads no more from the registry', async () => {
+    const { cluster, agent, registries } = await startWithNeighbour();
+    await using _cluster = cluster;
+    await using _other = registries[1]!;
+    expect(await agent.get(cluster.upstream, PATH)).toMatchObject(WHOLE);
+    expect(await agent.metric('provenance_proofs_total', { outcome: 'proved' })).toBe(1);
+    expect(cluster.crossed).toBeLessThan(0.2 * BLOB.length);
+  });
+
+  test('gives a neighbour’s bytes to no registry that only claims to have them', async () => {
+    const { cluster, agent, registries } = await startWithNeighbour();
+    await using _cluster = cluster;
+    await using hostile = registries[1]!;
+    hostile.content.addBlob('team/app', Buffer.from('anything'));
+    hostile.configure({ headLies: { size: BLOB.length } });
+    for (const range of [undefined, 'bytes=0-99']) {
+      const stolen = await agent.get(hostile, PATH, { range });
+      expect(stolen.status).toBe(404);
+      expect(BLOB.includes(stolen.head)).toBe(false);
+    }
+  });
+});

@@ -146,7 +146,8 @@ describe('agents behind a ring of two origins', () => {
     const { upstream, agents } = cluster;
     const digest = upstream.content.addBlob('team/app', BLOB);
     upstream.content.addManifest('team/app', { schemaVersion: 2 }, { tag: 'v1' });
-    const [first, second] = agents as [AgentFixture, AgentFixture];
+    const first = agents[0]!;
+    const second = agents[1]!;
     await first.get(upstream, `team/app/blobs/${digest}`);
     await second.get(upstream, 'team/app/manifests/v1');
     await upstream.stop();
