@@ -1,0 +1,40 @@
+import { OptionError, parseOptions, usage } from './options.ts';
+import { checkMachine, sweep } from './rig/machine.ts';
+import { toResult } from './result.ts';
+import { SCENARIOS } from './scenarios.ts';
+import { renderTable } from './table.ts';
+
+/**
+ * Brings content to many nodes over shaped links, with the real parts, and says how near to the bound and how dear it was.
+ *
+ *     npm run bench -- <scenario> [options]
+ */
+async function main(args: readonly string[], signal: AbortSignal): Promise<void> {
+  const options = parseOptions(args, SCENARIOS);
+  await checkMachine();
+  await sweep();
+  const started = performance.now();
+  const say = (text: string): void =>
+    void process.stderr.write(
+      `${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${text}\n`,
+    );
+  const outcome = await options.scenario.run(options, { signal, say });
+  const result = toResult(options, outcome);
+  process.stdout.write(`\n${renderTable(result, outcome)}`);
+  if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+}
+
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(name, () => {
+    process.exitCode = 1;
+    stop.abort(new Error(`stopped by ${name}`));
+  });
+}
+try {
+  await main(process.argv.slice(2), stop.signal);
+} catch (error) {
+  process.exitCode = 1;
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  if (error instanceof OptionError) process.stderr.write(`\n${usage(SCENARIOS)}`);
+}

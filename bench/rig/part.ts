@@ -1,0 +1,131 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Hand } from './hand.ts';
+import type { Host } from './network.ts';
+import { NamespacedProcess } from './process.ts';
+import type { Usage } from './usage.ts';
+
+const SHOAL = fileURLToPath(new URL('../../cli/shoal.ts', import.meta.url));
+const READY_TIMEOUT_MS = 30_000;
+const READY_POLL_MS = 50;
+const LOOPBACK = '127.0.0.1';
+
+export type PartKind = 'agent' | 'origin' | 'tracker';
+
+export interface PartPlan {
+  readonly kind: PartKind;
+  readonly statusPort: number;
+  /** On loopback, of an agent. */
+  readonly doorPort?: number;
+  /** As it stands in the part's YAML file. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+export interface PartPlace {
+  readonly host: Host;
+  /** Configuration and log files. */
+  readonly directory: string;
+  /** Where to write CPU profiles, should they be wanted. */
+  readonly profiles: string | undefined;
+}
+
+/** A part of Shoal as it is deployed, a process of its own on a host of its own. */
+export class Part implements AsyncDisposable {
+  readonly kind: PartKind;
+  readonly host: Host;
+  readonly hand: Hand;
+  readonly process: NamespacedProcess;
+  readonly #statusPort: number;
+  readonly #doorPort: number | undefined;
+
+  private constructor(plan: PartPlan, host: Host, hand: Hand, started: NamespacedProcess) {
+    this.kind = plan.kind;
+    this.#statusPort = plan.statusPort;
+    this.#doorPort = plan.doorPort;
+    this.host = host;
+    this.hand = hand;
+    this.process = started;
+  }
+
+  /** Waits until it says that it is ready. */
+  static async start(plan: PartPlan, place: PartPlace, signal: AbortSignal): Promise<Part> {
+    await using stack = new AsyncDisposableStack();
+    const { host, directory, profiles } = place;
+    const { name, namespace } = host;
+    const hand = stack.use(await Hand.start(host, join(directory, `${name}-hand.log`)));
+    const file = join(directory, `${name}.yaml`);
+    await writeFile(file, JSON.stringify(plan.config, undefined, 2), { mode: 0o600 }); // JSON is YAML 1.2
+    const profiling =
+      profiles === undefined
+        ? []
+        : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}.cpuprofile`];
+    const started = stack.use(
+      await NamespacedProcess.start({
+        name,
+        namespace,
+        program: process.execPath,
+        args: [...profiling, SHOAL, plan.kind, '--config', file],
+        logFile: join(directory, `${name}.log`),
+      }),
+    );
+    const part = new Part(plan, host, hand, started);
+    await part.#untilReady(signal);
+    stack.move();
+    return part;
+  }
+
+  get name(): string {
+    return this.host.name;
+  }
+
+  usage(): Promise<Usage> {
+    return this.process.usage();
+  }
+
+  /** What `/metrics` says. */
+  async metrics(signal: AbortSignal): Promise<string> {
+    const { text } = await this.#status('/metrics', signal);
+    return text;
+  }
+
+  /** At once, with no chance to say goodbye. */
+  kill(): Promise<void> {
+    return this.process.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.process[Symbol.asyncDispose]();
+    await this.hand[Symbol.asyncDispose]();
+  }
+
+  async #untilReady(signal: AbortSignal): Promise<void> {
+    const deadline = performance.now() + READY_TIMEOUT_MS;
+    while (this.process.running && performance.now() < deadline) {
+      if (await this.#isReady(signal)) return;
+      await sleep(READY_POLL_MS, undefined, { signal });
+    }
+    const how = this.process.running
+      ? `was not ready after ${READY_TIMEOUT_MS / 1000} s`
+      : await this.process.ended;
+    throw new Error(`${this.name} ${how}:\n${await this.process.logTail()}`);
+  }
+
+  async #isReady(signal: AbortSignal): Promise<boolean> {
+    try {
+      const { status } = await this.#status('/readyz', signal);
+      // The door opens a little later than the status listener; any answer will do.
+      if (status !== 200 || this.#doorPort === undefined) return status === 200;
+      await this.hand.text({ host: LOOPBACK, port: this.#doorPort, path: '/v2/' }, signal);
+      return true;
+    } catch {
+      signal.throwIfAborted();
+      return false; // not listening yet
+    }
+  }
+
+  #status(path: string, signal: AbortSignal): Promise<{ status: number; text: string }> {
+    return this.hand.text({ host: LOOPBACK, port: this.#statusPort, path }, signal);
+  }
+}

@@ -1,0 +1,267 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Account } from './account.ts';
+import { Content } from './content.ts';
+import { DOOR_PORT, RUNTIME_CONCURRENCY, UPSTREAM_PORT } from './defaults.ts';
+import { guardDirectory } from './guard.ts';
+import { Network, type Host, type LinkRate, type NetworkOptions } from './network.ts';
+import { Part } from './part.ts';
+import { Plans } from './plans.ts';
+import type { Fetch, PullOrder, PullReport } from './pull.ts';
+import { Upstream } from './upstream.ts';
+import { machineBusySeconds } from './usage.ts';
+
+export interface RigOptions extends NetworkOptions {
+  readonly agents: number;
+  /** Counted from 0; of the agent with this number, counted from 0. Tracker, origin and upstream are in zone 0. */
+  readonly zoneOf?: (agent: number) => number;
+  /** Puts what is to be pulled there. */
+  readonly fill: (content: Content) => Promise<void>;
+  /** Longest time for one pull. */
+  readonly pullTimeoutMs: number;
+  readonly profiles: string | undefined;
+}
+
+/** What is fetched, stage after stage, by paths below a registry's root. */
+export interface Order {
+  readonly stages: readonly (readonly Fetch[])[];
+  readonly concurrency?: number;
+}
+
+export interface Measured<T> {
+  readonly result: T;
+  readonly account: Account;
+  /** Of the interface of the origin's host: frames, so headers, acknowledgements and announces count too. */
+  readonly originInterfaceBytes: number;
+  readonly upstreamBytes: number;
+  readonly trunkBytes: number;
+  /** Cores that were busy with what is not of this rig: the noise. Kernel threads count as such. */
+  readonly otherBusyCores: number;
+}
+
+const SETTLE_MS = 300;
+
+/** Hosts, links, an upstream registry and the parts of a cluster. Disposing it leaves nothing behind. */
+export class Rig implements AsyncDisposable {
+  readonly content: Content;
+  readonly upstream: Upstream;
+  readonly tracker: Part;
+  readonly origin: Part;
+  readonly agents: Part[] = [];
+  readonly #base: Base;
+  readonly #plans: Plans;
+
+  private constructor(base: Base, parts: { upstream: Upstream; tracker: Part; origin: Part; plans: Plans }) {
+    this.#base = base;
+    this.content = base.content;
+    this.upstream = parts.upstream;
+    this.tracker = parts.tracker;
+    this.origin = parts.origin;
+    this.#plans = parts.plans;
+  }
+
+  static async build(options: RigOptions, signal: AbortSignal): Promise<Rig> {
+    await using stack = new AsyncDisposableStack();
+    const base = stack.use(await Base.create(options, signal));
+    const { network, directory, content } = base;
+    await options.fill(content);
+    const [upstreamHost, trackerHost, originHost] = [
+      await network.addHost('upstream'),
+      await network.addHost('tracker'),
+      await network.addHost('origin'),
+    ];
+    const upstream = base.keep(await Upstream.start(upstreamHost, content, join(directory, 'upstream')));
+    const { registry } = upstream;
+    const addresses = { tracker: trackerHost.address, origin: originHost.address };
+    const plans = await Plans.create({ directory, registry, ...addresses });
+    const tracker = await base.start(plans.tracker(), trackerHost);
+    const origin = await base.start(plans.origin(), originHost);
+    const rig = new Rig(base, { upstream, tracker, origin, plans });
+    // All are waited for even if one fails, so that none still starts while the rest is taken down.
+    const started = await Promise.allSettled(Array.from({ length: options.agents }, () => rig.addAgent()));
+    for (const agent of started) if (agent.status === 'rejected') throw agent.reason;
+    stack.move();
+    return rig;
+  }
+
+  get signal(): AbortSignal {
+    return this.#base.signal;
+  }
+
+  /** One more, on a new host with a link that is not shaped. */
+  async addAgent(): Promise<Part> {
+    const number = this.#base.nextAgent++;
+    const zone = this.#base.options.zoneOf?.(number) ?? 0;
+    const host = await this.#base.network.addHost(`agent-${number + 1}`, zone);
+    const agent = await this.#base.start(this.#plans.agent(host.name, `zone-${zone + 1}`), host);
+    this.agents.push(agent);
+    this.agents.sort((one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }));
+    return agent;
+  }
+
+  /** Kills it, and takes its node off the network. */
+  async remove(agent: Part): Promise<void> {
+    this.agents.splice(this.agents.indexOf(agent), 1);
+    await agent.kill();
+    await agent.host.unplug();
+    await agent[Symbol.asyncDispose]();
+  }
+
+  /** Makes the origin know all that the order names: one pull through it, by an agent that leaves again. */
+  async warm(order: Order): Promise<void> {
+    const host = await this.#base.network.addHost('warmer');
+    await using agent = await this.#base.start(this.#plans.agent('warmer', 'zone-1'), host, false);
+    await this.pull(agent, order);
+  }
+
+  /** Every host's link, either way; undefined is not shaped. */
+  async shape(rateOf: (host: Host) => LinkRate | undefined): Promise<void> {
+    const hosts = [this.upstream.host, this.tracker.host, this.origin.host];
+    for (const host of [...hosts, ...this.agents.map((agent) => agent.host)]) await host.shape(rateOf(host));
+  }
+
+  /** Through the agent's door, as the runtime of its node. */
+  pull(agent: Part, order: Order): Promise<PullReport> {
+    const query = `?ns=${encodeURIComponent(this.upstream.registry)}`;
+    const stages = order.stages.map((stage) => stage.map((item) => ({ ...item, path: item.path + query })));
+    return this.#pull(agent, { ...order, stages, host: '127.0.0.1', port: DOOR_PORT });
+  }
+
+  /** The same bytes to the same node, straight from the upstream registry. */
+  pullDirectly(agent: Part, order: Order): Promise<PullReport> {
+    return this.#pull(agent, { ...order, host: this.upstream.host.address, port: UPSTREAM_PORT });
+  }
+
+  /** Runs the work and says what it took. Parts that come or go meanwhile are to be told to the account by the work. */
+  async measure<T>(work: (account: Account) => Promise<T>): Promise<Measured<T>> {
+    const account = new Account();
+    const parts = [this.tracker, this.origin, ...this.agents];
+    await Promise.all(parts.map((part) => account.enter(part, this.signal)));
+    const before = await this.#read();
+    const started = performance.now();
+    const result = await work(account);
+    const seconds = (performance.now() - started) / 1000;
+    const after = await this.#read();
+    // The origin may still be closing its read of the upstream, which is logged at its end.
+    await sleep(SETTLE_MS, undefined, { signal: this.signal });
+    const upstreamBytes = (await this.upstream.bytesSent()) - before.upstreamBytes;
+    await account.closeAll(this.signal);
+    return {
+      result,
+      account,
+      originInterfaceBytes: after.originInterfaceBytes - before.originInterfaceBytes,
+      upstreamBytes,
+      trunkBytes: after.trunkBytes - before.trunkBytes,
+      otherBusyCores: Math.max(0, after.otherBusy - before.otherBusy) / seconds,
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#base[Symbol.asyncDispose]();
+  }
+
+  async #pull(agent: Part, order: Omit<PullOrder, 'concurrency'> & Order): Promise<PullReport> {
+    const { pullTimeoutMs } = this.#base.options;
+    const late = AbortSignal.timeout(pullTimeoutMs);
+    try {
+      const whole = { ...order, concurrency: order.concurrency ?? RUNTIME_CONCURRENCY };
+      return await agent.hand.pull(whole, AbortSignal.any([this.signal, late]));
+    } catch (error) {
+      this.signal.throwIfAborted();
+      const what = late.aborted ? `was not done after ${pullTimeoutMs / 1000} s` : String(error);
+      throw new Error(`${agent.name}: ${what}\n${await agent.process.logTail()}`, { cause: error });
+    }
+  }
+
+  async #read(): Promise<{
+    originInterfaceBytes: number;
+    upstreamBytes: number;
+    trunkBytes: number;
+    otherBusy: number;
+  }> {
+    const [counters, upstreamBytes, trunkBytes, otherBusy] = await Promise.all([
+      this.origin.host.counters(),
+      this.upstream.bytesSent(),
+      this.#base.options.zones === 2 ? this.#base.network.trunkCounters() : undefined,
+      this.#otherBusySeconds(),
+    ]);
+    return {
+      originInterfaceBytes: counters.sent,
+      upstreamBytes,
+      trunkBytes: trunkBytes?.sent ?? 0,
+      otherBusy,
+    };
+  }
+
+  async #otherBusySeconds(): Promise<number> {
+    const parts = [this.tracker, this.origin, ...this.agents];
+    const processes = [
+      ...parts.flatMap(({ process: own, hand }) => [own, hand.process]),
+      this.upstream.process,
+    ];
+    const used = await Promise.all(processes.map(async (own) => (await own.usage()).cpuSeconds));
+    const { user, system } = process.cpuUsage();
+    return (await machineBusySeconds()) - used.reduce((sum, one) => sum + one, (user + system) / 1e6);
+  }
+}
+
+/** What the rig stands on: the network, a directory, and the list of what is to be stopped. */
+class Base implements AsyncDisposable {
+  readonly options: RigOptions;
+  readonly signal: AbortSignal;
+  readonly network: Network;
+  readonly directory: string;
+  readonly content: Content;
+  /** Processes to be stopped. */
+  readonly #kept: AsyncDisposable[] = [];
+  readonly #ground: AsyncDisposableStack;
+  nextAgent = 0;
+
+  private constructor(
+    options: RigOptions,
+    signal: AbortSignal,
+    ground: { network: Network; directory: string; content: Content; stack: AsyncDisposableStack },
+  ) {
+    this.options = options;
+    this.signal = signal;
+    this.network = ground.network;
+    this.directory = ground.directory;
+    this.content = ground.content;
+    this.#ground = ground.stack;
+  }
+
+  static async create(options: RigOptions, signal: AbortSignal): Promise<Base> {
+    await using stack = new AsyncDisposableStack();
+    const directory = await mkdtemp(join(tmpdir(), 'shoal-bench-'));
+    stack.use(guardDirectory(directory));
+    stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
+    if (options.profiles !== undefined) await mkdir(options.profiles, { recursive: true });
+    const content = await Content.create(join(directory, 'content'));
+    const network = stack.use(await Network.create(options));
+    return new Base(options, signal, { network, directory, content, stack: stack.move() });
+  }
+
+  /** @param kept whether it is stopped with the rig; else the caller does */
+  async start(plan: Parameters<typeof Part.start>[0], host: Host, kept = true): Promise<Part> {
+    const { directory, signal } = this;
+    const part = await Part.start(plan, { host, directory, profiles: this.options.profiles }, signal);
+    return kept ? this.keep(part) : part;
+  }
+
+  /** It is stopped with the rig. */
+  keep<T extends AsyncDisposable>(started: T): T {
+    this.#kept.push(started);
+    return started;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      // At once: each takes a while to say goodbye to the others.
+      await Promise.all(this.#kept.map((started) => started[Symbol.asyncDispose]()));
+    } finally {
+      await this.#ground.disposeAsync();
+    }
+  }
+}

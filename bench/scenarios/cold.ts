@@ -1,0 +1,34 @@
+import { lowerBound } from '../lower-bound.ts';
+import type { Scenario } from '../scenario.ts';
+import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+
+/** All agents want at once what nobody in the cluster has; the upstream registry's link is as wide as theirs. */
+export const cold: Scenario = {
+  name: 'cold',
+  summary: 'all at once, nobody has it; upstream at the same rate',
+  defaults: { nodes: 8, rateMbit: 100, sizeMib: 256 },
+  async run(options, context) {
+    const bytes = options.sizeMib * MIB;
+    await using rig = await buildRig(options, context, { fill: fillWithOne(options) });
+    const order = blobOrder(...rig.content.blobs);
+    const link = linkOf(options.rateMbit);
+    await rig.shape(() => link);
+    const bound = link && lowerBound(bytes, link, Array<typeof link>(options.nodes).fill(link));
+    context.say('all pull');
+    const measured = await rig.measure(() =>
+      pullAll(
+        rig.agents,
+        (agent) => rig.pull(agent, order),
+        () => bound,
+      ),
+    );
+    const direct = await runDirect(rig, options, context, () =>
+      pullAll(
+        rig.agents,
+        (agent) => rig.pullDirectly(agent, order),
+        () => undefined,
+      ),
+    );
+    return { bytes, measured, direct };
+  },
+};

@@ -1,0 +1,79 @@
+import type { Options } from '../options.ts';
+import type { Link } from '../lower-bound.ts';
+import { secondsFor } from '../lower-bound.ts';
+import { REPOSITORY } from '../rig/defaults.ts';
+import type { Blob, Content } from '../rig/content.ts';
+import type { Part } from '../rig/part.ts';
+import { Rig, type Order, type RigOptions } from '../rig/rig.ts';
+import type { Context, DirectOutcome, Pulled } from '../scenario.ts';
+
+export const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+/** Not shaped, a pull is late after this. */
+const UNSHAPED_TIMEOUT_MS = 300_000;
+/** Shaped, it is late when it took so much longer than pulling straight from the registry would. */
+const PATIENCE = 3;
+const LEAST_TIMEOUT_MS = 60_000;
+
+/** The rig for the options, with what is to be pulled. */
+export async function buildRig(
+  options: Options,
+  { signal, say }: Context,
+  special: Pick<RigOptions, 'fill'> & Partial<RigOptions>,
+): Promise<Rig> {
+  const { nodes, queueMs, profiles, sizeMib, rateMbit } = options;
+  say(`building: ${nodes} agents, tracker, origin, nginx as upstream registry`);
+  const straight = rateMbit === undefined ? 0 : secondsFor(nodes * sizeMib * MIB, rateMbit) * 1000;
+  const pullTimeoutMs =
+    rateMbit === undefined ? UNSHAPED_TIMEOUT_MS : Math.max(LEAST_TIMEOUT_MS, straight * PATIENCE);
+  const common = { agents: nodes, zones: 1, trunkMbit: undefined, queueMs, profiles, pullTimeoutMs } as const;
+  return Rig.build({ ...common, ...special }, signal);
+}
+
+/** One blob of the size asked for. */
+export function fillWithOne({ sizeMib }: Options): (content: Content) => Promise<void> {
+  return async (content) => void (await content.addBlob('one', sizeMib * MIB));
+}
+
+export function blobOrder(...blobs: readonly Blob[]): Order {
+  return { stages: [blobs.map(({ digest }) => ({ path: blobPath(digest), digest }))] };
+}
+
+export function blobPath(digest: string): string {
+  return `/v2/${REPOSITORY}/blobs/${digest}`;
+}
+
+export function linkOf(mbit: number | undefined): Link | undefined {
+  return mbit === undefined ? undefined : { upMbit: mbit, downMbit: mbit };
+}
+
+/** All of them at once. */
+export function pullAll(
+  agents: readonly Part[],
+  pull: (agent: Part) => Promise<Pulled['report']>,
+  boundOf: (agent: Part) => number | undefined,
+): Promise<Pulled[]> {
+  return Promise.all(
+    agents.map(async (agent) => ({
+      agent: agent.name,
+      report: await pull(agent),
+      boundSeconds: boundOf(agent),
+    })),
+  );
+}
+
+/** The same pulls straight from the registry, unless the options say no. */
+export async function runDirect(
+  rig: Rig,
+  { direct }: Options,
+  { say }: Context,
+  work: () => Promise<readonly Pulled[]>,
+): Promise<DirectOutcome | undefined> {
+  if (!direct) return undefined;
+  say('the same straight from nginx');
+  const before = await rig.upstream.process.usage();
+  const pulls = await work();
+  const { cpuSeconds } = await rig.upstream.process.usage();
+  const bytes = pulls.flatMap(({ report }) => report.fetched).reduce((sum, item) => sum + item.bytes, 0);
+  return { pulls, cpuSecondsPerGiB: ((cpuSeconds - before.cpuSeconds) * GIB) / Math.max(bytes, 1) };
+}
