@@ -16,7 +16,7 @@ export interface PullOrder {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface Fetched {
+interface Fetched {
   readonly seconds: number;
   /** From the request to the first byte of the body. */
   readonly firstByteSeconds: number;

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 
 /** What a process has used so far. */
 export interface Usage {
@@ -41,5 +40,3 @@ export async function machineBusySeconds(): Promise<number> {
   const [user, nice, system, , , irq, softirq] = first.split(/\s+/).slice(1).map(Number);
   return (user! + nice! + system! + irq! + softirq!) / TICKS_PER_SECOND;
 }
-
-export const CORES = cpus().length;
