@@ -13,6 +13,9 @@ import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import type { Metrics } from '#service/metrics.ts';
 
+/** For a machine that is busy with other tests. */
+const PATIENT = { timeout: 10_000 };
+
 class TeapotError extends Error {}
 
 let lines: string[];
@@ -64,7 +67,7 @@ function post(body: string): Promise<Response> {
 
 test('a request is answered, logged once and counted under its route, not its path', async () => {
   expect(await (await fetch(url('/items/17'))).json()).toEqual({ params: { id: '17' } });
-  await expect.poll(() => lines.length).toBe(1);
+  await expect.poll(() => lines.length, PATIENT).toBe(1);
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({
     route: '/items/:id',
     method: 'GET',
@@ -134,11 +137,11 @@ test('what is not HTTP is answered with 400 and headers without end with 431', a
 test('a client that goes away is counted as such, not as a success', async () => {
   const leaving = new AbortController();
   const asked = fetch(url('/slow'), { signal: leaving.signal }).catch(() => 'left');
-  await expect.poll(() => release).toBeDefined();
+  await expect.poll(() => release, PATIENT).toBeDefined();
   leaving.abort();
   expect(await asked).toBe('left');
   await expect
-    .poll(async () => (await metrics.expose()).text)
+    .poll(async () => (await metrics.expose()).text, PATIENT)
     .toContain('route="/slow",method="GET",status="aborted"} 1');
   release?.();
 });
@@ -186,7 +189,7 @@ test.each([
 
 test('an answer under way at the close is still given', async () => {
   const asked = fetch(url('/slow'));
-  await expect.poll(() => release).toBeDefined();
+  await expect.poll(() => release, PATIENT).toBeDefined();
   const closed = server[Symbol.asyncDispose]();
   await sleep(20);
   release?.();
@@ -199,7 +202,7 @@ test('an answer that does not end within the grace is cut', async () => {
     () => 'answered',
     () => 'cut',
   );
-  await expect.poll(() => release).toBeDefined();
+  await expect.poll(() => release, PATIENT).toBeDefined();
   await server[Symbol.asyncDispose]();
   expect(await asked).toBe('cut');
 });

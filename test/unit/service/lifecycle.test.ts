@@ -5,6 +5,9 @@ import { expect, test } from 'vitest';
 
 import { run } from '#service/lifecycle.ts';
 
+/** For a machine that is busy with other tests. */
+const PATIENT = { timeout: 10_000 };
+
 const PROCESS = fileURLToPath(new URL('./lifecycle-process.ts', import.meta.url));
 
 /** A real process that lives by `run`. */
@@ -15,7 +18,7 @@ async function startProcess(kind: string) {
     output += chunk.toString();
   });
   const exited = once(child, 'exit');
-  await expect.poll(() => output, { timeout: 5000 }).toContain('up\n');
+  await expect.poll(() => output, PATIENT).toContain('up\n');
   return { child, exited, output: () => output };
 }
 
@@ -32,7 +35,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
 test('SIGHUP is told to the part and stops nothing', async () => {
   const { child, exited, output } = await startProcess('orderly');
   child.kill('SIGHUP');
-  await expect.poll(output).toContain('reload\n');
+  await expect.poll(output, PATIENT).toContain('reload\n');
   child.kill('SIGTERM');
   expect(await exited).toEqual([0, null]);
 });
@@ -40,7 +43,7 @@ test('SIGHUP is told to the part and stops nothing', async () => {
 test('a second signal ends a stop that hangs', async () => {
   const { child, exited, output } = await startProcess('hangs');
   child.kill('SIGTERM');
-  await expect.poll(output).toContain('stopping\n');
+  await expect.poll(output, PATIENT).toContain('stopping\n');
   child.kill('SIGTERM');
   expect(await exited).toEqual([1, null]);
 });
