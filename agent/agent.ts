@@ -87,7 +87,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   observeStore(parts.metrics, store);
   observeSwarm(parts.metrics, swarm.engine);
   observeDoor(parts.metrics, running);
-  const status = starting.use(await listenForStatus(config, security, parts));
+  let serving = false;
+  const status = starting.use(await listenForStatus(config, security, parts, () => serving));
   starting.use(
     await startAdminSocket({
       directory: config.store.path,
@@ -97,6 +98,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     }),
   );
   const door = starting.use(await openDoor(config, parts, { pulls, upstream, hosts, admission, events }));
+  serving = true;
   parts.logger.info({ door: door.address, peers: swarm.port, security: security.mode }, 'agent serves');
   const all = starting.move();
   return {
@@ -201,14 +203,20 @@ function hostPort(text: string): { host: string; port: number } {
 function listenForStatus(
   config: AgentConfig,
   security: Security,
-  { metrics, logger }: AgentParts,
+  { signal, metrics, logger }: AgentParts,
+  serving: () => boolean,
 ): Promise<BoundServer> {
   return startStatusServer({
     ...config.status,
     security,
     metrics,
     logger,
-    readiness: () => ({ ready: true, reasons: [] }),
+    readiness: () => {
+      if (signal.aborted) return { ready: false, reasons: ['stopping'] };
+      return serving()
+        ? { ready: true, reasons: [] }
+        : { ready: false, reasons: ['the door is not open yet'] };
+    },
   });
 }
 

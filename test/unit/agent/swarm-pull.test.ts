@@ -262,4 +262,19 @@ describe('an agent that no origin answers', () => {
       expect(BLOB.includes(stolen.head)).toBe(false);
     }
   });
+
+  test('gives them to none that leaves the question for its own bytes open either', async () => {
+    const { cluster, agent, registries } = await startWithNeighbour();
+    await using _cluster = cluster;
+    await using hostile = registries[1]!;
+    hostile.configure({ headLies: { size: BLOB.length } });
+    hostile.faults.inject({ kind: 'hang' }, { method: 'GET' });
+    const arrival = new Arrival();
+    const { onBytes } = arrival;
+    const pulling = agent.get(hostile, PATH, { onBytes, signal: AbortSignal.timeout(4_000) });
+    await expect(pulling).rejects.toThrow('aborted');
+    expect(arrival.bytes).toBe(0);
+    // The neighbour's bytes had come: it was the proof that was missing.
+    expect(await agent.metric('pieces_verified_bytes_total', { source: 'peer' })).toBeGreaterThan(0);
+  });
 });
