@@ -2,6 +2,8 @@ import { spawnShoal, type ShoalProcess } from '../support/spawn-shoal.ts';
 import { parseMetrics, type Sample } from './metrics.ts';
 
 const STOP_GRACE_MS = 3000;
+/** Nine of them start at once, on two cores that may have other work. */
+const READY_TIMEOUT_MS = 60_000;
 
 /** The YAML file of a part, as far as the harness reads it itself. */
 export interface PartConfig {
@@ -29,6 +31,7 @@ export class Part implements AsyncDisposable {
     this.#process ??= await spawnShoal([this.#role], {
       config: this.config,
       readyUrl: `${this.statusUrl}/readyz`,
+      readyTimeoutMs: READY_TIMEOUT_MS,
       graceMs: STOP_GRACE_MS,
     });
   }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const LOG_BYTES = 4 * 1024 * 1024;
 const READY_POLL_MS = 50;
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 5000;
 const RUN_TIMEOUT_MS = 240_000;
 

@@ -22,13 +22,12 @@ afterAll(() => scene?.[Symbol.asyncDispose]());
 async function pullByNeighbours(pushed: PushedImage, chosen: Agent, all: boolean): Promise<void> {
   const neighbours = scene.cluster.agents.filter((agent) => agent !== chosen);
   expect(neighbours).toHaveLength(5);
+  const name = pushed.repository.replaceAll('/', '-');
   const copies = neighbours.map((agent) =>
-    copyBySkopeo(throughDoor(pushed, agent), join(scene.directory, `${pushed.repository}-${agent.name}`), {
-      all,
-    }),
+    copyBySkopeo(throughDoor(pushed, agent), join(scene.directory, `${name}-${agent.name}`), { all }),
   );
   for (const { code, stderr } of await Promise.all(copies))
-    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(code, stderr).toBe(0);
 }
 
 /** `127.0.0.1:29500/127.77.0.2/team/app:v1`: for clients that cannot say `ns`. */
