@@ -7,6 +7,7 @@ import {
   ANONYMOUS_CHECK_TIMEOUT_MS,
   ANONYMOUS_CHECKS,
   ANONYMOUS_QUEUE,
+  ANONYMOUS_REFRESH_MS,
   ANONYMOUS_REPOSITORIES,
   ANONYMOUS_SAVE_MS,
   NOT_ANONYMOUS_CHECK_MS,
@@ -70,10 +71,13 @@ export class AnonymousRepositories implements AsyncDisposable {
    */
   served(caller: Caller, resource: Pick<Target, 'kind' | 'reference'>, own: boolean): void {
     const name = fullName(caller);
-    if (own && caller.authorization === undefined) return this.#found(name, true);
     const known = this.#known.get(name);
-    const lifetimeMs = known?.since === undefined ? NOT_ANONYMOUS_CHECK_MS : ANONYMOUS_CHECK_MS;
-    if (known !== undefined && this.#parts.now() - known.checkedAt < lifetimeMs) return;
+    const age = known === undefined ? Infinity : this.#parts.now() - known.checkedAt;
+    if (own && caller.authorization === undefined) {
+      if (known?.since === undefined || age > ANONYMOUS_REFRESH_MS) this.#found(name, true);
+      return;
+    }
+    if (age < (known?.since === undefined ? NOT_ANONYMOUS_CHECK_MS : ANONYMOUS_CHECK_MS)) return;
     if (this.#waiting.has(name) || this.#checks.has(name) || this.#waiting.size >= ANONYMOUS_QUEUE) return;
     const { registry, repository } = caller;
     this.#waiting.set(name, { registry, repository, ...resource });

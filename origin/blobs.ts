@@ -2,6 +2,7 @@ import type { OpenBlob } from '#registry/blob-read.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Upstream } from '#registry/upstream.ts';
 import { UpstreamRefusedError } from '#registry/upstream-error.ts';
+import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import { VERIFIED } from '#swarm/session/torrent.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
@@ -178,11 +179,16 @@ export class Blobs {
   }
 
   async #begin(caller: Caller, digest: Digest, beginning: Parameters<Readings['begin']>[2]): Promise<Answer> {
+    const { size } = beginning;
+    if (size > MAX_BLOB_SIZE) {
+      beginning.body?.cancel();
+      throw new WrongContentError(`${digest} has ${size} bytes: at most ${MAX_BLOB_SIZE} are read`);
+    }
     const begun = await this.#parts.readings.begin(caller, digest, beginning);
     this.#parts.events.answered('opened');
     // Where another registry's read was whole first, the next round has to prove that this one has the same bytes.
     if (!begun) return (await this.#stored(caller, digest, this.#parts.life)) ?? this.#gone(digest);
-    return { kind: 'swarm', digest, size: beginning.size, scope: caller.registry, positive: true };
+    return { kind: 'swarm', digest, size, scope: caller.registry, positive: true };
   }
 
   async #small(caller: Caller, digest: Digest, { size, body, mediaType }: OpenBlob): Promise<Answer> {

@@ -1,8 +1,9 @@
+import type { FastifyInstance } from 'fastify';
 import type { OriginConfig } from '#service/config/origin.ts';
 import { startAdminSocket } from '#service/admin-socket.ts';
 import type { HostPort } from '#service/host-port.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
-import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
+import { type BoundServer, createHttpServer, type HttpServerOptions, listen } from '#service/http-server.ts';
 import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
@@ -30,6 +31,8 @@ export interface OriginParts {
   readonly metrics: Metrics;
   /** Where proxies are named; the process' own by default. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
 }
 
 /** An origin that serves. Disposing it stops it: what is half read is kept. */
@@ -64,7 +67,8 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
     starting,
   );
   const life = new AbortController();
-  const ground = { store, swarm, upstream, dispatcher, security, key, events, life: life.signal };
+  const now = parts.now ?? (() => performance.now());
+  const ground = { store, swarm, upstream, dispatcher, security, key, events, now, life: life.signal };
   services = await createServices(config, ground, starting);
   starting.defer(() => life.abort(new Error('the origin stops')));
   const { readings, bandwidth } = services;
@@ -140,18 +144,39 @@ async function listenForMembers(
   const peer = (localAddress: string | undefined): HostPort => peerPlace(config, peerPort, localAddress);
   addContentRoutes(app, { ...services, upstream, policy: new UpstreamPolicy(config.upstreams), peer, life });
   addMemberRoutes(app, services);
-  if (config.strangers) {
-    const torrents = { torrents: services.torrents, announce: announceUrls(config.trackers), life };
-    addTorrentRoutes(app, torrents);
-    if (security.mode !== 'off') {
-      const plain = createHttpServer({ ...common, name: 'strangers' });
-      addTorrentRoutes(plain, torrents);
-      await plain.ready();
-      starting.defer(() => plain.close());
-      starting.use(new PlainFront(app.server, plain.server));
-    }
-  }
-  return starting.use(await listen(app, config.listen));
+  const front = config.strangers
+    ? await admitStrangers(
+        app,
+        { ...common, announce: announceUrls(config.trackers), services, security, life },
+        starting,
+      )
+    : undefined;
+  const bound = starting.use(await listen(app, config.listen));
+  if (front) starting.use(front);
+  return bound;
+}
+
+/** `.torrent` files for stock clients; where members speak TLS, those speak plain HTTP on the same port. */
+async function admitStrangers(
+  app: FastifyInstance,
+  {
+    announce,
+    services,
+    security,
+    life,
+    ...common
+  }: Omit<HttpServerOptions, 'name'> &
+    Pick<Served, 'services' | 'life'> & { security: Security; announce: string[] },
+  starting: AsyncDisposableStack,
+): Promise<PlainFront | undefined> {
+  const torrents = { torrents: services.torrents, announce, life };
+  addTorrentRoutes(app, torrents);
+  if (security.mode === 'off') return undefined;
+  const plain = createHttpServer({ ...common, name: 'strangers' });
+  addTorrentRoutes(plain, torrents);
+  await plain.ready();
+  starting.defer(() => plain.close());
+  return new PlainFront(app.server, plain.server);
 }
 
 /** Where agents reach this origin's peer wire: as configured, else by the name or address that they reach it by. */

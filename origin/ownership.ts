@@ -25,7 +25,6 @@ export interface OwnershipOptions {
 
 /** A request as it is handed on. */
 export interface Handed {
-  readonly method: 'GET' | 'HEAD';
   /** With its query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -110,7 +109,7 @@ export class Ownership {
     const signal = AbortSignal.any([this.#parts.life, AbortSignal.timeout(ASK_READS_MS)]);
     const ask = async (member: string): Promise<(Relayed & { member: string })[]> => {
       try {
-        const relayed = await this.#ask(member, { method: 'GET', path, headers: {} }, signal);
+        const relayed = await this.#ask(member, { path, headers: {} }, signal);
         this.#health.succeeded(member);
         return [{ member, ...relayed }];
       } catch (error) {
@@ -127,11 +126,11 @@ export class Ownership {
     this.#parts.events.lost(member, error);
   }
 
-  async #ask(member: string, { method, path, headers }: Handed, signal: AbortSignal): Promise<Relayed> {
+  async #ask(member: string, { path, headers }: Handed, signal: AbortSignal): Promise<Relayed> {
     const response = await this.#parts.dispatcher.request({
       origin: `${this.#options.scheme}://${member}`,
       path,
-      method,
+      method: 'GET',
       headers: { ...headers, 'shoal-forwarded': '1' },
       signal,
     });

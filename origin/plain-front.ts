@@ -14,6 +14,7 @@ export class PlainFront implements Disposable {
   readonly #plain: PlainServer;
   readonly #undecided = new Set<Socket>();
   readonly #strangers = new Set<Socket>();
+  #closed = false;
 
   /** @param secure must have all its own listeners to connections by now */
   constructor(secure: TlsServer, plain: PlainServer) {
@@ -27,12 +28,14 @@ export class PlainFront implements Disposable {
     });
   }
 
-  /** Cuts those who have not said a word yet, and strangers. */
+  /** Cuts those who have not said a word yet, and strangers; to be done before the server closes, which waits for them. */
   [Symbol.dispose](): void {
+    this.#closed = true;
     for (const socket of [...this.#undecided, ...this.#strangers]) socket.destroy();
   }
 
   #decide(socket: Socket, toSecure: () => void): void {
+    if (this.#closed) return void socket.destroy();
     this.#undecided.add(socket);
     const cut = (): void => void socket.destroy();
     const forget = (): void => void this.#undecided.delete(socket);

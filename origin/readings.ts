@@ -152,11 +152,12 @@ export class Readings implements AsyncDisposable {
     work: () => Promise<void>,
   ): Promise<{ outcome: ReadOutcome; error?: Error }> {
     const { torrent } = reading;
-    const key = keyOf(torrent.digest, callers.current.registry);
+    const { registry } = callers.current;
+    const key = keyOf(torrent.digest, registry);
     this.#interrupted.set(key, true);
     try {
       await work();
-      await this.#settle(reading, callers);
+      await this.#settle(reading, callers, registry);
       if (this.#parts.store.has(torrent.digest)) this.#interrupted.delete(key);
       return { outcome: 'complete' };
     } catch (error) {
@@ -183,13 +184,12 @@ export class Readings implements AsyncDisposable {
   }
 
   /** The facts of who joined late; where peers gave a part, the registry has to prove that it has the same bytes. */
-  async #settle(reading: Reading, callers: WaitingCallers): Promise<void> {
+  async #settle(reading: Reading, callers: WaitingCallers, registry: string): Promise<void> {
     const { store, provenance, events } = this.#parts;
     const { torrent } = reading;
     try {
-      const caller = callers.current;
-      if (!isDeliveredWhole(torrent)) await this.#prove(caller, torrent, provenance);
-      store.addFacts(torrent.digest, factsOf(reading, caller.registry));
+      if (!isDeliveredWhole(torrent)) await this.#prove(callers.current, torrent, provenance);
+      store.addFacts(torrent.digest, factsOf(reading, registry));
     } catch (error) {
       // The blob is verified; who asks for it next proves it again.
       events.failed('a registry did not prove what the swarm had of its blob', error);

@@ -32,6 +32,8 @@ export interface Ground {
   readonly security: Security;
   readonly key: SigningKey;
   readonly events: OriginEvents;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
   /** Ends with the origin. */
   readonly life: AbortSignal;
 }
@@ -48,19 +50,16 @@ export interface Services {
   readonly bandwidth: Bandwidth;
 }
 
-const monotonic = (): number => performance.now();
-
 /** Builds the services; what has to be stopped ends with `starting`. */
 export async function createServices(
   config: OriginConfig,
   ground: Ground,
   starting: AsyncDisposableStack,
 ): Promise<Services> {
-  const { store, swarm, upstream, events, life, dispatcher, security, key } = ground;
+  const { store, swarm, upstream, events, now, life, dispatcher, security, key } = ground;
   const { engine, announcer } = swarm;
-  const clock = { now: monotonic, random: Math.random };
-  const common = { store, engine, upstream, events, life, ...clock };
-  const bandwidth = starting.use(new Bandwidth(config.bandwidth.downloadBytesPerSecond, monotonic));
+  const common = { store, engine, upstream, events, life, now, random: Math.random };
+  const bandwidth = starting.use(new Bandwidth(config.bandwidth.downloadBytesPerSecond, now));
   const provenance = new Provenance({ ...common, randomInt });
   const signer = new HashSigner({ key, events });
   const small = new SmallContent(common);

@@ -50,11 +50,9 @@ export class StoredHashes {
       const hashes: Buffer[] = [];
       for (let index = first; index < Math.min(table.count, first + BATCH_PIECES); index++) {
         this.#parts.life.throwIfAborted();
-        hashes.push(
-          createHash('sha256')
-            .update(await storage.readPiece(index))
-            .digest(),
-        );
+        const { bytes, memory } = await storage.readPiece(index);
+        hashes.push(createHash('sha256').update(bytes).digest());
+        memory.release();
       }
       torrent.addBatch(this.#parts.signer.sign(torrent, VERIFIED, first, hashes));
     }

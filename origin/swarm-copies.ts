@@ -12,7 +12,7 @@ import { UpstreamRefusedError } from '#registry/upstream-error.ts';
 
 export interface SwarmCopiesParts {
   readonly engine: Pick<Engine, 'torrent'>;
-  readonly announcer: Pick<Announcer, 'replicas'>;
+  readonly announcer: Pick<Announcer, 'replicas' | 'reachable'>;
   readonly provenance: Provenance;
   readonly events: Pick<OriginEvents, 'failed'>;
   /** Ends with the origin. */
@@ -67,7 +67,7 @@ export class SwarmCopies {
     const inTime = AbortSignal.any([life, AbortSignal.timeout(PROOF_FROM_PEERS_MS)]);
     const read = async ({ start, end }: { start: number; end: number }): Promise<Buffer> => {
       const chunks: Buffer[] = [];
-      for await (const chunk of torrent.read(start, end + 1, inTime)) chunks.push(chunk);
+      for await (const chunk of torrent.read(start, end + 1, inTime)) chunks.push(Buffer.from(chunk));
       return Buffer.concat(chunks);
     };
     try {
@@ -106,6 +106,7 @@ export class SwarmCopies {
   /** Without a tracker nobody can be found either. */
   async #hasCopies(digest: Digest): Promise<boolean> {
     const { announcer, life } = this.#parts;
+    if (!announcer.reachable) return false;
     const id = verifiedSwarmId(digest).toString('hex');
     try {
       const signal = AbortSignal.any([life, AbortSignal.timeout(REPLICAS_MS)]);

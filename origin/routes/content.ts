@@ -145,7 +145,6 @@ function keyOf(asked: ContentRequest): string {
 function handedOn(request: FastifyRequest, { caller, ...asked }: ContentRequest): Handed {
   const accept = asked.kind === 'manifest' ? asked.accept : undefined;
   return {
-    method: request.method === 'HEAD' ? 'HEAD' : 'GET',
     path: request.raw.url ?? '',
     headers: {
       ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),

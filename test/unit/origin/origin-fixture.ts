@@ -18,7 +18,7 @@ import { freePort } from '../../support/free-port.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 export const MIB = 1024 ** 2;
-export const deadline = (ms = 15_000): AbortSignal => AbortSignal.timeout(ms);
+export const deadline = (ms = 18_000): AbortSignal => AbortSignal.timeout(ms);
 const logger = createLogger('test', {
   level: process.env['SHOAL_TEST_LOG'] === undefined ? 'silent' : 'debug',
 });
@@ -55,12 +55,16 @@ export class OriginFixture implements AsyncDisposable {
   readonly #origins: (RunningOrigin | undefined)[] = [];
   readonly #hosts: Record<string, { plainHttp: true }> = {};
   readonly #settings: Record<string, unknown>;
+  readonly #quota: string;
   readonly upstream: UpstreamRegistry;
+  /** How far the origins' clock is ahead of the true one, in milliseconds. */
+  ahead = 0;
   #tracker: RunningTracker | undefined;
 
-  private constructor(upstream: UpstreamRegistry, settings: Record<string, unknown>) {
+  private constructor(upstream: UpstreamRegistry, settings: Record<string, unknown>, quota: string) {
     this.upstream = this.#stack.use(upstream);
     this.#settings = settings;
+    this.#quota = quota;
     this.#stack.defer(() => this.#client.destroy());
   }
 
@@ -71,10 +75,14 @@ export class OriginFixture implements AsyncDisposable {
       upstream?: UpstreamOptions;
       others?: readonly UpstreamRegistry[];
       settings?: Record<string, unknown>;
+      quota?: string;
+      /** Peer wires on ports that are fixed, as security wants them. */
+      peerPorts?: boolean;
     } = {},
   ): Promise<OriginFixture> {
     const upstream = await UpstreamRegistry.start(options.upstream ?? {});
-    const fixture = new OriginFixture(upstream, options.settings ?? {});
+    const peer = options.peerPorts === true ? { peer: { listen: `127.0.0.1:${await freePort()}` } } : {};
+    const fixture = new OriginFixture(upstream, { ...peer, ...options.settings }, options.quota ?? '1GiB');
     const config = loadConfig('tracker', {
       flags: { security: 'off', listen: '127.0.0.1:0', 'status.listen': '127.0.0.1:0' },
     });
@@ -111,13 +119,18 @@ export class OriginFixture implements AsyncDisposable {
       trackers: [this.#tracker!.address],
       signingKeyFile: keyFile,
       trustedOriginKeys: this.#publicKeys,
-      store: { path: directory, quota: '1GiB' },
       upstreams: { hosts: this.#hosts },
       ...this.#settings,
+      store: { path: directory, quota: this.#quota },
     };
     await writeFile(file, JSON.stringify(settings));
     const config = loadConfig('origin', { file });
-    this.#origins[index] = await startOrigin(config, { ...parts(), metrics: metrics('origin'), env: {} });
+    this.#origins[index] = await startOrigin(config, {
+      ...parts(),
+      metrics: metrics('origin'),
+      env: {},
+      now: () => performance.now() + this.ahead,
+    });
   }
 
   async stopOrigin(index: number): Promise<void> {
@@ -246,7 +259,7 @@ export function addBlob(upstream: UpstreamRegistry, bytes: Buffer, repository = 
 }
 
 /** Waits until `look` gives something. */
-export async function eventually<T>(
+async function eventually<T>(
   what: string,
   look: () => T | undefined | Promise<T | undefined>,
 ): Promise<T> {

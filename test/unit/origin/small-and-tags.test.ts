@@ -1,0 +1,109 @@
+import { expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { normalizeAccept } from '#origin/tags.ts';
+import { deterministicBytes } from '../../support/bytes.ts';
+import { addBlob, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
+
+const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
+const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+
+const manifest = (name: string): object => ({
+  schemaVersion: 2,
+  mediaType: OCI_MANIFEST,
+  config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 2 },
+  layers: [],
+  annotations: { name },
+});
+
+test('small content that many ask for at once is read once, and its bytes come with their type', async () => {
+  await using fixture = await OriginFixture.start({ upstream: { latencyMs: 50 } });
+  const { upstream } = fixture;
+  const config = addBlob(upstream, deterministicBytes('config', 5000));
+  const named = upstream.content.addManifest('team/app', manifest('one'));
+  const told = await Promise.all(
+    [0, 1, 0, 1, 0].flatMap((origin) => [
+      fixture.ask(origin, `blobs/${config}`),
+      fixture.ask(origin, `manifests/${named}`, { accept: OCI_MANIFEST }),
+    ]),
+  );
+  expect(told.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200));
+  expect(told[0]!.body).toEqual(deterministicBytes('config', 5000));
+  expect(told[1]!.headers).toMatchObject({ 'content-type': OCI_MANIFEST, 'docker-content-digest': named });
+  expect(upstream.log.gets).toBe(2);
+  // Kept: upstream may go.
+  await upstream.stop();
+  expect((await fixture.ask(0, `manifests/${named}`)).body.toString()).toContain('"one"');
+  expect((await fixture.ask(1, `blobs/${config}`)).status).toBe(200);
+});
+
+test('wrong bytes of a small blob are not answered with', async () => {
+  await using fixture = await OriginFixture.start();
+  const digest = addBlob(fixture.upstream, deterministicBytes('small', 3000));
+  fixture.upstream.faults.inject({ kind: 'corrupt', offset: 7 }, { digest, times: 1 });
+  const wrong = await fixture.ask(0, `blobs/${digest}`);
+  expect(wrong).toMatchObject({ status: 502, headers: { 'shoal-upstream': 'unreachable' } });
+  expect((await fixture.ask(0, `blobs/${digest}`)).status).toBe(200);
+});
+
+test('a tag is resolved once for all, and seen to move within its lifetime', async () => {
+  await using fixture = await OriginFixture.start({ settings: { tags: { lifetime: '600ms' } } });
+  const { upstream } = fixture;
+  const first = upstream.content.addManifest('team/app', manifest('first'), { tag: 'latest' });
+  const asked = { accept: `${OCI_INDEX}, ${OCI_MANIFEST}` };
+  const digestFrom = async (origin: number): Promise<unknown> =>
+    (await fixture.ask(origin, 'manifests/latest', asked)).headers['docker-content-digest'];
+  const answers = await Promise.all([0, 1, 0, 1].map(digestFrom));
+  expect(answers).toEqual([first, first, first, first]);
+  expect(upstream.log.entries.length).toBe(1);
+  const second = upstream.content.addManifest('team/app', manifest('second'), { tag: 'latest' });
+  await sleep(650);
+  expect(await Promise.all([0, 1].map(digestFrom))).toEqual([second, second]);
+  expect(upstream.log.heads).toBe(1);
+});
+
+test('a tag is answered from memory only while upstream is down, and a removed one never', async () => {
+  await using fixture = await OriginFixture.start({
+    origins: 1,
+    settings: { tags: { lifetime: '100ms', stale: '1h' } },
+  });
+  const { upstream } = fixture;
+  const digest = upstream.content.addManifest('team/app', manifest('only'), { tag: 'v1' });
+  expect((await fixture.ask(0, 'manifests/v1')).status).toBe(200);
+  await sleep(150);
+  await upstream.stop();
+  const stale = await fixture.ask(0, 'manifests/v1');
+  expect(stale.headers['docker-content-digest']).toBe(digest);
+  const unknown = await fixture.ask(0, 'manifests/v2');
+  expect(unknown).toMatchObject({ status: 503, headers: { 'shoal-upstream': 'unreachable' } });
+  const { text } = await metricsOf(fixture);
+  expect(text).toMatch(/shoal_origin_tags_total\{outcome="stale"\} 1/u);
+  await upstream.start();
+  upstream.content.remove('team/app', 'v1');
+  await until('it is gone', async () => (await fixture.ask(0, 'manifests/v1')).status === 404);
+});
+
+test('an upstream that goes away in the middle of a read is waited for, and read on from there', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, upstream: { bytesPerSecond: 8 * MIB } });
+  const { upstream } = fixture;
+  const blob = deterministicBytes('outage', 8 * MIB);
+  const digest = addBlob(upstream, blob);
+  const agent = await fixture.member();
+  const reading = readDigest(await fixture.join(agent, await fixture.describe(0, digest)));
+  await until('a part is read', () => fixture.upstreamBytes(digest) > 3 * MIB);
+  await upstream.stop();
+  const before = fixture.upstreamBytes(digest);
+  await sleep(1500);
+  await upstream.start();
+  expect(await reading).toBe(digest);
+  expect(fixture.upstreamBytes(digest) - before).toBeLessThan(blob.length - 2 * MIB);
+});
+
+test('the same types in another order are one Accept', () => {
+  expect(normalizeAccept('B/b, a/A;q=0.5')).toBe(normalizeAccept('a/a;q=0.5,b/b , a/a; q=0.5'));
+  expect(normalizeAccept(undefined)).not.toBe(normalizeAccept('*/*'));
+});
+
+async function metricsOf(fixture: OriginFixture): Promise<{ text: string }> {
+  const response = await fetch(`http://${fixture.origin(0).statusAddress}/metrics`);
+  return { text: await response.text() };
+}

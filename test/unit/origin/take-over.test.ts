@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { deterministicBytes } from '../../support/bytes.ts';
+import { addBlob, deadline, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
+
+test('when the owner dies in the middle of a read, the next origin goes on by Range with what the swarm lacks', async () => {
+  await using fixture = await OriginFixture.start({ upstream: { bytesPerSecond: 8 * MIB } });
+  const blob = deterministicBytes('take over', 16 * MIB + 99);
+  const digest = addBlob(fixture.upstream, blob);
+  const [owner = 0, next = 1] = fixture.order(digest);
+  const agents = await Promise.all([fixture.member(), fixture.member()]);
+  const descriptor = await fixture.describe(owner, digest);
+  const torrents = await Promise.all(agents.map((agent) => fixture.join(agent, descriptor)));
+  const reading = torrents.map((torrent) => readDigest(torrent));
+  await until('a part is read', () => fixture.upstreamBytes(digest) > 6 * MIB);
+  await fixture.stopOrigin(owner);
+  const taken = await fixture.describe(next, digest);
+  expect(taken.scope).toBe(fixture.upstream.host);
+  for (const torrent of torrents) torrent.addPeer({ ...taken.peer, role: 'origin' });
+  expect(await Promise.all(reading)).toEqual([digest, digest]);
+  // What the owner had in hand when it died is lost with it.
+  expect(fixture.upstreamBytes(digest) - blob.length).toBeLessThan(2 * MIB);
+  const ranges = fixture.upstream.log.entries.filter(({ method, range }) => method === 'GET' && range);
+  expect(ranges.length).toBeGreaterThan(0);
+  await until('the whole is stored', async () => (await fixture.describe(next, digest)).scope === 'verified');
+});
+
+test('an origin that was stopped in the middle of a read goes on where it stood', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, upstream: { bytesPerSecond: 8 * MIB } });
+  const blob = deterministicBytes('restart', 8 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  await fixture.describe(0, digest);
+  await until('a part is read', () => fixture.upstreamBytes(digest) > 4 * MIB);
+  await fixture.stopOrigin(0);
+  await until('upstream is left alone', () => fixture.upstream.log.running.length === 0);
+  const before = fixture.upstreamBytes(digest);
+  await fixture.startOrigin(0);
+  const agent = await fixture.member();
+  expect(await readDigest(await fixture.join(agent, await fixture.describe(0, digest)))).toBe(digest);
+  // One piece may have been half read.
+  expect(fixture.upstreamBytes(digest) - before).toBeLessThan(blob.length - 3 * MIB);
+});
+
+test('an owner that comes back leaves the read to the origin that took it over', async () => {
+  await using fixture = await OriginFixture.start({ upstream: { bytesPerSecond: 3 * MIB } });
+  const blob = deterministicBytes('back', 8 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  const [owner = 0, next = 1] = fixture.order(digest);
+  await fixture.stopOrigin(owner);
+  const agent = await fixture.member();
+  const torrent = await fixture.join(agent, await fixture.describe(next, digest));
+  const reading = readDigest(torrent);
+  await sleep(500);
+  await fixture.startOrigin(owner);
+  const descriptor = await fixture.describe(owner, digest);
+  expect(descriptor.peer.port).toBe(fixture.origin(next).peerPort);
+  expect(await reading).toBe(digest);
+  expect(fixture.upstreamBytes(digest)).toBe(blob.length);
+});
+
+test('a body that breaks again and again is read on by Range, no byte twice', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1 });
+  const blob = deterministicBytes('cut', 6 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  fixture.upstream.faults.inject(
+    { kind: 'cut', afterBytes: MIB + 5 },
+    { route: 'blob', method: 'GET', times: 3 },
+  );
+  const agent = await fixture.member();
+  const torrent = await fixture.join(agent, await fixture.describe(0, digest));
+  expect(await readDigest(torrent, deadline())).toBe(digest);
+  expect(fixture.upstreamBytes(digest)).toBe(blob.length);
+});
+
+test('a read that nobody waits for any more stops, and its pieces serve the next', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, upstream: { bytesPerSecond: 4 * MIB } });
+  const blob = deterministicBytes('left', 8 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  await fixture.describe(0, digest);
+  await until('a part is read', () => fixture.upstreamBytes(digest) > 2 * MIB);
+  fixture.ahead += 60_000;
+  await until('upstream is left alone', () => fixture.upstream.log.running.length === 0);
+  const before = fixture.upstreamBytes(digest);
+  expect(before).toBeLessThan(blob.length);
+  const agent = await fixture.member();
+  expect(await readDigest(await fixture.join(agent, await fixture.describe(0, digest)))).toBe(digest);
+  expect(fixture.upstreamBytes(digest) - before).toBeLessThan(blob.length - MIB);
+});
+
+test('a blob that no disk has room for still reaches the agents, once over the link', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, quota: '1MiB' });
+  const blob = deterministicBytes('no room', 24 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  const agent = await fixture.member();
+  expect(await readDigest(await fixture.join(agent, await fixture.describe(0, digest)))).toBe(digest);
+  expect(fixture.upstreamBytes(digest)).toBeLessThan(blob.length * 1.01);
+});
