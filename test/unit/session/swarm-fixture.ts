@@ -1,14 +1,19 @@
 import { createHash } from 'node:crypto';
-import { Agent } from 'undici';
+import { writeFile } from 'node:fs/promises';
 import type { Digest } from '#registry/digest.ts';
 import { digestOf } from '#registry/digest.ts';
 import { loadConfig } from '#service/config/load.ts';
+import { clusterDispatcher } from '#service/http-client.ts';
+import { clientTls, membershipKey, type Security, serverTls } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { generateSigningKey, type SigningKey } from '#service/signing.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { signBatch } from '#swarm/hashes/batch.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
+import type { WriteAt } from '#swarm/store/data-file.ts';
+import type { TransportParts } from '#swarm/wire/transport.ts';
+import type { EngineLimits } from '#swarm/session/engine.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
@@ -18,16 +23,43 @@ export const logger = createLogger('test', {
   level: process.env['SHOAL_TEST_LOG'] === undefined ? 'silent' : 'debug',
 });
 
+/** The engines' clock, which can be put forward. */
+export class TestClock {
+  #ahead = 0;
+
+  readonly now = (): number => performance.now() + this.#ahead;
+
+  skip(ms: number): void {
+    this.#ahead += ms;
+  }
+}
+
+export interface MemberOptions {
+  /** What an earlier member has left. */
+  readonly directory?: string;
+  readonly quotaBytes?: number;
+  readonly writeAt?: WriteAt;
+  readonly limits?: EngineLimits;
+  readonly clock?: TestClock;
+  /** Another identity than the fixture's. */
+  readonly security?: Security;
+}
+
 /** A tracker and any number of swarm processes' engines within this process, all over real sockets and files. */
 export class SwarmFixture implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly signer: SigningKey = generateSigningKey();
+  readonly security: Security;
   #tracker: RunningTracker | undefined;
 
-  static async start(): Promise<SwarmFixture> {
-    const fixture = new SwarmFixture();
+  private constructor(security: Security) {
+    this.security = security;
+  }
+
+  static async start(security: Security = { mode: 'off' }): Promise<SwarmFixture> {
+    const fixture = new SwarmFixture(security);
     const config = loadConfig('tracker', {
-      flags: { security: 'off', listen: '127.0.0.1:0', 'status.listen': '127.0.0.1:0' },
+      flags: { ...(await fixture.#identityFlags()), listen: '127.0.0.1:0', 'status.listen': '127.0.0.1:0' },
     });
     fixture.#tracker = fixture.#stack.use(
       await startTracker(config, {
@@ -39,18 +71,32 @@ export class SwarmFixture implements AsyncDisposable {
     return fixture;
   }
 
-  /** One more member; `directory` to start it on what an earlier one has left. */
-  async member(role: 'agent' | 'origin', directory?: string): Promise<Member> {
+  async #identityFlags(): Promise<Record<string, string>> {
+    if (this.security.mode === 'off') return { security: 'off' };
+    const keys = this.#stack.use(await temporaryDirectory('keys'));
+    const clusterKeyFile = keys.join('cluster.key');
+    await writeFile(clusterKeyFile, this.security.key.toString('hex'), { mode: 0o600 });
+    return { security: 'cluster-key', clusterKeyFile };
+  }
+
+  /** One more member. */
+  async member(role: 'agent' | 'origin', options: MemberOptions = {}): Promise<Member> {
     const stack = new AsyncDisposableStack();
-    const path = directory ?? this.#stack.use(await temporaryDirectory(role)).path;
+    const path = options.directory ?? this.#stack.use(await temporaryDirectory(role)).path;
+    const security = options.security ?? this.security;
     let swarm: RunningSwarm | undefined;
     const store = stack.use(
       await BlobStore.open(
-        { directory: path, quotaBytes: 1024 ** 3 },
-        { logger, now: Date.now, onEvict: (digest) => swarm?.engine.evicted(digest) },
+        { directory: path, quotaBytes: options.quotaBytes ?? 1024 ** 3 },
+        {
+          logger,
+          now: Date.now,
+          onEvict: (digest) => swarm?.engine.evicted(digest),
+          ...(options.writeAt && { writeAt: options.writeAt }),
+        },
       ),
     );
-    const dispatcher = new Agent();
+    const dispatcher = clusterDispatcher(security);
     stack.defer(() => dispatcher.destroy());
     const counts = { verified: 0, failed: 0, sent: 0 };
     swarm = stack.use(
@@ -65,7 +111,7 @@ export class SwarmFixture implements AsyncDisposable {
             failed: () => void counts.failed++,
             sent: (_role, bytes) => void (counts.sent += bytes),
           },
-          now: () => performance.now(),
+          now: options.clock?.now ?? ((): number => performance.now()),
           random: Math.random,
         },
         {
@@ -73,9 +119,9 @@ export class SwarmFixture implements AsyncDisposable {
           topology: {},
           listen: { host: '127.0.0.1', port: 0 },
           trackers: [this.#tracker!.address],
-          identity: {},
+          identity: identityOf(security),
           admitStrangers: false,
-          limits: {},
+          limits: options.limits ?? {},
           peers: { maxPeersPerSwarm: 40, maxConnections: 512 },
         },
       ),
@@ -117,10 +163,27 @@ export function pieceOf(blob: Buffer, index: number): Buffer {
 }
 
 /** Reads a torrent as a runtime's request does. */
-export async function readAll(torrent: Torrent, signal: AbortSignal, start = 0): Promise<Digest> {
+export async function readAll(torrent: Torrent, signal: AbortSignal): Promise<Digest> {
+  return digestOf(await readBytes(torrent, 0, torrent.size, signal));
+}
+
+/** Reads `[start, end)` of it. */
+export async function readBytes(
+  torrent: Torrent,
+  start: number,
+  end: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of torrent.read(start, torrent.size, signal)) chunks.push(Buffer.from(chunk));
-  return digestOf(Buffer.concat(chunks));
+  for await (const chunk of torrent.read(start, end, signal)) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
+}
+
+/** What proves membership on the wire. */
+export function identityOf(security: Security): Pick<TransportParts, 'membershipKey' | 'tls'> {
+  const server = serverTls(security);
+  const client = clientTls(security);
+  return { membershipKey: membershipKey(security), tls: server && client && { server, client } };
 }
 
 function verifierOf(signer: SigningKey): (message: Uint8Array, signature: Uint8Array) => boolean {

@@ -87,7 +87,7 @@ test('what was verified before a stop is not fetched again', async () => {
   const first = await before.swarm.engine.torrent(request);
   for await (const _chunk of first.read(0, 15 * 256 * 1024, deadline()));
   await before[Symbol.asyncDispose]();
-  const after = await fixture.member('agent', before.path);
+  const after = await fixture.member('agent', { directory: before.path });
   const second = await after.swarm.engine.torrent(request);
   expect(second.pieces.table.held.count).toBe(15);
   fixture.feed(seeding, blob, 15);
