@@ -27,6 +27,8 @@ export class OriginStandIn implements AsyncDisposable {
   readonly content = new Map<string, Buffer>();
   /** How many pieces of each blob it has read so far. */
   pieces = Infinity;
+  /** Scope of the swarm it names: the registry asked for where undefined, as while it reads; `verified` once it has the whole. */
+  scope: string | undefined;
   /** What it says instead. */
   refusal: { status: number; headers: Record<string, string> } | undefined;
   /** Whether it says that upstream served it in the caller's name just now. */
@@ -121,7 +123,7 @@ export class OriginStandIn implements AsyncDisposable {
     if (bytes === undefined)
       return void response.writeHead(404, { 'shoal-upstream': 'refused' }).end('{"errors":[]}');
     if (bytes.length <= SMALL) return void response.writeHead(200, { 'content-type': 'text/x' }).end(bytes);
-    const scope = url.searchParams.get('ns') ?? '';
+    const scope = this.scope ?? url.searchParams.get('ns') ?? '';
     const torrent = await this.#swarm.engine.torrent({
       digest: parseDigest(digest),
       scope,
