@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { filesBelow, type LayerSpec } from './image.ts';
@@ -16,12 +17,7 @@ const TAR_BLOCK = 512;
  * project's own files), and data; together about, and not less than, so many bytes.
  */
 export async function chooseLayers(imageBytes: number): Promise<LayerSpec[]> {
-  const programs: TarEntry[] = [];
-  for (const name of PROGRAMS) {
-    programs.push(
-      ...(await filesBelow(join(PROJECT, name), `app/${name}`, MAX_PROGRAM_BYTES / PROGRAMS.length)),
-    );
-  }
+  const programs = await readPrograms();
   const modules = join(PROJECT, 'node_modules');
   const packages = await filesBelow(modules, 'app/node_modules', imageBytes * PACKAGES_SHARE);
   const left = Math.max(0, imageBytes - packages.reduce((total, entry) => total + archivedBytes(entry), 0));
@@ -31,6 +27,19 @@ export async function chooseLayers(imageBytes: number): Promise<LayerSpec[]> {
     { files: packages, compression: 'none' },
     ...DATA_SHARES.map((share) => Math.ceil(left * share)),
   ];
+}
+
+/** In memory: they are small, and may be worked on meanwhile. */
+async function readPrograms(): Promise<TarEntry[]> {
+  const share = MAX_PROGRAM_BYTES / PROGRAMS.length;
+  const entries: TarEntry[] = [];
+  for (const name of PROGRAMS) {
+    for (const entry of await filesBelow(join(PROJECT, name), `app/${name}`, share)) {
+      if (entry.type !== 'file' || entry.source.kind !== 'disk') continue;
+      entries.push({ ...entry, source: { kind: 'bytes', bytes: await readFile(entry.source.path) } });
+    }
+  }
+  return entries;
 }
 
 /** At least what the entry takes in a tar archive. */
