@@ -45,16 +45,19 @@ export class StoredHashes {
   }
 
   async #sign(torrent: Torrent): Promise<void> {
-    const { table, storage } = torrent.pieces;
-    for (let first = 0; first < table.count; first += BATCH_PIECES) {
-      const hashes: Buffer[] = [];
-      for (let index = first; index < Math.min(table.count, first + BATCH_PIECES); index++) {
-        this.#parts.life.throwIfAborted();
-        const { bytes, memory } = await storage.readPiece(index);
-        hashes.push(createHash('sha256').update(bytes).digest());
-        memory.release();
-      }
-      torrent.addBatch(this.#parts.signer.sign(torrent, VERIFIED, first, hashes));
+    const { signer, life } = this.#parts;
+    let first = 0;
+    let hashes: Buffer[] = [];
+    const flush = (): void => {
+      if (hashes.length > 0) torrent.addBatch(signer.sign(torrent, VERIFIED, first, hashes));
+      first += hashes.length;
+      hashes = [];
+    };
+    // Of a whole blob each chunk is a piece.
+    for await (const piece of torrent.read(0, torrent.size, life)) {
+      hashes.push(createHash('sha256').update(piece).digest());
+      if (hashes.length === BATCH_PIECES) flush();
     }
+    flush();
   }
 }

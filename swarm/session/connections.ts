@@ -3,11 +3,13 @@ import { Addresses, type DialTarget } from './addresses.ts';
 import { MAX_DIALLED_SHARE, MAX_DIALS, QUIET_MS } from './defaults.ts';
 import type { PeerEvents, PeerRole } from './peer-session.ts';
 import { PeerSession } from './peer-session.ts';
+import type { PiecePool } from './piece-memory.ts';
 
 interface ConnectionParts {
   readonly events: PeerEvents;
   /** Own peer id, 20 bytes. */
   readonly peerId: Buffer;
+  readonly pool: PiecePool;
   readonly now: () => number;
   readonly random: () => number;
   dial(target: DialTarget, signal: AbortSignal): Promise<Wire>;
@@ -64,7 +66,7 @@ export class Connections {
     const peer = new PeerSession(
       wire,
       { role, count: this.#count },
-      { events: this.#parts.events, now: this.#parts.now },
+      { events: this.#parts.events, pool: this.#parts.pool, now: this.#parts.now },
     );
     const known = this.#peers.get(peer.id);
     if (!this.#welcome(peer, known)) {

@@ -1,12 +1,13 @@
 import type { Hash } from 'node:crypto';
 import { type Digest, digestHash, digestHex } from '#registry/digest.ts';
+import type { PieceBytes } from './piece-memory.ts';
 
 /** What the check reads from: pieces in order, as soon as each is there. */
 export interface PieceSource {
   readonly count: number;
   has(index: number): boolean;
-  /** The bytes of a piece that is there; at once when they are in memory. */
-  piece(index: number): Uint8Array | Promise<Uint8Array>;
+  /** A piece that is there, lent; at once when it is in memory. */
+  piece(index: number): PieceBytes | Promise<PieceBytes>;
 }
 
 /** Hashes a blob's pieces in order while they come, to tell at the end whether the whole is what its digest says. */
@@ -36,7 +37,9 @@ export class DigestCheck {
     try {
       while (this.#next < this.#source.count && this.#source.has(this.#next)) {
         const piece = this.#source.piece(this.#next);
-        this.#hash.update(piece instanceof Promise ? await piece : piece);
+        const { bytes, memory } = piece instanceof Promise ? await piece : piece;
+        this.#hash.update(bytes);
+        memory.release();
         this.#next++;
       }
     } finally {

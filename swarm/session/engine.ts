@@ -9,6 +9,7 @@ import { StoreFullError } from '#swarm/store/errors.ts';
 import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
 import { Bandwidth } from './bandwidth.ts';
 import {
+  FREE_PIECE_BYTES,
   IDLE_MS,
   MAX_POISONED,
   MAX_TORRENTS,
@@ -19,6 +20,7 @@ import {
 } from './defaults.ts';
 import { DigestMismatchError, TooManyTorrentsError } from './errors.ts';
 import { PieceCache } from './piece-cache.ts';
+import { PiecePool } from './piece-memory.ts';
 import { PieceStorage } from './piece-storage.ts';
 import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
 
@@ -85,6 +87,7 @@ export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
   readonly #options: EngineOptions;
   readonly #cache = new PieceCache(PIECE_CACHE_BYTES);
+  readonly #pool = new PiecePool(FREE_PIECE_BYTES);
   readonly #scores = new PeerScores();
   readonly #downloads: Bandwidth;
   readonly #uploads: Bandwidth;
@@ -206,6 +209,7 @@ export class Engine implements AsyncDisposable {
       count,
       downloads: this.#downloads,
       uploads: this.#uploads,
+      pool: this.#pool,
       dial: (target, signal) => transport.dial(target, signal),
       openBatch: (signed) => openBatch(signed, trusted),
       commit: (torrent) => this.#commit(torrent),
@@ -233,6 +237,7 @@ export class Engine implements AsyncDisposable {
       const storage = new PieceStorage(
         {
           cache: this.#cache,
+          pool: this.#pool,
           onFull: (error) => this.#parts.logger.warn({ digest, err: error }, 'not stored: no room'),
         },
         { key, size, place: partial && { kind: 'partial', blob: partial } },
@@ -276,7 +281,7 @@ export class Engine implements AsyncDisposable {
       const blob = await this.#parts.store.open(digest, this.#closing.signal);
       if (!blob) throw new Error(`${digest} is not stored any more`);
       const storage = new PieceStorage(
-        { cache: this.#cache, onFull: () => undefined },
+        { cache: this.#cache, pool: this.#pool, onFull: () => undefined },
         { key: digest, size: blob.size, place: { kind: 'stored', blob } },
       );
       const torrent = new Torrent(
@@ -299,7 +304,8 @@ export class Engine implements AsyncDisposable {
     if (this.#torrents.size >= MAX_TORRENTS) throw new TooManyTorrentsError(MAX_TORRENTS);
     return this.#change(key, async () => {
       const torrent = await make();
-      this.#torrents.set(key, torrent);
+      // One that has failed by now was closed then.
+      if (!torrent.failure) this.#torrents.set(key, torrent);
       return torrent;
     });
   }

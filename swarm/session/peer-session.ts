@@ -5,6 +5,7 @@ import { Rate, pipelineBytes } from '#swarm/core/pipeline.ts';
 import { DEFAULT_REQUEST_QUEUE } from '#swarm/wire/defaults.ts';
 import type { ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
 import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal-messages.ts';
+import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 
 export type PeerRole = 'agent' | 'origin' | 'stranger';
 
@@ -27,8 +28,8 @@ export interface PeerEvents {
   ready(peer: PeerSession): void;
   /** Whether a block that was asked for is still missing. */
   wants(block: Block): boolean;
-  /** The block's bytes, in a buffer of their own. */
-  arrived(peer: PeerSession, block: Block, data: Buffer): void;
+  /** The block's bytes, in memory of their own that is the receiver's from now on. */
+  arrived(peer: PeerSession, block: Block, memory: PieceMemory): void;
   /** Blocks asked of it that will not come. */
   lost(blocks: readonly Block[]): void;
   interest(peer: PeerSession): void;
@@ -48,6 +49,7 @@ export interface PeerEvents {
 export class PeerSession implements WireHandler {
   readonly wire: Wire;
   readonly #events: PeerEvents;
+  readonly #pool: PiecePool;
   readonly #now: () => number;
   readonly #outstanding = new Map<number, Block>();
   /** What it asked for and was not sent yet, oldest first. */
@@ -90,18 +92,19 @@ export class PeerSession implements WireHandler {
    * The block that is arriving. Each has its own memory until it is there: another peer may answer the same
    * request meanwhile, and what one writes late must not reach a piece that was verified.
    */
-  #arriving: Buffer | undefined;
+  #arriving: PieceMemory | undefined;
 
   /** @param count pieces of the blob */
   constructor(
     wire: Wire,
     peer: { role: PeerRole; count: number },
-    parts: { events: PeerEvents; now: () => number },
+    parts: { events: PeerEvents; pool: PiecePool; now: () => number },
   ) {
     this.wire = wire;
     this.role = peer.role;
     this.pieces = new Bitfield(peer.count);
     this.#events = parts.events;
+    this.#pool = parts.pool;
     this.#now = parts.now;
     this.usefulAt = parts.now();
   }
@@ -206,10 +209,11 @@ export class PeerSession implements WireHandler {
     this.wire.extension(EXTENSION.want, encodePieceIndex(index));
   }
 
-  sendBlock(block: Block, data: Uint8Array): void {
+  /** Sends a block and gives its memory back when it has been sent. */
+  sendBlock(block: Block, { bytes, memory }: PieceBytes): void {
     this.sent.add(block.length, this.#now());
     this.sentSinceChoice += block.length;
-    this.full = !this.wire.piece(block, data);
+    this.full = !this.wire.piece(block, bytes, () => memory.release());
   }
 
   onChoke(): void {
@@ -280,19 +284,20 @@ export class PeerSession implements WireHandler {
 
   blockTarget(block: Block): Uint8Array | undefined {
     const wanted = this.#waitsFor(block) && this.#events.wants(block);
-    this.#arriving = wanted ? Buffer.allocUnsafeSlow(block.length) : undefined;
-    return this.#arriving;
+    this.#arriving = wanted ? this.#pool.take(block.length) : undefined;
+    return this.#arriving?.data;
   }
 
   onBlock(block: Block): void {
-    const data = this.#arriving;
+    const memory = this.#arriving;
     this.#arriving = undefined;
-    if (!data || !this.#settle(block)) return;
+    if (!memory) return;
+    if (!this.#settle(block)) return memory.release();
     this.#cancelled.delete(keyOf(block));
     this.snubbedUntil = 0;
     this.#heardAt = this.#now();
     this.received.add(block.length, this.#now());
-    this.#events.arrived(this, block, data);
+    this.#events.arrived(this, block, memory);
   }
 
   onExtension(name: string, payload: Uint8Array): void {
@@ -318,6 +323,8 @@ export class PeerSession implements WireHandler {
   onClose(error?: Error): void {
     this.closed = true;
     this.queue.length = 0;
+    this.#arriving?.release();
+    this.#arriving = undefined;
     this.#events.lost(this.giveUp());
     this.#events.closed(this, error);
   }

@@ -1,6 +1,8 @@
+import type { PieceMemory } from './piece-memory.ts';
+
 /** A piece in memory; `pinned` while it is being written and so exists nowhere else. */
 interface Entry {
-  readonly data: Buffer;
+  readonly memory: PieceMemory;
   pinned: boolean;
 }
 
@@ -21,18 +23,20 @@ export class PieceCache {
     return this.#bytes;
   }
 
-  get(key: string): Buffer | undefined {
+  /** Still the cache's: who keeps it retains it. */
+  get(key: string): PieceMemory | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
     this.#entries.delete(key);
     this.#entries.set(key, entry);
-    return entry.data;
+    return entry.memory;
   }
 
-  put(key: string, data: Buffer, pinned: boolean): void {
+  /** Takes over the memory. */
+  put(key: string, memory: PieceMemory, pinned: boolean): void {
     this.delete(key);
-    this.#entries.set(key, { data, pinned });
-    this.#bytes += data.length;
+    this.#entries.set(key, { memory, pinned });
+    this.#bytes += memory.data.length;
     this.#shrink();
   }
 
@@ -47,7 +51,8 @@ export class PieceCache {
     const entry = this.#entries.get(key);
     if (!entry) return;
     this.#entries.delete(key);
-    this.#bytes -= entry.data.length;
+    this.#bytes -= entry.memory.data.length;
+    entry.memory.release();
   }
 
   #shrink(): void {

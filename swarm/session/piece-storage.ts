@@ -3,6 +3,7 @@ import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts'
 import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
 import type { PieceCache } from './piece-cache.ts';
+import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 
 /** Where a torrent's pieces lie on disk; undefined where nothing can be stored. */
 export type PiecePlace =
@@ -14,12 +15,13 @@ export type PiecePlace =
 export class PieceStorage implements AsyncDisposable {
   readonly #key: string;
   readonly #cache: PieceCache;
+  readonly #pool: PiecePool;
   readonly #size: number;
   readonly #writes = new Set<Promise<void>>();
   readonly #onFull: (error: unknown) => void;
   #place: PiecePlace;
   /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
-  #overflow: Map<number, Buffer> | undefined;
+  #overflow: Map<number, PieceMemory> | undefined;
   #overflowBytes = 0;
   #unwritten = 0;
   #ending: Promise<void> | undefined;
@@ -28,10 +30,11 @@ export class PieceStorage implements AsyncDisposable {
 
   /** @param blob.key unlike that of any other torrent that shares the cache */
   constructor(
-    parts: { cache: PieceCache; onFull: (error: unknown) => void },
+    parts: { cache: PieceCache; pool: PiecePool; onFull: (error: unknown) => void },
     blob: { key: string; size: number; place: PiecePlace },
   ) {
     this.#cache = parts.cache;
+    this.#pool = parts.pool;
     this.#onFull = parts.onFull;
     this.#key = blob.key;
     this.#size = blob.size;
@@ -53,10 +56,11 @@ export class PieceStorage implements AsyncDisposable {
     while (this.#unwritten >= MAX_UNWRITTEN_BYTES) await Promise.race(this.#writes);
   }
 
-  /** Keeps a verified piece. It can be read from now on; the disk gets it when it can. */
-  put(index: number, data: Buffer): void {
-    if (this.#overflow) this.#keepInMemory(index, data);
-    else if (this.#place?.kind === 'partial') this.#write(index, data, this.#place.blob);
+  /** Keeps a verified piece, and its memory. It can be read from now on; the disk gets it when it can. */
+  put(index: number, memory: PieceMemory): void {
+    if (this.#overflow) this.#keepInMemory(index, memory);
+    else if (this.#place?.kind === 'partial') this.#write(index, memory, this.#place.blob);
+    else memory.release();
   }
 
   /** Keeps a signed batch of hashes with the pieces, for a later run and for peers that ask. */
@@ -70,15 +74,15 @@ export class PieceStorage implements AsyncDisposable {
     this.#writes.add(write);
   }
 
-  /** Bytes of a piece that was put: at once from memory, else read from disk. */
-  read(index: number, offset: number, length: number): Buffer | Promise<Buffer> {
-    const piece = this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
-    if (piece) return piece.subarray(offset, offset + length);
+  /** Bytes of a piece that was put, lent until their memory is released: at once from memory, else from disk. */
+  read(index: number, offset: number, length: number): PieceBytes | Promise<PieceBytes> {
+    const memory = this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
+    if (memory) return lend(memory.retain(), offset, length);
     return this.#fromDisk(index, offset, length);
   }
 
-  /** The whole piece. */
-  readPiece(index: number): Buffer | Promise<Buffer> {
+  /** The whole piece, lent likewise. */
+  readPiece(index: number): PieceBytes | Promise<PieceBytes> {
     return this.read(index, 0, sizeOfPiece(this.#size, index));
   }
 
@@ -86,7 +90,8 @@ export class PieceStorage implements AsyncDisposable {
   release(index: number): boolean {
     const piece = this.#overflow?.get(index);
     if (!piece) return false;
-    this.#overflowBytes -= piece.length;
+    this.#overflowBytes -= piece.data.length;
+    piece.release();
     return this.#overflow!.delete(index);
   }
 
@@ -134,15 +139,17 @@ export class PieceStorage implements AsyncDisposable {
     this.#overflow = new Map();
   }
 
-  #write(index: number, data: Buffer, blob: PartialBlob): void {
+  #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
-    this.#cache.put(key, data, true);
+    const { data } = memory.retain();
+    this.#cache.put(key, memory, true);
     this.#unwritten += data.length;
     const write = blob
       .write(index * pieceLength(this.#size), data)
-      .catch((error: unknown) => this.#overflowed(index, data, error))
+      .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
         this.#cache.unpin(key);
+        memory.release();
         this.#unwritten -= data.length;
         this.#writes.delete(write);
       });
@@ -150,17 +157,18 @@ export class PieceStorage implements AsyncDisposable {
   }
 
   /** The disk takes no more: what it has stays readable, this piece and those to come stay in memory. */
-  #overflowed(index: number, data: Buffer, error: unknown): void {
+  #overflowed(index: number, memory: PieceMemory, error: unknown): void {
     const first = this.#overflow === undefined;
     this.#overflow ??= new Map();
-    this.#keepInMemory(index, data);
+    this.#keepInMemory(index, memory);
     if (first) this.#onFull(error);
   }
 
-  #keepInMemory(index: number, data: Buffer): void {
+  #keepInMemory(index: number, memory: PieceMemory): void {
     const kept = this.#overflow!;
-    kept.set(index, data);
-    this.#overflowBytes += data.length;
+    this.release(index);
+    kept.set(index, memory);
+    this.#overflowBytes += memory.data.length;
     for (const oldest of kept.keys()) {
       if (this.#overflowBytes <= MAX_UNSTORED_BYTES || oldest === index) return;
       this.release(oldest);
@@ -168,12 +176,12 @@ export class PieceStorage implements AsyncDisposable {
     }
   }
 
-  async #fromDisk(index: number, offset: number, length: number): Promise<Buffer> {
+  async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
     if (!this.#place) throw new Error(`piece ${index} is not in memory any more`);
-    const piece = Buffer.allocUnsafeSlow(sizeOfPiece(this.#size, index));
-    await this.#place.blob.read(index * pieceLength(this.#size), piece);
-    this.#cache.put(this.#cacheKey(index), piece, false);
-    return piece.subarray(offset, offset + length);
+    const memory = this.#pool.take(sizeOfPiece(this.#size, index));
+    await this.#place.blob.read(index * pieceLength(this.#size), memory.data);
+    this.#cache.put(this.#cacheKey(index), memory.retain(), false);
+    return lend(memory, offset, length);
   }
 
   #forgetCached(): void {
@@ -184,4 +192,8 @@ export class PieceStorage implements AsyncDisposable {
   #cacheKey(index: number): string {
     return `${this.#key} ${index}`;
   }
+}
+
+function lend(memory: PieceMemory, offset: number, length: number): PieceBytes {
+  return { bytes: memory.data.subarray(offset, offset + length), memory };
 }

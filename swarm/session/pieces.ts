@@ -7,6 +7,7 @@ import { DigestCheck } from './digest-check.ts';
 import { DigestMismatchError } from './errors.ts';
 import { HashTable } from './hash-table.ts';
 import type { PeerSession } from './peer-session.ts';
+import { PieceMemory, type PiecePool } from './piece-memory.ts';
 import type { PieceStorage } from './piece-storage.ts';
 
 /** Where bytes came from. */
@@ -46,7 +47,7 @@ export class Pieces {
   /** Called once when the whole has matched and before it is stored: an origin signs all hashes anew then. */
   onWhole: (() => void) | undefined;
   readonly #events: PieceEvents;
-  readonly #assembly = new Assembly();
+  readonly #assembly: Assembly;
   readonly #check: DigestCheck;
   /**
    * SHA-256 of pieces from upstream that no signed hash vouched for when they came: for own readers only until one
@@ -62,13 +63,14 @@ export class Pieces {
   /** @param blob.complete all of it is in the storage and was verified before */
   constructor(
     blob: { digest: Digest; size: number; complete: boolean },
-    parts: { storage: PieceStorage; events: PieceEvents },
+    parts: { storage: PieceStorage; pool: PiecePool; events: PieceEvents },
   ) {
     this.digest = blob.digest;
     this.table = new PieceTable(blob.size);
     this.hashes = new HashTable(blob.size);
     this.storage = parts.storage;
     this.#events = parts.events;
+    this.#assembly = new Assembly(parts.pool);
     this.#sources = new Uint8Array(this.table.count);
     this.#verified = blob.complete;
     this.#check = new DigestCheck(blob.digest, {
@@ -119,10 +121,10 @@ export class Pieces {
     return this.table.active.has(block.index) && !this.table.hasArrived(block);
   }
 
-  /** A block from a peer. */
-  arrived(peer: PeerSession, block: Block, data: Buffer): void {
-    if (!this.wants(block)) return;
-    this.#assembly.add(block, data, this.table.sizeOf(block.index), peer);
+  /** A block from a peer, with its memory. */
+  arrived(peer: PeerSession, block: Block, memory: PieceMemory): void {
+    if (!this.wants(block)) return memory.release();
+    this.#assembly.add(block, memory, this.table.sizeOf(block.index), peer);
     if (this.table.arrived(block)) this.#verify(block.index);
   }
 
@@ -140,7 +142,7 @@ export class Pieces {
     if (known && !known.equals(hash))
       throw new Error(`piece ${index} from upstream does not match ${signed ? 'its signed hash' : 'itself'}`);
     if (!known) this.#unsigned.set(index, hash);
-    this.#hold(index, data, 'upstream');
+    this.#hold(index, new PieceMemory(data), 'upstream');
   }
 
   /** A batch whose signature is good. False if it does not speak of this blob as it is known here. */
@@ -165,9 +167,8 @@ export class Pieces {
     for (let index = 0; index < this.table.count && !signal.aborted; index++) {
       const hash = this.hashes.get(index);
       if (!hash || this.table.held.has(index) || this.table.active.has(index)) continue;
-      const piece = await this.#stored(index);
-      if (this.table.held.has(index) || this.table.active.has(index) || !piece) continue;
-      if (!sha256(piece).equals(hash)) continue;
+      const matches = await this.#storedMatches(index, hash);
+      if (!matches || this.table.held.has(index) || this.table.active.has(index)) continue;
       this.table.hold(index);
       this.#events.held(index, 'cache', 0);
       this.#events.shareable(index);
@@ -205,13 +206,14 @@ export class Pieces {
       return this.#events.hashMissing(index);
     }
     this.#parked.delete(index);
-    this.#assembly.delete(index);
-    if (!sha256(piece.data).equals(hash)) {
+    this.#assembly.take(index);
+    if (!sha256(piece.memory.data).equals(hash)) {
+      piece.memory.release();
       this.table.drop(index);
       return this.#events.bad(index, piece.contributors);
     }
     const origin = [...piece.contributors].some((peer) => peer.role === 'origin');
-    this.#hold(index, piece.data, origin ? 'origin' : 'peer');
+    this.#hold(index, piece.memory, origin ? 'origin' : 'peer');
   }
 
   #arrivedWhole(index: number): boolean {
@@ -219,13 +221,14 @@ export class Pieces {
     return piece !== undefined && piece.arrived === piece.units.length;
   }
 
-  #hold(index: number, data: Buffer, source: Source): void {
+  #hold(index: number, memory: PieceMemory, source: Source): void {
     this.#parked.delete(index);
-    this.#assembly.delete(index);
-    this.storage.put(index, data);
+    this.#assembly.take(index)?.release();
+    const bytes = memory.data.length;
+    this.storage.put(index, memory);
     this.table.hold(index);
     this.#sources[index] = SOURCES.indexOf(source);
-    this.#events.held(index, source, data.length);
+    this.#events.held(index, source, bytes);
     if (this.shareable(index)) this.#events.shareable(index);
     this.#advance();
   }
@@ -243,12 +246,15 @@ export class Pieces {
     return true;
   }
 
-  /** The piece as it lies on disk; undefined where it cannot be read, and so has to come anew. */
-  async #stored(index: number): Promise<Buffer | undefined> {
+  /** Whether the piece lies on disk as it was; one that cannot be read has to come anew. */
+  async #storedMatches(index: number, hash: Buffer): Promise<boolean> {
     try {
-      return await this.storage.readPiece(index);
+      const { bytes, memory } = await this.storage.readPiece(index);
+      const matches = sha256(bytes).equals(hash);
+      memory.release();
+      return matches;
     } catch {
-      return undefined;
+      return false;
     }
   }
 

@@ -14,6 +14,7 @@ import { Downloads } from './downloads.ts';
 import { DigestMismatchError, TorrentFailedError } from './errors.ts';
 import type { PeerEvents, PeerRole, PeerSession } from './peer-session.ts';
 import { type PieceEvents, Pieces, type Source } from './pieces.ts';
+import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 import type { PieceStorage } from './piece-storage.ts';
 import { Readers } from './readers.ts';
 import { Uploads } from './uploads.ts';
@@ -28,6 +29,7 @@ export interface TorrentParts {
   readonly random: () => number;
   readonly downloads: Bandwidth;
   readonly uploads: Bandwidth;
+  readonly pool: PiecePool;
   readonly count: TorrentCounters;
   dial(target: DialTarget, signal: AbortSignal): Promise<Wire>;
   /** Opens a signed batch. @throws BatchError */
@@ -119,7 +121,7 @@ export class Torrent implements AsyncDisposable {
     this.#usedAt = this.#quietAt = parts.now();
     this.pieces = new Pieces(
       { digest, size, complete: options.complete },
-      { storage: options.storage, events: this.#pieceEvents() },
+      { storage: options.storage, pool: parts.pool, events: this.#pieceEvents() },
     );
     const { table, storage } = this.pieces;
     const peers = (): Iterable<PeerSession> => this.connections.values();
@@ -128,6 +130,7 @@ export class Torrent implements AsyncDisposable {
       {
         events: this.#peerEvents(),
         peerId: parts.peerId,
+        pool: parts.pool,
         now,
         random,
         dial: (target, signal) => parts.dial(target, signal),
@@ -223,7 +226,7 @@ export class Torrent implements AsyncDisposable {
 
   /**
    * Verified bytes from `start` to before `end`, in order, each as soon as it is there; the blob's last piece
-   * only after the whole matched its digest.
+   * only after the whole matched its digest. A chunk is the caller's until the next but one is asked for.
    * @throws DigestMismatchError, TorrentFailedError, or the signal's reason
    */
   async *read(
@@ -235,6 +238,8 @@ export class Torrent implements AsyncDisposable {
     const { table } = this.pieces;
     const cursor = this.#readers.open(Math.floor(start / table.pieceLength));
     this.use();
+    // The last two chunks may be in the caller's hands for longer than this runs: their memory is not used again.
+    let before: PieceMemory | undefined;
     try {
       // No piece is held back that an empty blob could be verified by.
       if (this.size === 0) await this.whenComplete(signal);
@@ -249,12 +254,14 @@ export class Torrent implements AsyncDisposable {
         }
         const offset = at - index * table.pieceLength;
         const length = Math.min(table.sizeOf(index) - offset, end - at);
-        const bytes = await this.#bytes(index, offset, length);
-        if (!bytes) continue;
+        const piece = await this.#bytes(index, offset, length);
+        if (!piece) continue;
         at += length;
         const read = offset + length === table.sizeOf(index);
         count(read ? this.pieces.takeSource(index) : this.pieces.sourceOf(index), length);
-        yield bytes;
+        yield piece.bytes;
+        before?.release();
+        before = piece.memory;
         if (read) this.pieces.release(index);
       }
     } finally {
@@ -512,7 +519,7 @@ export class Torrent implements AsyncDisposable {
     this.#downloads.fillAll();
   }
 
-  async #bytes(index: number, offset: number, length: number): Promise<Buffer | undefined> {
+  async #bytes(index: number, offset: number, length: number): Promise<PieceBytes | undefined> {
     try {
       return await this.pieces.storage.read(index, offset, length);
     } catch (error) {

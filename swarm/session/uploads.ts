@@ -3,6 +3,7 @@ import type { Distribution } from '#swarm/core/distribution.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { PeerSession } from './peer-session.ts';
+import type { PieceBytes } from './piece-memory.ts';
 import type { PieceStorage } from './piece-storage.ts';
 
 interface UploadParts {
@@ -135,11 +136,11 @@ export class Uploads {
   }
 
   #send(peer: PeerSession, block: Block): void {
-    const data = this.#parts.storage.read(block.index, block.offset, block.length);
-    if (!(data instanceof Promise)) return this.#sent(peer, block, data);
-    data.then(
-      (bytes) => {
-        this.#sent(peer, block, bytes);
+    const piece = this.#parts.storage.read(block.index, block.offset, block.length);
+    if (!(piece instanceof Promise)) return this.#sent(peer, block, piece);
+    piece.then(
+      (read) => {
+        this.#sent(peer, block, read);
         this.serve(peer);
       },
       (error: unknown) => {
@@ -153,9 +154,9 @@ export class Uploads {
     );
   }
 
-  #sent(peer: PeerSession, block: Block, data: Buffer): void {
+  #sent(peer: PeerSession, block: Block, piece: PieceBytes): void {
     peer.serving = false;
-    peer.sendBlock(block, data);
+    peer.sendBlock(block, piece);
     this.#parts.sent(peer, block.length);
     this.#show(peer);
   }

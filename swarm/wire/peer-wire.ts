@@ -162,11 +162,14 @@ export class PeerWire implements Wire, MessageSink, LinkListener {
     if (this.#waiting.delete(keyOf(block)) && this.fast) this.#write(encodeBlockRef(MESSAGE.reject, block));
   }
 
-  piece(block: BlockRef, data: Uint8Array): boolean {
+  piece(block: BlockRef, data: Uint8Array, released?: () => void): boolean {
     if (data.length !== block.length)
       throw new RangeError(`${data.length} bytes for a block of ${block.length}`);
-    if (!this.#waiting.delete(keyOf(block))) return true;
-    return this.#write(encodePieceHead(block), data);
+    if (this.#closed || !this.#waiting.delete(keyOf(block))) {
+      released?.();
+      return true;
+    }
+    return this.#write(encodePieceHead(block), data, released);
   }
 
   extension(name: string, payload: Uint8Array): void {
@@ -280,7 +283,7 @@ export class PeerWire implements Wire, MessageSink, LinkListener {
   }
 
   /** All that is written within one tick goes to the kernel by one writev. */
-  #write(head: Buffer, payload?: Uint8Array): boolean {
+  #write(head: Buffer, payload?: Uint8Array, written?: () => void): boolean {
     if (this.#closed) return true;
     const { socket } = this.#link;
     if (!this.#corked) {
@@ -289,7 +292,8 @@ export class PeerWire implements Wire, MessageSink, LinkListener {
       process.nextTick(this.#uncork);
     }
     let more = socket.write(head);
-    if (payload !== undefined && payload.length > 0) more = socket.write(payload);
+    // Called with an error too, when the socket is destroyed first.
+    if (payload !== undefined && payload.length > 0) more = socket.write(payload, written);
     this.#link.bytesWritten += head.length + (payload?.length ?? 0);
     if (socket.writableLength > MAX_QUEUED_BYTES)
       this.close(new WireError(`the other side does not read: ${socket.writableLength} bytes wait for it`));

@@ -95,10 +95,11 @@ export interface Wire {
   /** Sends nothing without `fast`. */
   reject(block: BlockRef): void;
   /**
-   * Answers a request. The data is not copied and must not change until it was sent. A block that does not wait (any more) is not sent.
+   * Answers a request. The data is not copied and must not change until `released` is called, once, when it was sent or never will be.
+   * A block that does not wait (any more) is not sent.
    * @returns false: wait for `onDrain` before the next.
    */
-  piece(block: BlockRef, data: Uint8Array): boolean;
+  piece(block: BlockRef, data: Uint8Array, released?: () => void): boolean;
   /** Dropped if the other side doesn't know the name. The payload is not copied. */
   extension(name: string, payload: Uint8Array): void;
   /** Drops what is queued. */
