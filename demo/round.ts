@@ -4,7 +4,9 @@ import type { LiveWriter } from './live-writer.ts';
 import type { NodePull } from './node-pull.ts';
 import type { ImagePullOptions } from './pull-image.ts';
 
-const LOOK_MS = 100;
+const SHOW_MS = 100;
+/** Asking costs the agents time that they need for the pull. */
+const LEARN_MS = 500;
 
 export interface Round {
   readonly title: string;
@@ -34,8 +36,8 @@ export async function pullTogether(
     nodes: round.pulls.map(({ pull }) => pull.progress),
   });
   const over = new AbortController();
-  const shown = repeat(() => writer.update(model()), over.signal);
-  const learnt = repeat(round.learn, over.signal);
+  const shown = repeat(() => writer.update(model()), SHOW_MS, over.signal);
+  const learnt = repeat(round.learn, LEARN_MS, over.signal);
   await Promise.all(round.pulls.map(({ pull, from }) => pull.run({ ...from, signal }, round.digest)));
   over.abort();
   await Promise.all([shown, learnt]);
@@ -44,13 +46,17 @@ export async function pullTogether(
 }
 
 /** Until the signal aborts. What goes wrong on the way is for show only, and shows at the end if it stays. */
-async function repeat(look: (signal: AbortSignal) => unknown, signal: AbortSignal): Promise<void> {
+async function repeat(
+  look: (signal: AbortSignal) => unknown,
+  everyMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     try {
       await look(signal);
-      await sleep(LOOK_MS, undefined, { signal });
+      await sleep(everyMs, undefined, { signal });
     } catch {
-      await sleep(LOOK_MS);
+      if (!signal.aborted) await sleep(SHOW_MS);
     }
   }
 }
