@@ -54,7 +54,7 @@ export class Bandwidth implements Disposable {
     this.#running = true;
     try {
       for (let turn = this.#limiter.next(this.#now()); turn; turn = this.#limiter.next(this.#now()))
-        turn.go();
+        this.#limiter.refund(turn.bytes - turn.go());
     } finally {
       this.#running = false;
     }
