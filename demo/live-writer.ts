@@ -40,8 +40,8 @@ export class LiveWriter {
   #draw(model: LiveModel): void {
     this.#last = this.#now();
     if (this.#screen.isTTY !== true) return void this.#screen.write(`${renderPlain(model)}\n`);
-    const { columns = 80, rows = 24 } = this.#screen;
-    const lines = renderLive(model, { columns, rows });
+    // A terminal that does not know its size says 0.
+    const lines = renderLive(model, { columns: this.#screen.columns || 80, rows: this.#screen.rows || 24 });
     // Up to the first line of the last picture, and everything from there on is wiped.
     const home = this.#drawn === 0 ? '' : `\x1b[${this.#drawn}A\x1b[0J`;
     this.#drawn = lines.length;

@@ -105,6 +105,12 @@ describe('the writer', () => {
     expect(terminal.written[2]).not.toContain('\x1b');
   });
 
+  test('draws on a terminal that does not know its size', () => {
+    const terminal = { ...screen(true), columns: 0, rows: 0 };
+    new LiveWriter(terminal, () => 0).finish(model([node('a', 100 * MB, 0, { state: 'done' })]));
+    expect(terminal.written[0]).toContain('100 %');
+  });
+
   test('writes plain lines elsewhere, one in three seconds and one at the end', () => {
     const log = screen(false);
     let now = 0;
