@@ -128,6 +128,8 @@ export class Reading {
     for await (const chunk of this.#parts.reader.read(first * length, end, signal, body)) {
       const before = feed.index;
       feed.push(chunk);
+      // What waits for its batch would come on top of what waits for a peer.
+      if (this.torrent.pieces.storage.inMemory) feed.flush();
       if (feed.index !== before && feed.index < first + count && !this.#isScarce(feed.index)) break;
       await this.#room(chunk.length, signal);
     }

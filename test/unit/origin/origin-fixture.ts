@@ -259,10 +259,7 @@ export function addBlob(upstream: UpstreamRegistry, bytes: Buffer, repository = 
 }
 
 /** Waits until `look` gives something. */
-async function eventually<T>(
-  what: string,
-  look: () => T | undefined | Promise<T | undefined>,
-): Promise<T> {
+async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
   for (let round = 0; round < 400; round++) {
     const found = await look();
     if (found !== undefined) return found;
