@@ -30,13 +30,6 @@ export const REMEMBERED_FACTS = 8192;
 /** Registries and repositories remembered for one digest. */
 export const FACTS_PER_DIGEST = 64;
 
-/** Length of the random range that proves that a registry has the same bytes. */
-export const PROOF_BYTES = 32 * 1024;
-/** A range with fewer different byte values could be guessed: another is chosen. */
-export const PROOF_MIN_VALUES = 64;
-/** Ranges tried before the proof is given up. */
-export const PROOF_TRIES = 4;
-
 /** An origin that failed is left alone for this long at first, doubling to the cap. */
 export const ORIGIN_BACKOFF_BASE_MS = 500;
 export const ORIGIN_BACKOFF_CAP_MS = 15_000;

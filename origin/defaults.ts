@@ -42,12 +42,6 @@ export const MAX_INTERRUPTED = 4_096;
 /** After a start on half-done blobs: how long any read may find some of its pieces on disk. */
 export const RECOVERY_MS = 10 * 60_000;
 
-/** Length of the random range that proves that a registry has the same bytes. */
-export const PROOF_BYTES = 32 * 1024;
-/** A range with fewer different byte values could be guessed: another is chosen. */
-export const PROOF_MIN_VALUES = 64;
-/** Ranges tried before the proof is given up. */
-export const PROOF_TRIES = 4;
 /** How long peers may take for the bytes that a registry has to match. */
 export const PROOF_FROM_PEERS_MS = 3_000;
 /** A blob that comes from peers is given up when no piece of it came for so long. */

@@ -1,11 +1,10 @@
 import type { Digest } from '#registry/digest.ts';
-import type { ByteRange } from '#registry/range.ts';
+import { chooseProofRanges, type ProofRange, type ReadableContent } from '#registry/proof-ranges.ts';
 import type { Upstream } from '#registry/upstream.ts';
 import { resultError } from '#registry/upstream-answer.ts';
 import { UpstreamRefusedError } from '#registry/upstream-error.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { type Caller, fullName, inNameOf } from './caller.ts';
-import { PROOF_BYTES, PROOF_MIN_VALUES, PROOF_TRIES } from './defaults.ts';
 import { WrongContentError } from './errors.ts';
 import type { OriginEvents } from './events.ts';
 
@@ -17,11 +16,8 @@ export interface ProvenanceParts {
   readonly events: Pick<OriginEvents, 'proved'>;
 }
 
-/** Content of which `read` gives any bytes. */
-export interface HeldContent {
+export interface HeldContent extends ReadableContent {
   readonly digest: Digest;
-  readonly size: number;
-  read(range: ByteRange, signal: AbortSignal): Promise<Buffer>;
 }
 
 /**
@@ -68,7 +64,7 @@ export class Provenance {
   }
 
   /**
-   * Compares a random range, of the caller's registry and under the caller's repository, with what is held. Without
+   * Compares random ranges, of the caller's registry and under the caller's repository, with what is held. Without
    * this, anyone with a registry of their own could name a victim's digest and be given its bytes.
    * @throws WrongContentError where they differ, UpstreamRefusedError, UpstreamUnreachableError,
    * UpstreamProtocolError, the signal's reason, what reading the held content throws
@@ -83,17 +79,33 @@ export class Provenance {
   }
 
   async #difference(caller: Caller, held: HeldContent, signal: AbortSignal): Promise<string | undefined> {
-    const chosen = await this.#choose(held, signal);
-    if (chosen === undefined) return 'no part of the content is hard enough to guess';
+    const chosen = await chooseProofRanges(held, this.#parts.randomInt, signal);
+    if (chosen.length === 0) return 'no part of the content is hard enough to guess';
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    try {
+      const compared = chosen.map((range) => this.#compare(caller, held, range, either));
+      return (await Promise.all(compared)).find((difference) => difference !== undefined);
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #compare(
+    caller: Caller,
+    held: HeldContent,
+    { range, bytes }: ProofRange,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const { registry, repository } = caller;
     const target = { registry, repository, reference: held.digest };
-    const read = this.#parts.upstream.readBlob(target, inNameOf(caller), signal, chosen.range);
+    const read = this.#parts.upstream.readBlob(target, inNameOf(caller), signal, range);
     try {
       const { size } = await read.open();
       if (size !== held.size) return 'the registry tells another size';
       const chunks: Buffer[] = [];
       for await (const chunk of read) chunks.push(chunk);
-      return Buffer.concat(chunks).equals(chosen.bytes) ? undefined : 'the registry has other bytes';
+      return Buffer.concat(chunks).equals(bytes) ? undefined : 'the registry has other bytes';
     } catch (error) {
       if (error instanceof UpstreamRefusedError && error.status === 416)
         return 'the registry has fewer bytes';
@@ -101,20 +113,6 @@ export class Provenance {
     } finally {
       read.cancel();
     }
-  }
-
-  async #choose(
-    held: HeldContent,
-    signal: AbortSignal,
-  ): Promise<{ range: Required<ByteRange>; bytes: Buffer } | undefined> {
-    const length = Math.min(PROOF_BYTES, held.size);
-    for (let attempt = 0; attempt < PROOF_TRIES; attempt++) {
-      const start = this.#parts.randomInt(held.size - length + 1);
-      const range = { start, end: start + length - 1 };
-      const bytes = await held.read(range, signal);
-      if (new Set(bytes).size >= PROOF_MIN_VALUES) return { range, bytes };
-    }
-    return undefined;
   }
 }
 

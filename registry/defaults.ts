@@ -59,3 +59,12 @@ export const TOKEN_LIFE_SECONDS = 60;
 export const TOKEN_LIFE_CAP_SECONDS = 3600;
 /** Registries whose challenge is remembered. */
 export const CHALLENGE_CACHE_ENTRIES = 256;
+
+/** Bytes of one proof that a registry has the content we hold, all its ranges together. */
+export const PROOF_BYTES = 32 * 1024;
+/** Ranges of one proof. */
+export const PROOF_RANGES = 8;
+/** A range with fewer different byte values could be guessed: another is chosen. */
+export const PROOF_MIN_VALUES = 32;
+/** Places tried in one part of the content before that part is passed over. */
+export const PROOF_TRIES = 4;

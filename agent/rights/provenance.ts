@@ -1,5 +1,4 @@
 import { asError } from '#agent/as-error.ts';
-import { PROOF_BYTES, PROOF_MIN_VALUES, PROOF_TRIES } from '#agent/defaults.ts';
 import {
   type Caller,
   type GetAnswer,
@@ -9,6 +8,7 @@ import {
   type UpstreamFailure,
 } from '#agent/upstream.ts';
 import type { Digest } from '#registry/digest.ts';
+import { chooseProofRanges, type ProofRange, type ReadableContent } from '#registry/proof-ranges.ts';
 import type { ByteRange } from '#registry/range.ts';
 
 export type Proof =
@@ -23,16 +23,14 @@ export interface ProofParts {
   readonly randomInt: (below: number) => number;
 }
 
-/** Content of which `read` gives any bytes: those we hold, or those that peers send. */
-export interface HeldContent {
+/** What we hold, or what peers send. */
+export interface HeldContent extends ReadableContent {
   readonly digest: Digest;
-  readonly size: number;
-  read(range: ByteRange, signal: AbortSignal): Promise<Buffer>;
 }
 
 /**
  * Has the caller's registry the bytes that we hold by that digest, under that repository? Asked with the caller's
- * own credential for a range that the registry cannot foresee, all over the content, for beginnings of layers are
+ * own credential for ranges that the registry cannot foresee, all over the content, for beginnings of layers are
  * often alike. Without this, anyone with a registry of their own could name a victim's digest and be given its bytes.
  */
 export async function proveByRange(
@@ -41,38 +39,31 @@ export async function proveByRange(
   held: HeldContent,
   signal: AbortSignal,
 ): Promise<Proof> {
-  const chosen = await chooseRange(parts, held, signal);
-  if (chosen === undefined)
+  const chosen = await chooseProofRanges(held, parts.randomInt, signal);
+  if (chosen.length === 0)
     return { kind: 'refuted', reason: 'no part of the content is hard enough to guess' };
-  const resource = { kind: 'blob', digest: held.digest } as const;
-  const answer = await parts.upstream.get({ caller, resource, range: chosen.range }, signal);
-  if (answer.kind !== 'ok') return answer;
-  return compare(answer, chosen, held.size);
+  const proofs = await Promise.all(chosen.map((range) => prove(parts, caller, held, range, signal)));
+  return (
+    proofs.find(({ kind }) => kind === 'refuted') ??
+    proofs.find(({ kind }) => kind !== 'proved') ?? { kind: 'proved' }
+  );
 }
 
-interface ChosenRange {
-  readonly range: ByteRange;
-  readonly bytes: Buffer;
-}
-
-async function chooseRange(
-  parts: ProofParts,
+async function prove(
+  { upstream }: ProofParts,
+  caller: Caller,
   held: HeldContent,
+  chosen: ProofRange,
   signal: AbortSignal,
-): Promise<ChosenRange | undefined> {
-  const length = Math.min(PROOF_BYTES, held.size);
-  for (let attempt = 0; attempt < PROOF_TRIES; attempt += 1) {
-    const start = parts.randomInt(held.size - length + 1);
-    const range = { start, end: start + length - 1 };
-    const bytes = await held.read(range, signal);
-    if (new Set(bytes).size >= PROOF_MIN_VALUES) return { range, bytes };
-  }
-  return undefined;
+): Promise<Proof> {
+  const resource = { kind: 'blob', digest: held.digest } as const;
+  const answer = await upstream.get({ caller, resource, range: chosen.range }, signal);
+  return answer.kind === 'ok' ? compare(answer, chosen, held.size) : answer;
 }
 
 async function compare(
   answer: Extract<GetAnswer, { kind: 'ok' }>,
-  { range, bytes }: ChosenRange,
+  { range, bytes }: ProofRange,
   size: number,
 ): Promise<Proof> {
   const mismatch = rangeMismatch(answer.told, range, size);
