@@ -18,5 +18,8 @@ try {
   if (!stop.signal.aborted)
     process.exitCode = reportFailure(error, process.stderr, process.env['SHOAL_DEBUG'] !== undefined);
 } finally {
-  if (stop.signal.aborted) process.exitCode = stop.exitCode;
+  if (stop.signal.aborted) {
+    process.stdout.write('\nStopped: nothing still runs, and what was written is removed.\n');
+    process.exitCode = stop.exitCode;
+  }
 }

@@ -41,7 +41,8 @@ export async function pullTogether(
   await Promise.all(round.pulls.map(({ pull, from }) => pull.run({ ...from, signal }, round.digest)));
   over.abort();
   await Promise.all([shown, learnt]);
-  if (!signal.aborted) await round.learn(signal);
+  if (signal.aborted) return;
+  await round.learn(signal);
   writer.finish(model());
 }
 
