@@ -7,6 +7,7 @@ import { startLink } from './link.ts';
 import { startRegistry, type Registry } from './registry.ts';
 import { copyBySkopeo, podmanIn } from './stock-runtimes.ts';
 import { startTokenIssuer, type TokenIssuer } from './token-issuer.ts';
+import { mustSucceed } from './program.ts';
 
 /*
  * No Shoal here: the registry, the token issuer and the runtimes by themselves do what the other tests take for
@@ -55,9 +56,7 @@ test('containerd pulls by token, unpacks and runs the image; with a wrong passwo
     code: 1,
   });
   expect(await containerd.content()).toEqual(new Map());
-  expect(await containerd.pull(pushed.reference, { hostsDir, credentials: ALICE })).toMatchObject({
-    code: 0,
-  });
+  mustSucceed(await containerd.pull(pushed.reference, { hostsDir, credentials: ALICE }));
   const { index, amd64 } = pushed.image;
   const digests = [index, amd64.manifest, amd64.config, ...amd64.layers].map(({ digest }) => digest);
   expect([...(await containerd.content()).values()].sort()).toEqual([...digests].sort());
@@ -69,9 +68,9 @@ test('containerd pulls by token, unpacks and runs the image; with a wrong passwo
 test('skopeo and podman pull by token', async () => {
   expect(await copyBySkopeo(pushed.reference, directory.join('no'))).toMatchObject({ code: 1 });
   const copied = await copyBySkopeo(pushed.reference, directory.join('skopeo'), { credentials: ALICE });
-  expect(copied).toMatchObject({ code: 0 });
+  mustSucceed(copied);
   const podman = podmanIn(directory.join('podman'));
-  expect(await podman.pull(pushed.reference, { credentials: ALICE })).toMatchObject({ code: 0 });
+  mustSucceed(await podman.pull(pushed.reference, { credentials: ALICE }));
   expect([...(await podman.files(pushed.reference)).keys()]).toContain('/hello');
 });
 
@@ -97,7 +96,5 @@ test('a link is as slow as it is told, and a pull over it ends when it breaks', 
   });
   await link.mend();
   link.rate = undefined;
-  expect(await copyBySkopeo(source, join(directory.path, 'mended'), { credentials: ALICE })).toMatchObject({
-    code: 0,
-  });
+  mustSucceed(await copyBySkopeo(source, join(directory.path, 'mended'), { credentials: ALICE }));
 });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir, readlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { attempt, run, startDaemon, words, type Outcome } from './program.ts';
 import { pair, type Credentials } from './images.ts';
@@ -59,7 +59,8 @@ export async function startContainerd(directory: string): Promise<Containerd> {
     async content(namespace) {
       const listed = await must(['content', 'ls', '-q'], namespace);
       const digests = listed.split('\n').filter((line) => line !== '');
-      return new Map(await Promise.all(digests.map((digest) => hashOfContent(directory, digest))));
+      const hashed = await Promise.all(digests.map((digest) => hashOfContent(directory, digest)));
+      return new Map(hashed.filter((entry) => entry !== undefined));
     },
     async files(reference, namespace) {
       const target = join(
@@ -123,10 +124,15 @@ function pullArguments(reference: string, { hostsDir, credentials }: PullOptions
   ];
 }
 
-async function hashOfContent(directory: string, digest: string): Promise<[string, string]> {
+/** Undefined for what containerd's garbage collector took away since it was listed. */
+async function hashOfContent(directory: string, digest: string): Promise<[string, string] | undefined> {
   const [algorithm = '', hex = ''] = digest.split(':');
   const path = join(directory, 'root/io.containerd.content.v1.content/blobs', algorithm, hex);
-  const { sha256 } = await sha256OfStream(createReadStream(path));
+  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  if (file === undefined) return undefined;
+  const { sha256 } = await sha256OfStream(file.createReadStream());
   return [digest, `sha256:${sha256}`];
 }
 

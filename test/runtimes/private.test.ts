@@ -6,7 +6,7 @@ import { startContainerd } from './containerd.ts';
 import { ask, pullImage } from './door.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';
 import { basic, type Credentials, type PushedImage } from './images.ts';
-import type { Outcome } from './program.ts';
+import { mustSucceed, type Outcome } from './program.ts';
 import { startScene, type Scene } from './scene.ts';
 import type { TokenIssuer } from './token-issuer.ts';
 
@@ -90,7 +90,7 @@ describe('htpasswd', () => {
     await using containerd = await startContainerd(join(scene.directory, 'containerd'));
     const hostsDir = await scene.hostsDir(scene.agent(0));
     const pulled = await containerd.pull(pushed.reference, { hostsDir, credentials: ALICE });
-    expect(pulled).toMatchObject({ code: 0 });
+    mustSucceed(pulled);
     for (const [digest, found] of await containerd.content()) expect(found).toBe(digest);
   });
 
@@ -168,7 +168,7 @@ describe('tokens', () => {
     await using containerd = await startContainerd(join(scene.directory, 'containerd-token'));
     const hostsDir = await scene.hostsDir(scene.agent(0));
     const pulled = await containerd.pull(pushed.reference, { hostsDir, credentials: ALICE });
-    expect(pulled).toMatchObject({ code: 0 });
+    mustSucceed(pulled);
     for (const [digest, found] of await containerd.content()) expect(found).toBe(digest);
   });
 
@@ -226,7 +226,7 @@ describe('tokens', () => {
         credentials: ALICE,
         timeoutMs: 280_000,
       });
-      expect(pulled).toMatchObject({ code: 0 });
+      mustSucceed(pulled);
       for (const [digest, found] of await runtime.content()) expect(found).toBe(digest);
     };
     await Promise.all([

@@ -50,8 +50,15 @@ export async function attempt(command: readonly string[], options: RunOptions = 
  * @throws Error with the command and what it printed.
  */
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<string> {
-  const { code, stdout, stderr } = await attempt(command, options);
-  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}:\n${stdout}\n${stderr}`);
+  return mustSucceed(await attempt(command, options), command.join(' '));
+}
+
+/**
+ * Gives the standard output of a program that did what it was told.
+ * @throws Error with all that it printed, of any other.
+ */
+export function mustSucceed({ code, stdout, stderr }: Outcome, command = 'the program'): string {
+  if (code !== 0) throw new Error(`${command} ended with ${code}:\n${stdout}\n${stderr}`);
   return stdout;
 }
 

@@ -9,6 +9,7 @@ import { mirrorPodman } from './mirrors.ts';
 import { bytesToRuntimes } from './counted.ts';
 import { startScene, type Scene } from './scene.ts';
 import { copyBySkopeo, podmanIn } from './stock-runtimes.ts';
+import { mustSucceed } from './program.ts';
 
 const LAYERS = [24_000_000, 9_000_000, 1_500_000, { size: 300_000, compression: 'none' }] as const;
 
@@ -26,8 +27,7 @@ async function pullByNeighbours(pushed: PushedImage, chosen: Agent, all: boolean
   const copies = neighbours.map((agent) =>
     copyBySkopeo(throughDoor(pushed, agent), join(scene.directory, `${name}-${agent.name}`), { all }),
   );
-  for (const { code, stderr } of await Promise.all(copies))
-    expect(code, stderr).toBe(0);
+  for (const copied of await Promise.all(copies)) mustSucceed(copied);
 }
 
 /** `127.0.0.1:29500/127.77.0.2/team/app:v1`: for clients that cannot say `ns`. */
@@ -65,7 +65,7 @@ test('containerd gets the same image as straight from the registry, which sends 
     containerd.pull(pushed.reference, { hostsDir: await scene.hostsDir(chosen) }),
     pullByNeighbours(pushed, chosen, false),
   ]);
-  expect(pulled).toMatchObject({ code: 0 });
+  mustSucceed(pulled);
   const { config, layers } = pushed.image.amd64;
   expectEachBlobOnce(
     pushed,
@@ -75,7 +75,7 @@ test('containerd gets the same image as straight from the registry, which sends 
 
   await using straight = await startContainerd(join(scene.directory, 'containerd-straight'));
   const direct = await straight.pull(pushed.reference, { hostsDir: scene.directHostsDir });
-  expect(direct).toMatchObject({ code: 0 });
+  mustSucceed(direct);
   expect(await containerd.content()).toEqual(await straight.content());
   for (const [digest, found] of await containerd.content()) expect(found).toBe(digest);
   expect(await containerd.files(pushed.reference)).toEqual(await straight.files(pushed.reference));
@@ -94,7 +94,7 @@ test('skopeo copies all platforms through an agent byte for byte, while five nei
     copyBySkopeo(throughDoor(pushed, chosen), directory),
     pullByNeighbours(pushed, chosen, true),
   ]);
-  expect(copied).toMatchObject({ code: 0 });
+  mustSucceed(copied);
   const { amd64, arm64 } = pushed.image;
   const blobs = [amd64.config, ...amd64.layers, arm64.config, ...arm64.layers];
   expectEachBlobOnce(
@@ -104,7 +104,7 @@ test('skopeo copies all platforms through an agent byte for byte, while five nei
   expectNobodyWentPast(pushed);
 
   const straight = join(scene.directory, 'skopeo-straight');
-  expect(await copyBySkopeo(pushed.reference, straight)).toMatchObject({ code: 0 });
+  mustSucceed(await copyBySkopeo(pushed.reference, straight));
   expect(await describeTree(directory)).toEqual(await describeTree(straight));
 });
 
@@ -118,7 +118,7 @@ test('podman, told of the agent by registries.conf, gets what it gets straight f
     mirrored.pull(pushed.reference, { registriesConf }),
     pullByNeighbours(pushed, chosen, false),
   ]);
-  expect(pulled).toMatchObject({ code: 0 });
+  mustSucceed(pulled);
   const { config, layers } = pushed.image.amd64;
   expectEachBlobOnce(
     pushed,
@@ -127,7 +127,7 @@ test('podman, told of the agent by registries.conf, gets what it gets straight f
   expectNobodyWentPast(pushed);
 
   const straight = podmanIn(join(scene.directory, 'podman-straight'));
-  expect(await straight.pull(pushed.reference)).toMatchObject({ code: 0 });
+  mustSucceed(await straight.pull(pushed.reference));
   expect(await mirrored.files(pushed.reference)).toEqual(await straight.files(pushed.reference));
 });
 

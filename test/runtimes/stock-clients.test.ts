@@ -6,7 +6,7 @@ import { sha256OfStream } from '../support/bytes.ts';
 import { ask, pullImage } from './door.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';
 import type { PushedImage } from './images.ts';
-import { eventually } from './program.ts';
+import { eventually, mustSucceed } from './program.ts';
 import { startScene, type Scene } from './scene.ts';
 import { downloadByAria2, startLibtorrent } from './stock-clients.ts';
 import type { ImageLayer } from '../../demo/image.ts';
@@ -66,7 +66,7 @@ test('aria2 downloads a blob by its .torrent', async () => {
   const directory = join(scene.directory, 'aria2');
   await mkdir(directory);
   const outcome = await downloadByAria2(await torrentOf(layer), directory);
-  expect(outcome).toMatchObject({ code: 0 });
+  mustSucceed(outcome);
   expect(await downloaded(directory)).toEqual([layer.digest]);
 });
 

@@ -12,6 +12,7 @@ import { ask, pullImage } from './door.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';
 import { mirrorContainerd } from './mirrors.ts';
 import { agentAt } from './scene.ts';
+import { mustSucceed } from './program.ts';
 
 const REGISTRY = 'careless.test';
 const LARGE_BYTES = 8_000_000;
@@ -127,7 +128,7 @@ test('containerd keeps nothing of a wrong blob, and pulls once the registry has 
   expect(await wrongFiles(layer)).toEqual([]);
 
   upstream.content.addBlob(repository, right, layer.digest);
-  expect(await containerd.pull(reference, { hostsDir })).toMatchObject({ code: 0 });
+  mustSucceed(await containerd.pull(reference, { hostsDir }));
   expect((await containerd.content()).get(layer.digest)).toBe(layer.digest);
   expect([...(await containerd.content()).keys()]).toContain(image.amd64.manifest.digest);
 });
