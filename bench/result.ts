@@ -34,13 +34,19 @@ export interface Result {
   shares: { cache: number; peer: number; origin: number; upstream: number };
   /** Agent and tracker: per GiB that runtimes got. Origin: per GiB of F. */
   cpuSecondsPerGiB: PerKind;
+  /** The kernel's part of it, from 0 to 1: on shaped links every packet is cut and queued in the sender's name. */
+  systemShare: PerKind;
+  /** CPU of those who pull through the doors, sha256 included, per GiB; not part of the agent's. */
+  pullerCpuSecondsPerGiB: number;
   peakRssMiB: PerKind;
   /** The same bytes straight from nginx; null without. */
   direct: {
     p50Seconds: number;
     maxSeconds: number;
     ttfbSeconds: number;
+    /** Of nginx. */
     cpuSecondsPerGiB: number;
+    pullerCpuSecondsPerGiB: number;
   } | null;
   /** Direct ÷ Shoal by the slowest agent; null without. */
   speedup: number | null;
@@ -57,7 +63,13 @@ export function toResult(options: Options, outcome: Outcome): Result {
   const pulled = sum(pulls.map(bytesOf));
   const perGiB = (seconds: number, of: number): number => round((seconds * GIB) / Math.max(of, 1));
   const times = timesOf(pulls);
-  const straight = direct && { ...timesOf(direct.pulls), cpuSecondsPerGiB: round(direct.cpuSecondsPerGiB) };
+  const straight = direct && {
+    ...timesOf(direct.pulls),
+    cpuSecondsPerGiB: round(direct.cpuSecondsPerGiB),
+    pullerCpuSecondsPerGiB: round(direct.pullerCpuSecondsPerGiB),
+  };
+  const systemShare = (kind: keyof PerKind): number =>
+    round(account.spent(kind).systemSeconds / Math.max(account.spent(kind).cpuSeconds, 0.001));
   return {
     scenario: options.scenario.name,
     nodes: options.nodes,
@@ -74,6 +86,12 @@ export function toResult(options: Options, outcome: Outcome): Result {
       origin: perGiB(account.spent('origin').cpuSeconds, bytes),
       tracker: perGiB(account.spent('tracker').cpuSeconds, pulled),
     },
+    systemShare: {
+      agent: systemShare('agent'),
+      origin: systemShare('origin'),
+      tracker: systemShare('tracker'),
+    },
+    pullerCpuSecondsPerGiB: perGiB(account.spent('agent').handSeconds, pulled),
     peakRssMiB: {
       agent: Math.round(account.spent('agent').peakRssMiB),
       origin: Math.round(account.spent('origin').peakRssMiB),

@@ -41,4 +41,6 @@ export interface DirectOutcome {
   readonly pulls: readonly Pulled[];
   /** Of nginx, per GiB that it sent. */
   readonly cpuSecondsPerGiB: number;
+  /** Of those who pull. */
+  readonly pullerCpuSecondsPerGiB: number;
 }

@@ -28,13 +28,17 @@ function summary(result: Result): string[][] {
     ['upstream sent ÷ F', `${result.upstreamOverF}`],
     ['from', Object.entries(shares).map(([source, part]) => `${source} ${percent(part)}`).join(', ')], // prettier-ignore
     ['CPU-s per GiB', `agent ${cpu.agent}, origin ${cpu.origin}, tracker ${cpu.tracker}`],
+    [
+      '',
+      `kernel's part: agent ${percent(result.systemShare.agent)}, origin ${percent(result.systemShare.origin)}; pullers ${result.pullerCpuSecondsPerGiB}`,
+    ],
     ['peak RSS, MiB', `agent ${rss.agent}, origin ${rss.origin}, tracker ${rss.tracker}`],
     ...(direct === null
       ? []
       : [
           [
             'straight from nginx',
-            `p50 ${direct.p50Seconds}, max ${direct.maxSeconds} s: ${result.speedup} × ours; ${direct.cpuSecondsPerGiB} CPU-s per GiB`,
+            `p50 ${direct.p50Seconds}, max ${direct.maxSeconds} s: ${result.speedup} × ours; CPU-s per GiB ${direct.cpuSecondsPerGiB}, pullers ${direct.pullerCpuSecondsPerGiB}`,
           ],
         ]),
     ['noise', `${result.otherBusyCores} of ${result.machine.cores} cores were busy with other things`],

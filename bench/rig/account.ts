@@ -1,5 +1,6 @@
 import { sumOf } from './exposition.ts';
 import type { Part, PartKind } from './part.ts';
+import type { Usage } from './usage.ts';
 
 const KINDS: readonly PartKind[] = ['agent', 'origin', 'tracker'];
 const SOURCES = ['cache', 'peer', 'origin', 'upstream'] as const;
@@ -7,34 +8,43 @@ const SOURCES = ['cache', 'peer', 'origin', 'upstream'] as const;
 export type Source = (typeof SOURCES)[number];
 
 interface Reading {
-  readonly cpuSeconds: number;
+  readonly usage: Usage;
+  /** Of the one who pulls there. */
+  readonly handSeconds: number;
   readonly metrics: string;
 }
 
 /** What the parts of one kind used within the account's time. */
 export interface Spent {
   readonly cpuSeconds: number;
+  /** The kernel's part of it. */
+  readonly systemSeconds: number;
   /** The largest of all, since its start. */
   readonly peakRssMiB: number;
   /** Payload bytes sent to peers. */
   readonly sentBytes: number;
+  /** CPU time of those who pull there. */
+  readonly handSeconds: number;
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** What was used from when each part was entered until it was closed. */
 export class Account {
   readonly #open = new Map<Part, Reading>();
-  readonly #spent: Record<PartKind, { cpuSeconds: number; peakRssMiB: number; sentBytes: number }>;
+  readonly #spent: Record<PartKind, Mutable<Spent>>;
   readonly #sources: Record<Source, number> = { cache: 0, peer: 0, origin: 0, upstream: 0 };
 
   constructor() {
-    const nothing = { cpuSeconds: 0, peakRssMiB: 0, sentBytes: 0 };
+    const nothing = { cpuSeconds: 0, systemSeconds: 0, peakRssMiB: 0, sentBytes: 0, handSeconds: 0 };
     this.#spent = { agent: { ...nothing }, origin: { ...nothing }, tracker: { ...nothing } };
   }
 
   /** From now on the part's use counts. */
   async enter(part: Part, signal: AbortSignal): Promise<void> {
     const metrics = await part.metrics(signal);
-    this.#open.set(part, { metrics, cpuSeconds: (await part.usage()).cpuSeconds });
+    const [usage, hand] = await Promise.all([part.usage(), part.hand.process.usage()]);
+    this.#open.set(part, { metrics, usage, handSeconds: hand.cpuSeconds });
   }
 
   async close(part: Part, signal: AbortSignal): Promise<void> {
@@ -42,9 +52,11 @@ export class Account {
     if (before === undefined) return;
     this.#open.delete(part);
     const spent = this.#spent[part.kind];
-    const { cpuSeconds, peakRssMiB } = await part.usage();
-    spent.cpuSeconds += cpuSeconds - before.cpuSeconds;
-    spent.peakRssMiB = Math.max(spent.peakRssMiB, peakRssMiB);
+    const [usage, hand] = await Promise.all([part.usage(), part.hand.process.usage()]);
+    spent.cpuSeconds += usage.cpuSeconds - before.usage.cpuSeconds;
+    spent.systemSeconds += usage.systemSeconds - before.usage.systemSeconds;
+    spent.handSeconds += hand.cpuSeconds - before.handSeconds;
+    spent.peakRssMiB = Math.max(spent.peakRssMiB, usage.peakRssMiB);
     const metrics = await part.metrics(signal);
     const grown = (name: string, label?: string): number =>
       sumOf(metrics, name, label) - sumOf(before.metrics, name, label);

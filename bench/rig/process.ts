@@ -22,7 +22,7 @@ export class NamespacedProcess implements AsyncDisposable {
   readonly ended: Promise<string>;
   readonly child: ChildProcess;
   readonly #logFile: string;
-  #last: Usage = { cpuSeconds: 0, peakRssMiB: 0 };
+  #last: Usage = { cpuSeconds: 0, systemSeconds: 0, peakRssMiB: 0 };
 
   private constructor({ name, logFile }: ProcessOptions, child: ChildProcess) {
     this.name = name;

@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 export interface Usage {
   /** User and system time of all its threads and of its children that have ended. */
   readonly cpuSeconds: number;
+  /** The kernel's part of it. */
+  readonly systemSeconds: number;
   /** Its largest resident set. */
   readonly peakRssMiB: number;
 }
@@ -19,14 +21,16 @@ export async function readUsage(pid: number): Promise<Usage> {
     readFile(`/proc/${pid}/stat`, 'utf8'),
     readFile(`/proc/${pid}/status`, 'utf8'),
   ]);
-  return { cpuSeconds: parseCpuSeconds(stat), peakRssMiB: parsePeakRss(status) };
+  return { ...parseTimes(stat), peakRssMiB: parsePeakRss(status) };
 }
 
 /** Of the text of /proc/<pid>/stat: the name may hold spaces and parentheses. */
-export function parseCpuSeconds(stat: string): number {
+export function parseTimes(stat: string): Pick<Usage, 'cpuSeconds' | 'systemSeconds'> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const ticks = fields.slice(USER_TIME, USER_TIME + TIMES).reduce((sum, field) => sum + Number(field), 0);
-  return ticks / TICKS_PER_SECOND;
+  const [user, system, usersOfEnded, systemsOfEnded] = fields.slice(USER_TIME, USER_TIME + TIMES).map(Number);
+  const systemTicks = system! + systemsOfEnded!;
+  const ticks = user! + usersOfEnded! + systemTicks;
+  return { cpuSeconds: ticks / TICKS_PER_SECOND, systemSeconds: systemTicks / TICKS_PER_SECOND };
 }
 
 /** Of the text of /proc/<pid>/status; 0 for a process that has ended. */

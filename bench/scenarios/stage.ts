@@ -25,7 +25,7 @@ export async function buildRig(
   say(`building: ${nodes} agents, tracker, origin, nginx as upstream registry`);
   const straight = rateMbit === undefined ? 0 : secondsFor(nodes * sizeMib * MIB, rateMbit) * 1000;
   const pullTimeoutMs =
-    rateMbit === undefined ? UNSHAPED_TIMEOUT_MS : Math.max(LEAST_TIMEOUT_MS, straight * PATIENCE);
+    rateMbit === undefined ? UNSHAPED_TIMEOUT_MS : Math.ceil(Math.max(LEAST_TIMEOUT_MS, straight * PATIENCE));
   const common = { agents: nodes, zones: 1, trunkMbit: undefined, queueMs, profiles, pullTimeoutMs } as const;
   return Rig.build({ ...common, ...special }, signal);
 }
@@ -71,9 +71,19 @@ export async function runDirect(
 ): Promise<DirectOutcome | undefined> {
   if (!direct) return undefined;
   say('the same straight from nginx');
-  const before = await rig.upstream.process.usage();
+  const before = await Promise.all([rig.upstream.process.usage(), pullersSeconds(rig)]);
   const pulls = await work();
-  const { cpuSeconds } = await rig.upstream.process.usage();
+  const after = await Promise.all([rig.upstream.process.usage(), pullersSeconds(rig)]);
   const bytes = pulls.flatMap(({ report }) => report.fetched).reduce((sum, item) => sum + item.bytes, 0);
-  return { pulls, cpuSecondsPerGiB: ((cpuSeconds - before.cpuSeconds) * GIB) / Math.max(bytes, 1) };
+  const perGiB = (seconds: number): number => (seconds * GIB) / Math.max(bytes, 1);
+  return {
+    pulls,
+    cpuSecondsPerGiB: perGiB(after[0].cpuSeconds - before[0].cpuSeconds),
+    pullerCpuSecondsPerGiB: perGiB(after[1] - before[1]),
+  };
+}
+
+async function pullersSeconds({ agents }: Rig): Promise<number> {
+  const used = await Promise.all(agents.map(({ hand }) => hand.process.usage()));
+  return used.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
 }
