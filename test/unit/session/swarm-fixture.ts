@@ -11,7 +11,7 @@ import { generateSigningKey, type SigningKey } from '#service/signing.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { signBatch } from '#swarm/hashes/batch.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
-import type { WriteAt } from '#swarm/store/data-file.ts';
+import { type WriteAt, writeAt } from '#swarm/store/data-file.ts';
 import type { TransportParts } from '#swarm/wire/transport.ts';
 import type { EngineLimits } from '#swarm/session/engine.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
@@ -19,7 +19,7 @@ import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-export const logger = createLogger('test', {
+const logger = createLogger('test', {
   level: process.env['SHOAL_TEST_LOG'] === undefined ? 'silent' : 'debug',
 });
 
@@ -138,6 +138,16 @@ export class SwarmFixture implements AsyncDisposable {
       torrent.addBatch(this.sign(torrent.digest, torrent.scope, blob.length, index, [piece]));
       torrent.supply(index, piece);
     }
+  }
+
+  /** A disk that flips a bit of the byte at this position of whatever file it writes. */
+  damage(at: number): WriteAt {
+    return (fd, data, position) => {
+      if (at < position || at >= position + data.byteLength) return writeAt(fd, data, position);
+      const damaged = Buffer.from(data);
+      damaged[at - position]! ^= 1;
+      return writeAt(fd, damaged, position);
+    };
   }
 
   sign(digest: Digest, scope: string, size: number, first: number, pieces: Buffer[]): Buffer {

@@ -1,0 +1,53 @@
+/**
+ * An agent's swarm in a process of its own that takes in pieces until it is killed; tells how many after each.
+ * Arguments: the store's directory, the blob's pieces, the signer's public key, a file with the signed batch.
+ */
+import { readFileSync } from 'node:fs';
+import { Agent } from 'undici';
+import { digestOf } from '#registry/digest.ts';
+import { parsePublicKeys } from '#service/signing.ts';
+import { startSwarm } from '#swarm/session/start.ts';
+import { BlobStore } from '#swarm/store/blob-store.ts';
+import { deterministicBytes } from '../../support/bytes.ts';
+
+const PIECE = 256 * 1024;
+const [directory = '', pieces = '0', publicKey = '', batch = ''] = process.argv.slice(2);
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const store = await BlobStore.open(
+  { directory, quotaBytes: 2 ** 30 },
+  { logger: silent, now: Date.now, onEvict: () => {} },
+);
+const { engine } = await startSwarm(
+  {
+    store,
+    dispatcher: new Agent(),
+    logger: silent,
+    trusted: parsePublicKeys([publicKey]),
+    count: { verified: () => {}, failed: () => {}, sent: () => {} },
+    now: () => performance.now(),
+    random: Math.random,
+  },
+  {
+    role: 'agent',
+    topology: {},
+    listen: { host: '127.0.0.1', port: 0 },
+    trackers: [],
+    identity: {},
+    admitStrangers: false,
+    limits: {},
+    peers: { maxPeersPerSwarm: 40, maxConnections: 512 },
+  },
+);
+const blob = deterministicBytes('killed', Number(pieces) * PIECE);
+const torrent = await engine.torrent({
+  digest: digestOf(blob),
+  scope: 'registry.example',
+  size: blob.length,
+});
+torrent.addBatch(readFileSync(batch));
+for (let index = 0; index < Number(pieces) - 1; index++) {
+  torrent.supply(index, blob.subarray(index * PIECE, (index + 1) * PIECE));
+  await torrent.caughtUp();
+  process.stdout.write(`${index + 1}\n`);
+  await new Promise((resolve) => setTimeout(resolve, 2));
+}
