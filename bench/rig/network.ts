@@ -15,6 +15,8 @@ export interface NetworkOptions {
   readonly trunkMbit: number | undefined;
   /** How long a full queue of a shaped link delays a packet. */
   readonly queueMs: number;
+  /** Least size of a link's token bucket. */
+  readonly burstBytes: number;
 }
 
 /** Bytes of frames that passed a port of a switch, seen from the host. */
@@ -26,8 +28,7 @@ export interface Counters {
 const BRIDGE = 'bridge0';
 const TRUNK = 'trunk';
 const HOST_DEVICE = 'eth0';
-/** Least burst of a token bucket: one segment as the kernel hands it down (GSO), or it would have to be cut up first. */
-const MIN_BURST_BYTES = 65_536;
+/** A fast link's bucket has to hold what it sends between two ticks of the kernel's timer. */
 const BURST_MS = 2;
 
 /**
@@ -71,7 +72,7 @@ export class Network implements AsyncDisposable {
     await command('ip', '-n', switchNamespace, 'link', 'set', 'dev', port, 'master', BRIDGE, 'up');
     await command('ip', '-n', namespace, 'address', 'add', `${address}/16`, 'dev', HOST_DEVICE);
     await command('ip', '-n', namespace, 'link', 'set', 'dev', HOST_DEVICE, 'up');
-    return new Host({ name, namespace, address, switchNamespace, port, queueMs: this.#options.queueMs });
+    return new Host({ name, namespace, address, switchNamespace, port, shaping: this.#options });
   }
 
   /** Bytes over the trunk, seen from the first zone: sent is what went to the second. */
@@ -100,7 +101,7 @@ export class Network implements AsyncDisposable {
     await layCable([first, TRUNK], [second, TRUNK]);
     for (const namespace of [first, second]) {
       await command('ip', '-n', namespace, 'link', 'set', 'dev', TRUNK, 'master', BRIDGE, 'up');
-      await shapeDevice(namespace, TRUNK, this.#options.trunkMbit, this.#options.queueMs);
+      await shapeDevice(namespace, TRUNK, this.#options.trunkMbit, this.#options);
     }
   }
 
@@ -111,13 +112,15 @@ export class Network implements AsyncDisposable {
   }
 }
 
+type Shaping = Pick<NetworkOptions, 'queueMs' | 'burstBytes'>;
+
 interface Place {
   readonly name: string;
   readonly namespace: string;
   readonly address: string;
   readonly switchNamespace: string;
   readonly port: string;
-  readonly queueMs: number;
+  readonly shaping: Shaping;
 }
 
 export class Host {
@@ -141,9 +144,9 @@ export class Host {
 
   /** Undefined takes the limits away. */
   async shape(rate: LinkRate | undefined): Promise<void> {
-    const { namespace, switchNamespace, port, queueMs } = this.#place;
-    await shapeDevice(namespace, HOST_DEVICE, rate?.upMbit, queueMs);
-    await shapeDevice(switchNamespace, port, rate?.downMbit, queueMs);
+    const { namespace, switchNamespace, port, shaping } = this.#place;
+    await shapeDevice(namespace, HOST_DEVICE, rate?.upMbit, shaping);
+    await shapeDevice(switchNamespace, port, rate?.downMbit, shaping);
   }
 
   /** Nothing reaches it any more, and nothing answers for it. */
@@ -169,7 +172,7 @@ async function shapeDevice(
   namespace: string,
   device: string,
   mbit: number | undefined,
-  queueMs: number,
+  { queueMs, burstBytes }: Shaping,
 ): Promise<void> {
   const at = ['-n', namespace, 'qdisc'];
   if (mbit === undefined) {
@@ -177,7 +180,7 @@ async function shapeDevice(
     await command('tc', ...at, 'delete', 'dev', device, 'root').catch(() => {});
     return;
   }
-  const burst = Math.max(MIN_BURST_BYTES, Math.ceil((mbit * 1e6 * BURST_MS) / 8 / 1000));
+  const burst = Math.max(burstBytes, Math.ceil((mbit * 1e6 * BURST_MS) / 8 / 1000));
   const bucket = ['tbf', 'rate', `${mbit}mbit`, 'burst', `${burst}b`, 'latency', `${queueMs}ms`];
   await command('tc', ...at, 'replace', 'dev', device, 'root', ...bucket);
 }

@@ -21,12 +21,20 @@ export async function buildRig(
   { signal, say }: Context,
   special: Pick<RigOptions, 'fill'> & Partial<RigOptions>,
 ): Promise<Rig> {
-  const { nodes, queueMs, profiles, sizeMib, rateMbit } = options;
+  const { nodes, queueMs, burstKib, profiles, sizeMib, rateMbit } = options;
   say(`building: ${nodes} agents, tracker, origin, nginx as upstream registry`);
   const straight = rateMbit === undefined ? 0 : secondsFor(nodes * sizeMib * MIB, rateMbit) * 1000;
   const pullTimeoutMs =
     rateMbit === undefined ? UNSHAPED_TIMEOUT_MS : Math.ceil(Math.max(LEAST_TIMEOUT_MS, straight * PATIENCE));
-  const common = { agents: nodes, zones: 1, trunkMbit: undefined, queueMs, profiles, pullTimeoutMs } as const;
+  const shaping = { queueMs, burstBytes: burstKib * 1024 };
+  const common = {
+    agents: nodes,
+    zones: 1,
+    trunkMbit: undefined,
+    ...shaping,
+    profiles,
+    pullTimeoutMs,
+  } as const;
   return Rig.build({ ...common, ...special }, signal);
 }
 
