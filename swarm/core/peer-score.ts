@@ -15,13 +15,9 @@ export const OFFENCES = {
   /** Bytes that do not match the signed hash: nothing innocent does that. */
   badPiece: BAN_POINTS,
   badHashes: BAN_POINTS,
-  /** Had a part in such a piece together with others: a second one bans. */
-  suspectPiece: BAN_POINTS / 2,
+  /** Had a part in such a piece together with others; who it was shows when the piece comes from one of them alone. */
+  suspectPiece: BAN_POINTS / 10,
   protocol: BAN_POINTS,
-  /** Asked and not answered in time. */
-  timeout: 20,
-  /** Dialled and not reached, or cut off at once. */
-  unreachable: 10,
 } as const;
 
 export type Offence = keyof typeof OFFENCES;

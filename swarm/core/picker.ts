@@ -40,7 +40,7 @@ export function pickBlock(table: PieceTable, peer: PickingPeer, options: PickOpt
   if (begun) return begun;
   const index = pickRarest(table, peer.pieces, options);
   if (index !== undefined) return nextFree(table.activate(index), peer.blockLength);
-  return pickEndgame(table, peer);
+  return pickEndgame(table, peer, options);
 }
 
 const acceptsAll = (): boolean => true;
@@ -95,11 +95,15 @@ function pickRarest(
 }
 
 /** Everything missing is on its way: ask a second peer for what the fewest were asked for. */
-function pickEndgame(table: PieceTable, peer: PickingPeer): Block | undefined {
+function pickEndgame(
+  table: PieceTable,
+  peer: PickingPeer,
+  { accepts = acceptsAll }: PickOptions,
+): Block | undefined {
   if (table.held.count + table.active.size < table.count) return undefined;
   for (let copies = 1; copies < ENDGAME_COPIES; copies++) {
     for (const piece of table.active.values()) {
-      if (!peer.pieces.has(piece.index)) continue;
+      if (!peer.pieces.has(piece.index) || !accepts(piece.index)) continue;
       const block = runOf(
         piece,
         peer.blockLength,

@@ -1,10 +1,12 @@
 import type { Block } from '#swarm/core/piece-table.ts';
 import type { PeerSession } from './peer-session.ts';
 import type { PieceMemory, PiecePool } from './piece-memory.ts';
+import type { Contribution } from './suspects.ts';
 
 interface PieceInTheMaking {
   readonly memory: PieceMemory;
-  readonly contributors: Set<PeerSession>;
+  /** In the order in which they came. */
+  readonly blocks: Contribution[];
 }
 
 /** Blocks put together to pieces. A block as long as its piece becomes the piece without a copy. */
@@ -19,14 +21,15 @@ export class Assembly {
   /** Takes over the block's memory. */
   add(block: Block, memory: PieceMemory, pieceSize: number, peer: PeerSession): void {
     const piece = this.#pieces.get(block.index);
+    const contribution = { peer, offset: block.offset, length: block.length };
     if (!piece && memory.data.length === pieceSize) {
-      this.#pieces.set(block.index, { memory, contributors: new Set([peer]) });
+      this.#pieces.set(block.index, { memory, blocks: [contribution] });
       return;
     }
-    const { memory: whole, contributors } = piece ?? this.#begin(block.index, pieceSize);
+    const { memory: whole, blocks } = piece ?? this.#begin(block.index, pieceSize);
     memory.data.copy(whole.data, block.offset);
     memory.release();
-    contributors.add(peer);
+    blocks.push(contribution);
   }
 
   get(index: number): PieceInTheMaking | undefined {
@@ -41,7 +44,7 @@ export class Assembly {
   }
 
   #begin(index: number, size: number): PieceInTheMaking {
-    const piece = { memory: this.#pool.take(size), contributors: new Set<PeerSession>() };
+    const piece = { memory: this.#pool.take(size), blocks: [] };
     this.#pieces.set(index, piece);
     return piece;
   }

@@ -59,6 +59,7 @@ export class Downloads {
       if (!peer.silentSince(now - REQUEST_TIMEOUT_MS)) continue;
       peer.snubbedUntil = now + SNUB_MS;
       this.abandon(peer.takeBack());
+      this.#parts.pieces.abandonedBy(peer);
     }
     for (const cursor of this.#parts.readers.cursors) this.#help(cursor, now);
     this.fillAll();
@@ -72,6 +73,7 @@ export class Downloads {
   #mayAsk(peer: PeerSession): boolean {
     const { pieces, wanted, now } = this.#parts;
     return (
+      !peer.closed &&
       !peer.choked &&
       (peer.introduced || !peer.wire.member) &&
       peer.snubbedUntil <= now() &&
@@ -94,7 +96,7 @@ export class Downloads {
 
   /** Bytes asked for; 0 when it has nothing to give. */
   #askNext(peer: PeerSession): number {
-    const { table, hashes, storage, parkedBytes } = this.#parts.pieces;
+    const { table, hashes, storage } = this.#parts.pieces;
     // A stranger cannot tell the hash of what it gives.
     if (!peer.wire.member && !hashes.complete) return 0;
     const view = {
@@ -105,15 +107,29 @@ export class Downloads {
     const block = pickBlock(table, view, {
       cursors: this.#parts.positions(),
       windowOnly: storage.inMemory,
-      accepts: parkedBytes < MAX_PARKED_BYTES ? undefined : (index) => hashes.has(index),
+      accepts: this.#acceptance(peer),
       random: this.#parts.random,
     });
     if (!block) return 0;
     // In front of the request: the answers come in the same order.
     if (!hashes.has(block.index)) this.askHashes(peer, block.index);
+    this.#request(peer, block);
+    return block.length;
+  }
+
+  /** Which pieces the peer may be asked for; undefined: any. */
+  #acceptance(peer: PeerSession): ((index: number) => boolean) | undefined {
+    const { hashes, parkedBytes, suspects } = this.#parts.pieces;
+    const parkedFull = parkedBytes >= MAX_PARKED_BYTES;
+    if (!parkedFull && !suspects.any) return undefined;
+    return (index) => (!parkedFull || hashes.has(index)) && suspects.admits(peer, index);
+  }
+
+  #request(peer: PeerSession, block: Block): void {
+    const { table, suspects } = this.#parts.pieces;
+    suspects.asked(peer, block.index);
     table.requested(block);
     peer.request(block);
-    return block.length;
   }
 
   #help(cursor: Cursor, now: number): void {
@@ -134,17 +150,16 @@ export class Downloads {
 
   /** Asks one more peer for what a slow one was asked for and a reader waits for; false if none has it. */
   #rescue(index: number): boolean {
-    const { table } = this.#parts.pieces;
+    const { table, suspects } = this.#parts.pieces;
     const piece = table.active.get(index);
     if (!piece || piece.free > 0) return false;
     for (const peer of this.#parts.peers()) {
-      if (!this.#mayAsk(peer) || !peer.pieces.has(index)) continue;
+      if (!this.#mayAsk(peer) || !peer.pieces.has(index) || !suspects.admits(peer, index)) continue;
       const length = Math.min(peer.blockLength, piece.size);
       const offset = firstMissing(table, index, piece.size, length);
       if (offset === undefined || peer.asked(index, offset)) continue;
       const block = { index, offset, length: Math.min(length, piece.size - offset) };
-      table.requested(block);
-      peer.request(block);
+      this.#request(peer, block);
       return true;
     }
     return false;

@@ -9,6 +9,7 @@ import { HashTable } from './hash-table.ts';
 import type { PeerSession } from './peer-session.ts';
 import { PieceMemory, type PiecePool } from './piece-memory.ts';
 import type { PieceStorage } from './piece-storage.ts';
+import { Suspects } from './suspects.ts';
 
 /** Where bytes came from. */
 export type Source = 'cache' | 'peer' | 'origin' | 'upstream';
@@ -23,6 +24,8 @@ export interface PieceEvents {
   shareable(index: number): void;
   /** Its bytes did not match; these had a part in it. */
   bad(index: number, contributors: ReadonlySet<PeerSession>): void;
+  /** These had sent wrong bytes for a piece that has come right now. */
+  convicted(liars: ReadonlySet<PeerSession>): void;
   /** All bytes are here and nobody has told the hash of this piece. */
   hashMissing(index: number): void;
   /** A batch of the verified scope came, which is good for everybody. */
@@ -48,6 +51,7 @@ export class Pieces {
   onWhole: (() => void) | undefined;
   readonly #events: PieceEvents;
   readonly #assembly: Assembly;
+  readonly suspects = new Suspects();
   readonly #check: DigestCheck;
   /**
    * SHA-256 of pieces from upstream that no signed hash vouched for when they came: for own readers only until one
@@ -126,6 +130,15 @@ export class Pieces {
     if (!this.wants(block)) return memory.release();
     this.#assembly.add(block, memory, this.table.sizeOf(block.index), peer);
     if (this.table.arrived(block)) this.#verify(block.index);
+  }
+
+  /** Nothing more comes from the peer for now: what was to come from it alone begins anew with another. */
+  abandonedBy(peer: PeerSession): void {
+    for (const index of this.suspects.abandonedBy(peer)) {
+      if (!this.table.active.has(index)) continue;
+      this.table.drop(index);
+      this.#assembly.take(index)?.release();
+    }
   }
 
   /**
@@ -207,12 +220,14 @@ export class Pieces {
     }
     this.#parked.delete(index);
     this.#assembly.take(index);
+    const contributors = new Set(piece.blocks.map(({ peer }) => peer));
     if (!sha256(piece.memory.data).equals(hash)) {
+      this.suspects.failed(index, piece.blocks, piece.memory.data);
       piece.memory.release();
       this.table.drop(index);
-      return this.#events.bad(index, piece.contributors);
+      return this.#events.bad(index, contributors);
     }
-    const origin = [...piece.contributors].some((peer) => peer.role === 'origin');
+    const origin = [...contributors].some((peer) => peer.role === 'origin');
     this.#hold(index, piece.memory, origin ? 'origin' : 'peer');
   }
 
@@ -225,6 +240,8 @@ export class Pieces {
     this.#parked.delete(index);
     this.#assembly.take(index)?.release();
     const bytes = memory.data.length;
+    const liars = this.suspects.settled(index, memory.data);
+    if (liars.size > 0) this.#events.convicted(liars);
     this.storage.put(index, memory);
     this.table.hold(index);
     this.#sources[index] = SOURCES.indexOf(source);

@@ -397,7 +397,10 @@ export class Torrent implements AsyncDisposable {
   #peerEvents(): PeerEvents {
     return {
       gained: (peer, indices) => this.#gained(peer, indices),
-      disowned: (_peer, index) => this.pieces.table.peerLacks(index),
+      disowned: (peer, index) => {
+        this.pieces.table.peerLacks(index);
+        this.pieces.abandonedBy(peer);
+      },
       ready: (peer) => this.#downloads.fill(peer),
       wants: (block) => this.pieces.wants(block),
       arrived: (peer, block, data) => {
@@ -425,6 +428,9 @@ export class Torrent implements AsyncDisposable {
       held: (index, source, bytes) => this.#held(index, source, bytes),
       shareable: (index) => this.#uploads.announce(index),
       bad: (index, contributors) => this.#bad(index, contributors),
+      convicted: (liars) => {
+        for (const peer of liars) this.#punish(peer, 'badPiece', 'the piece came right from another');
+      },
       hashMissing: (index) => this.#askHashes(index),
       vouched: (signed) => this.#relay(signed),
       whole: () => void (this.#finishing = this.#whole()),
@@ -479,6 +485,7 @@ export class Torrent implements AsyncDisposable {
   #gone(peer: PeerSession): void {
     this.connections.drop(peer);
     this.pieces.table.peerGone(peer.pieces);
+    this.pieces.abandonedBy(peer);
     this.#uploads.leave(peer);
     this.#quietAt = this.#parts.now();
   }

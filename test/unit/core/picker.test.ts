@@ -153,6 +153,18 @@ describe('the picker', () => {
     for (const { units } of table.active.values()) expect([...new Set(units)]).toEqual([ENDGAME_COPIES]);
   });
 
+  it('asks at the very end, too, for nothing that it is told not to', () => {
+    const slow = new Asked(ALL);
+    const quick = new Asked(ALL);
+    const table = tableWith([slow, quick]);
+    for (let block = slow.ask(table); block;) block = slow.ask(table);
+    for (let block = quick.ask(table, { accepts: onlyThird }); block;) {
+      expect(block.index).toBe(3);
+      block = quick.ask(table, { accepts: onlyThird });
+    }
+    expect(quick.blocks).toHaveLength(2);
+  });
+
   it('asks again for what came to nothing', () => {
     const peer = new Asked(ALL);
     const table = tableWith([peer], [0, 1, 2, 3, 4, 5, 6]);

@@ -88,16 +88,19 @@ describe('an agent among hostile members', () => {
     expect(scene.torrent.connections.size).toBe(1);
   });
 
-  it('keeps nobody in the dark who only had a part in a bad piece once', async () => {
+  it('finds out who of several sent the bad part of a piece, and keeps the others', async () => {
     await using scene = await Scene.set();
     scene.torrent.addBatch(scene.batch);
-    const mixed = await scene.raw({
+    const liar = await scene.raw({
       answer: (block) => (block.offset === 0 ? randomBytes(block.length) : undefined),
     });
-    mixed.offer(PIECES, [0]);
-    await expect.poll(() => mixed.requests.length).toBeGreaterThan(1);
+    liar.offer(PIECES, [0]);
+    await expect.poll(() => liar.requests.length).toBeGreaterThan(1);
     const honest = await scene.honest();
+    await expect.poll(() => scene.agent.counts.failed).toBeGreaterThan(0);
+    scene.clock.skip(REQUEST_TIMEOUT_MS + 1);
     expect(await readAll(scene.torrent, deadline())).toBe(request.digest);
+    await liar.closed;
     expect(honest.isClosed).toBe(false);
   });
 

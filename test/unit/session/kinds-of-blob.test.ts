@@ -104,8 +104,33 @@ describe('a blob', () => {
     expect(await Promise.all(pulls)).toEqual([digest, digest]);
     await other.whenComplete(deadline());
     expect(agent.store.usage()).toMatchObject({ blobs: 1, bytes: size, partialBytes: 0 });
-    const stored = await agent.swarm.engine.torrent({ digest, scope: 'third.example', size });
-    expect(stored.complete).toBe(true);
+    const third = { digest, scope: 'third.example', size };
+    expect((await agent.swarm.engine.torrent({ ...third, trust: 'proved' })).complete).toBe(true);
+    expect((await agent.swarm.engine.torrent(third)).complete).toBe(false);
+  });
+
+  it('of one registry is not given to who asks in the name of another, neither from disk nor by peers', async () => {
+    await using fixture = await SwarmFixture.start();
+    const blob = deterministicBytes('a secret', 4 * PIECE);
+    const request = { digest: digestOf(blob), scope: 'victim.example', size: blob.length };
+    const origin = await fixture.member('origin');
+    const holder = await fixture.member('agent');
+    const seeding = await origin.swarm.engine.torrent(request);
+    fixture.feed(seeding, blob);
+    await readAll(await holder.swarm.engine.torrent(request), deadline());
+    const pieces = [0, 1, 2, 3].map((index) => pieceOf(blob, index));
+    seeding.addBatch(fixture.sign(request.digest, 'verified', blob.length, 0, pieces));
+    const claim = { ...request, scope: 'hostile.example' };
+    const other = await fixture.member('agent');
+    for (const member of [holder, other]) {
+      const claimed = await member.swarm.engine.torrent(claim);
+      const { port } = origin.swarm;
+      claimed.addPeer({ host: '127.0.0.1', port, role: 'origin', scope: 'verified' });
+      await expect(readAll(claimed, AbortSignal.timeout(1_500))).rejects.toThrow(/timeout/u);
+      expect(claimed.pieces.table.held.count).toBe(0);
+      claimed.believe('verified');
+      expect(await readAll(claimed, deadline())).toBe(request.digest);
+    }
   });
 
   it('fetched alone takes nothing from peers, and mixes with no shared download of the same', async () => {

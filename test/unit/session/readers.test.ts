@@ -96,7 +96,7 @@ describe('readers of one blob', () => {
     const stored = deterministicBytes('stored', 6 * PIECE);
     await agent.store.put(digestOf(stored), stored, {});
     const held = await agent.swarm.engine.torrent({
-      ...request,
+      scope: 'verified',
       digest: digestOf(stored),
       size: stored.length,
     });
