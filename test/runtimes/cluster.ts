@@ -17,8 +17,8 @@ export interface Cluster extends AsyncDisposable {
   readonly tracker: Part;
   readonly origins: readonly Part[];
   readonly agents: readonly Agent[];
-  /** Where strangers get .torrent files: one URL per origin. */
-  readonly torrentUrls: readonly string[];
+  /** Where strangers get a blob's .torrent file, which names this cluster's tracker: one URL per origin. */
+  torrentUrls(digest: string): URL[];
   /** What every process printed, for a failed test's message. */
   logs(): string;
 }
@@ -46,7 +46,12 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     tracker,
     origins,
     agents,
-    torrentUrls: addresses.origins.map(({ listen }) => `http://${listen}`),
+    torrentUrls: (digest) =>
+      addresses.origins.map(({ listen }) => {
+        const url = new URL(`http://${listen}/torrents/${digest}.torrent`);
+        url.searchParams.set('tracker', `http://${addresses.tracker.strangers}/announce`);
+        return url;
+      }),
     logs: () => parts.map((part) => `── ${part.name}\n${part.logs()}`).join('\n'),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
