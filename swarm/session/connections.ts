@@ -22,7 +22,10 @@ interface ConnectionParts {
   greet(peer: PeerSession): void;
 }
 
-/** One torrent's connections: whom to dial, whom to let in, and at most one with each peer. */
+/**
+ * One torrent's connections: whom to dial, whom to let in, and at most one with each peer. A process may call by
+ * several ids, though: it has a torrent for each registry that delivers the blob.
+ */
 export class Connections {
   readonly #parts: ConnectionParts;
   readonly #count: number;
@@ -57,7 +60,7 @@ export class Connections {
     const most = Math.ceil(this.#parts.maxPeers * MAX_DIALLED_SHARE);
     const places = Math.min(MAX_DIALS - this.#dialling, most - this.#dialled.size - this.#dialling);
     if (places <= 0 || this.#ending.signal.aborted || !this.#parts.hasRoom()) return;
-    const connected = (peerId: string): boolean => this.#peers.has(peerId);
+    const connected = (peerId: string): boolean => this.#of(peerId).length > 0;
     for (const target of this.#addresses.take(places, this.#parts.now(), connected)) void this.#open(target);
   }
 
@@ -68,12 +71,12 @@ export class Connections {
       { role, count: this.#count },
       { events: this.#parts.events, pool: this.#parts.pool, now: this.#parts.now },
     );
-    const known = this.#peers.get(peer.id);
+    const known = this.#peers.get(keyOf(peer));
     if (!this.#welcome(peer, known)) {
       if (target) this.#leave(target, peer.id);
       return wire.close();
     }
-    this.#peers.set(peer.id, peer);
+    this.#peers.set(keyOf(peer), peer);
     known?.wire.close();
     if (target) {
       this.#dialled.set(peer, target);
@@ -85,7 +88,7 @@ export class Connections {
 
   /** The connection is over. */
   drop(peer: PeerSession): void {
-    if (this.#peers.get(peer.id) === peer) this.#peers.delete(peer.id);
+    if (this.#peers.get(keyOf(peer)) === peer) this.#peers.delete(keyOf(peer));
     const target = this.#dialled.get(peer);
     this.#dialled.delete(peer);
     if (target) this.#leave(target, peer.id);
@@ -93,7 +96,7 @@ export class Connections {
 
   /** Ends the connection with a peer that was banned. */
   cut(peerId: string): void {
-    this.#peers.get(peerId)?.wire.close();
+    for (const peer of this.#of(peerId)) peer.wire.close();
   }
 
   /** Closes connections in which neither side has wanted anything for long: a large cache must not pile them up. */
@@ -131,11 +134,21 @@ export class Connections {
     }
   }
 
+  #of(peerId: string): PeerSession[] {
+    return [...this.#peers.values()].filter((peer) => peer.id === peerId);
+  }
+
   #welcome(peer: PeerSession, known: PeerSession | undefined): boolean {
     if (this.#ending.signal.aborted || this.#parts.banned(peer.id)) return false;
+    // Whom this torrent calls by one id, it needs not by another.
+    if (!known && peer.wire.outgoing && this.#of(peer.id).length > 0) return false;
     if (!known) return this.#peers.size < this.#parts.maxPeers && this.#parts.hasRoom();
     if (peer.wire.outgoing === known.wire.outgoing) return false;
     const ownIsSmaller = Buffer.compare(this.#parts.peerId, peer.wire.peerId) < 0;
     return peer.wire.outgoing === ownIsSmaller;
   }
+}
+
+function keyOf({ id, wire }: PeerSession): string {
+  return `${id} ${wire.infoHash.toString('hex')}`;
 }
