@@ -1,5 +1,5 @@
 /** A peer with this many points against it is banned. */
-export const BAN_POINTS = 100;
+const BAN_POINTS = 100;
 
 /** How long a ban holds. Milliseconds. */
 export const BAN_MS = 10 * 60_000;
@@ -11,7 +11,7 @@ const FADE_PER_SECOND = 0.5;
 const MAX_RECORDS = 4_096;
 
 /** What a peer may do wrong and how heavily it weighs. */
-export const OFFENCES = {
+const OFFENCES = {
   /** Bytes that do not match the signed hash: nothing innocent does that. */
   badPiece: BAN_POINTS,
   badHashes: BAN_POINTS,

@@ -31,9 +31,6 @@ describe('two peers', () => {
     const pull = readAll(torrents[1], deadline());
     fixture.feed(torrents[0], blob);
     expect(await readAll(torrents[0], deadline())).toBe(request.digest);
-    await moment(0);
-    const batches = torrents[0].pieces.hashes.batchFor(0);
-    expect(batches).toBeDefined();
     expect(await pull).toBe(request.digest);
     expect(torrents[1].sources).toMatchObject({ peer: blob.length });
   });
