@@ -99,6 +99,8 @@ function headline(
   };
 }
 
+const ZONE_SIZE = 500;
+
 /** Zones of 500 hosts with 1 Gbit/s each, behind 10 Gbit/s each way. */
 function zones({
   nodes = 10_000,
@@ -115,7 +117,7 @@ function zones({
     name: 'zones',
     agents: times(nodes, rates),
     origins: times(5, rates),
-    zones: { count: 20, link: 10 * rates.up },
+    zones: { count: Math.max(2, Math.round(nodes / ZONE_SIZE)), link: 10 * rates.up },
     blobs: [bytes],
     pulls: allPull(nodes, 1, (agent) => starts[agent]!),
     scale,
