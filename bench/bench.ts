@@ -1,3 +1,4 @@
+import { setPriority } from 'node:os';
 import { OptionError, parseOptions, usage } from './options.ts';
 import { checkMachine, sweep } from './rig/machine.ts';
 import { toResult } from './result.ts';
@@ -13,6 +14,8 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
   const options = parseOptions(args, SCENARIOS);
   await checkMachine();
   await sweep();
+  // Inherited by all that is started.
+  if (options.priority !== undefined) setPriority(options.priority);
   const started = performance.now();
   const say = (text: string): void =>
     void process.stderr.write(

@@ -14,6 +14,8 @@ export interface Options {
   /** Whether the same bytes are pulled straight from the upstream registry too. */
   readonly direct: boolean;
   readonly json: boolean;
+  /** Weight of the rig's processes against others of the machine, from -20 (most) to 19; undefined: as it is. */
+  readonly priority: number | undefined;
   /** Directory for CPU profiles of every part. */
   readonly profiles: string | undefined;
 }
@@ -28,6 +30,7 @@ const RATE = { from: 0, to: 10_000 };
 const SIZE = { from: 1, to: 65_536 };
 const QUEUE = { from: 1, to: 1000 };
 const QUEUE_MS = 50;
+const PRIORITY = { from: -20, to: 19 };
 const BURST = { from: 2, to: 4096 };
 /** Room for a segment of 64 KiB with its headers as the kernel hands it to a card that cuts it up itself (TSO). */
 const BURST_KIB = 128;
@@ -53,6 +56,7 @@ export function parseOptions(args: readonly string[], scenarios: readonly Scenar
     sizeMib: whole('size-mib', values['size-mib'], SIZE) ?? defaults.sizeMib,
     queueMs: whole('queue-ms', values['queue-ms'], QUEUE) ?? QUEUE_MS,
     burstKib: whole('burst-kib', values['burst-kib'], BURST) ?? BURST_KIB,
+    priority: whole('priority', values.priority, PRIORITY),
     direct: values['no-direct'] !== true,
     json: values.json === true,
     profiles: values['cpu-prof-dir'],
@@ -77,6 +81,7 @@ ${lines.join('\n')}
   --burst-kib N      size of a link's token bucket (default: ${BURST_KIB}); below 80 the kernel cuts every segment
                      into packets on its own account, which costs the parts a third more CPU
   --no-direct        without the pulls straight from nginx
+  --priority=N       weight of the rig's processes against others, as of nice: -20 is the most
   --cpu-prof-dir D   writes a CPU profile of every part to D
   --json             the result as one line of JSON, the last one
 `;
@@ -99,6 +104,7 @@ function parseKnown(args: readonly string[]) {
       'rate-mbit': { type: 'string' },
       'size-mib': { type: 'string' },
       'queue-ms': { type: 'string' },
+      priority: { type: 'string' },
       'burst-kib': { type: 'string' },
       'no-direct': { type: 'boolean' },
       'cpu-prof-dir': { type: 'string' },
@@ -113,7 +119,7 @@ function whole(
   { from, to }: { from: number; to: number },
 ): number | undefined {
   if (text === undefined) return undefined;
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
   if (value >= from && value <= to) return value;
   throw new OptionError(`--${name} is "${text}"; allowed is a whole number from ${from} to ${to}`);
 }

@@ -58,19 +58,23 @@ export class Plans {
     return { kind: 'agent', statusPort: AGENT_STATUS_PORT, doorPort: DOOR_PORT, config };
   }
 
+  storeOf(name: string): string {
+    return join(this.#plan.directory, 'stores', name);
+  }
+
   #common(): Knobs {
     return { security: 'cluster-key', clusterKeyFile: join(this.#plan.directory, CLUSTER_KEY_FILE) };
   }
 
   #member(name: string, zone?: string): Knobs {
-    const { directory, tracker, origin, registry } = this.#plan;
+    const { tracker, origin, registry } = this.#plan;
     return {
       ...this.#common(),
       node: zone === undefined ? { name } : { name, zone },
       trackers: [`${tracker}:${TRACKER_PORT}`],
       origins: [`${origin}:${ORIGIN_PORT}`],
       trustedOriginKeys: [this.#publicKey],
-      store: { path: join(directory, 'stores', name) },
+      store: { path: this.storeOf(name) },
       upstreams: { hosts: { [registry]: { plainHttp: true } } },
     };
   }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile } from 'node:fs/promises';
+import { getPriority } from 'node:os';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { readUsage, type Usage } from './usage.ts';
 
 const STOP_GRACE_MS = 10_000;
@@ -39,12 +40,15 @@ export class NamespacedProcess implements AsyncDisposable {
     await using log = await open(options.logFile, 'a');
     // Each of the two replaces itself by what it starts: the child's id stays the process' own.
     const inside = ['netns', 'exec', options.namespace, 'setpriv', '--pdeathsig', 'KILL', '--'];
+    const priority = getPriority();
     const child = spawn('ip', [...inside, options.program, ...options.args], {
       detached: true,
       env: environment(),
       stdio: ['ignore', log.fd, log.fd, 'ipc'],
     });
-    return new NamespacedProcess(options, child);
+    const started = new NamespacedProcess(options, child);
+    if (priority !== 0 && child.pid !== undefined) await raise(child.pid, priority);
+    return started;
   }
 
   /** Of an ended process: what it had used when it was last asked. */
@@ -78,6 +82,14 @@ export class NamespacedProcess implements AsyncDisposable {
     await this.ended;
     clearTimeout(timer);
   }
+}
+
+/**
+ * Where the kernel shares the cores among sessions first (autogroups), a process' own nice value counts only against its
+ * session, and each process here is its own session.
+ */
+async function raise(pid: number, priority: number): Promise<void> {
+  await writeFile(`/proc/${pid}/autogroup`, String(priority)).catch(() => {});
 }
 
 /** Knobs set for this process are not meant for the parts, and the proxies of this machine are out of their reach. */

@@ -1,11 +1,10 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Account } from './account.ts';
 import { Content } from './content.ts';
 import { DOOR_PORT, RUNTIME_CONCURRENCY, UPSTREAM_PORT } from './defaults.ts';
-import { guardDirectory } from './guard.ts';
+import { layGround, touchMemory, type Ground } from './ground.ts';
 import { Network, type Host, type LinkRate, type NetworkOptions } from './network.ts';
 import { Part } from './part.ts';
 import { Plans } from './plans.ts';
@@ -19,6 +18,8 @@ export interface RigOptions extends NetworkOptions {
   readonly zoneOf?: (agent: number) => number;
   /** Puts what is to be pulled there. */
   readonly fill: (content: Content) => Promise<void>;
+  /** About what that will be. */
+  readonly contentBytes: number;
   /** Longest time for one pull. */
   readonly pullTimeoutMs: number;
   readonly profiles: string | undefined;
@@ -42,6 +43,10 @@ export interface Measured<T> {
 }
 
 const SETTLE_MS = 300;
+/** Memory touched before a measurement ÷ what the agents are going to store. */
+const TOUCHED = 1.25;
+/** Content, the origin's and the warmer's copies, beside those of the agents. */
+const OTHER_COPIES = 3;
 
 /** Hosts, links, an upstream registry and the parts of a cluster. Disposing it leaves nothing behind. */
 export class Rig implements AsyncDisposable {
@@ -65,7 +70,8 @@ export class Rig implements AsyncDisposable {
   static async build(options: RigOptions, signal: AbortSignal): Promise<Rig> {
     await using stack = new AsyncDisposableStack();
     const base = stack.use(await Base.create(options, signal));
-    const { network, directory, content } = base;
+    const { network, content } = base;
+    const { directory } = base.ground;
     await options.fill(content);
     const [upstreamHost, trackerHost, originHost] = [
       await network.addHost('upstream'),
@@ -112,8 +118,16 @@ export class Rig implements AsyncDisposable {
   /** Makes the origin know all that the order names: one pull through it, by an agent that leaves again. */
   async warm(order: Order): Promise<void> {
     const host = await this.#base.network.addHost('warmer');
-    await using agent = await this.#base.start(this.#plans.agent('warmer', 'zone-1'), host, false);
-    await this.pull(agent, order);
+    {
+      await using agent = await this.#base.start(this.#plans.agent('warmer', 'zone-1'), host, false);
+      await this.pull(agent, order);
+    }
+    await rm(this.#plans.storeOf('warmer'), { recursive: true, force: true });
+  }
+
+  /** Whether stores are in memory. */
+  get inMemory(): boolean {
+    return this.#base.ground.inMemory;
   }
 
   /** Every host's link, either way; undefined is not shaped. */
@@ -136,6 +150,8 @@ export class Rig implements AsyncDisposable {
 
   /** Runs the work and says what it took. Parts that come or go meanwhile are to be told to the account by the work. */
   async measure<T>(work: (account: Account) => Promise<T>): Promise<Measured<T>> {
+    const { options, ground } = this.#base;
+    await touchMemory(ground, options.contentBytes * options.agents * TOUCHED);
     const account = new Account();
     const parts = [this.tracker, this.origin, ...this.agents];
     await Promise.all(parts.map((part) => account.enter(part, this.signal)));
@@ -212,41 +228,40 @@ class Base implements AsyncDisposable {
   readonly options: RigOptions;
   readonly signal: AbortSignal;
   readonly network: Network;
-  readonly directory: string;
+  readonly ground: Ground;
   readonly content: Content;
   /** Processes to be stopped. */
   readonly #kept: AsyncDisposable[] = [];
-  readonly #ground: AsyncDisposableStack;
+  readonly #below: AsyncDisposable;
   nextAgent = 0;
 
   private constructor(
     options: RigOptions,
     signal: AbortSignal,
-    ground: { network: Network; directory: string; content: Content; stack: AsyncDisposableStack },
+    parts: { network: Network; ground: Ground; content: Content; below: AsyncDisposable },
   ) {
     this.options = options;
     this.signal = signal;
-    this.network = ground.network;
-    this.directory = ground.directory;
-    this.content = ground.content;
-    this.#ground = ground.stack;
+    this.network = parts.network;
+    this.ground = parts.ground;
+    this.content = parts.content;
+    this.#below = parts.below;
   }
 
   static async create(options: RigOptions, signal: AbortSignal): Promise<Base> {
     await using stack = new AsyncDisposableStack();
-    const directory = await mkdtemp(join(tmpdir(), 'shoal-bench-'));
-    stack.use(guardDirectory(directory));
-    stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
+    const ground = stack.use(await layGround(options.contentBytes * (options.agents + OTHER_COPIES)));
     if (options.profiles !== undefined) await mkdir(options.profiles, { recursive: true });
-    const content = await Content.create(join(directory, 'content'));
+    const content = await Content.create(join(ground.directory, 'content'));
     const network = stack.use(await Network.create(options));
-    return new Base(options, signal, { network, directory, content, stack: stack.move() });
+    return new Base(options, signal, { network, ground, content, below: stack.move() });
   }
 
   /** @param kept whether it is stopped with the rig; else the caller does */
   async start(plan: Parameters<typeof Part.start>[0], host: Host, kept = true): Promise<Part> {
-    const { directory, signal } = this;
-    const part = await Part.start(plan, { host, directory, profiles: this.options.profiles }, signal);
+    const { ground, signal, options } = this;
+    const place = { host, directory: ground.directory, profiles: options.profiles };
+    const part = await Part.start(plan, place, signal);
     return kept ? this.keep(part) : part;
   }
 
@@ -261,7 +276,7 @@ class Base implements AsyncDisposable {
       // At once: each takes a while to say goodbye to the others.
       await Promise.all(this.#kept.map((started) => started[Symbol.asyncDispose]()));
     } finally {
-      await this.#ground.disposeAsync();
+      await this.#below[Symbol.asyncDispose]();
     }
   }
 }

@@ -24,7 +24,7 @@ interface Phase {
 export const smallBlobs: Scenario = {
   name: 'small-blobs',
   summary: '200 × 64 KiB in sequence and 16 at a time',
-  defaults: { nodes: 2, rateMbit: undefined, sizeMib: 1 },
+  defaults: { nodes: 2, rateMbit: undefined, sizeMib: 29 },
   leastNodes: 2,
   fixedSize: `${COUNT} × 64 KiB`,
   async run(options, context) {

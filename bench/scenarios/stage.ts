@@ -34,6 +34,7 @@ export async function buildRig(
     ...shaping,
     profiles,
     pullTimeoutMs,
+    contentBytes: sizeMib * MIB,
   } as const;
   return Rig.build({ ...common, ...special }, signal);
 }
