@@ -35,7 +35,7 @@ export const UNSHARED: Leases = {
 };
 
 export interface FallbackParts {
-  readonly upstream: Pick<Upstream, 'get'>;
+  readonly upstream: Pick<Upstream, 'get' | 'head'>;
   readonly leases: Leases;
   readonly now: () => number;
   /** From 0 up to, and without, 1. */
@@ -124,11 +124,12 @@ export class Fallback {
   }
 
   /**
-   * True once this agent may read; false when the swarm came to help, or all readers left, while it waited its turn.
-   * Without a tracker nobody coordinates: a random delay, once, spreads the agents.
+   * True once this agent may read; false when the swarm came to help, all readers left, or upstream turned out to be
+   * gone for all while it waited its turn. Without a tracker nobody coordinates: a random delay, once, spreads the agents.
    */
   async #lease(pull: RunningPull, turn: Turn, signal: AbortSignal): Promise<boolean> {
     const { digest, scope } = pull.torrent;
+    let lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
     for (;;) {
       const answer = turn.unleased ? undefined : await this.#askLease(digest, scope, signal);
       turn.leased ||= answer?.granted === true;
@@ -137,7 +138,26 @@ export class Fallback {
       const waitMs = answer === undefined ? this.#parts.random() * UNLEASED_SPREAD_MS : answer.retryAfterMs;
       await sleep(Math.max(LEASE_WAIT_MIN_MS, Math.min(waitMs, LEASE_WAIT_MS)), undefined, { signal });
       if (pull.readers.length === 0 || !this.#isStalled(pull)) return false;
+      if (this.#parts.now() < lookAt) continue;
+      if (await this.#failIfGone(pull, signal)) return false;
+      lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
     }
+  }
+
+  /**
+   * Whoever waits its turn for as long as a vanished upstream is waited for looks itself: else agents would learn
+   * one after the other, a few at a time, that there is nothing to wait for.
+   */
+  async #failIfGone(pull: RunningPull, signal: AbortSignal): Promise<boolean> {
+    const [newest] = pull.readers;
+    if (newest === undefined) return false;
+    const { digest } = pull.torrent;
+    const resource = { kind: 'blob', digest } as const;
+    const answer = await this.#parts.upstream.head({ caller: newest.caller, resource }, signal);
+    if (answer.kind !== 'unreachable') return false;
+    this.#parts.events.fallbackFailed(digest, answer.cause);
+    pull.torrent.fail(answer.cause);
+    return true;
   }
 
   /** @returns undefined when no tracker answers */

@@ -179,19 +179,24 @@ test('a client that reads slowly holds back what is read from upstream for it', 
   await expect(pulling).rejects.toThrow('aborted');
 });
 
-test('agents without an origin read from upstream only as many at a time as the tracker leases', async () => {
-  await using upstream = await startUpstream({ bytesPerSecond: 8 * MIB });
+/** A tracker that lets one agent at a time read a blob from upstream. */
+function startTrackerOfOneLease(): ReturnType<typeof startTracker> {
   const flags = {
     security: 'off',
     listen: '127.0.0.1:0',
     'status.listen': '127.0.0.1:0',
     'leases.perBlob': '1',
   };
-  await using tracker = await startTracker(loadConfig('tracker', { flags }), {
+  return startTracker(loadConfig('tracker', { flags }), {
     signal: new AbortController().signal,
     logger: createLogger('tracker', { level: 'silent' }),
     metrics: createMetrics('tracker', { process: false }),
   });
+}
+
+test('agents without an origin read from upstream only as many at a time as the tracker leases', async () => {
+  await using upstream = await startUpstream({ bytesPerSecond: 8 * MIB });
+  await using tracker = await startTrackerOfOneLease();
   const options = { registries: [upstream], trackers: [tracker.address] };
   await using first = await startAgentFixture(options);
   await using second = await startAgentFixture(options);
@@ -210,6 +215,31 @@ test('agents without an origin read from upstream only as many at a time as the 
   await watched;
   for (const pulled of pulls) expect(pulled).toMatchObject(WHOLE);
   expect(most).toBe(1);
+});
+
+test('who waits its turn while upstream is gone gives up by its own clock, not when its turn has come', async () => {
+  await using upstream = await startUpstream({ bytesPerSecond: MIB });
+  await using tracker = await startTrackerOfOneLease();
+  const options = { registries: [upstream], trackers: [tracker.address] };
+  await using patient = await startAgentFixture({
+    ...options,
+    fallback: { stall: '500ms', upstreamWait: '5m' },
+  });
+  await using waiting = await startAgentFixture({ ...options, fallback: { upstreamWait: '1s' } });
+  const arrival = new Arrival();
+  const leaving = new AbortController();
+  const { onBytes } = arrival;
+  const reading = patient.get(upstream, PATH, { onBytes, signal: leaving.signal });
+  reading.catch(() => {});
+  await arrival.reach(MIB);
+  const pulling = waiting.get(upstream, PATH);
+  while (upstream.log.entries.filter(({ method }) => method === 'HEAD').length < 2) await sleep(10);
+  await sleep(200);
+  await upstream.stop();
+  const pulled = await pulling;
+  expect(pulled.status === 200 && pulled.complete).toBe(false);
+  leaving.abort();
+  await expect(reading).rejects.toThrow('aborted');
 });
 
 test('what was pulled is there, with its facts, after a restart', async () => {
