@@ -19,6 +19,7 @@ export interface BlobAccessParts {
 }
 
 type Positive = Extract<Verdict, { outcome: 'positive' }>;
+type SwarmAnswer = Extract<OriginAnswer, { kind: 'swarm' }>;
 
 /**
  * From a caller's wish to the bytes it may read (design, "The way of a pull" and "Rights"): the caller's right and the
@@ -61,13 +62,14 @@ export class BlobAccess {
   async #known(wish: Wish): Promise<Access | undefined> {
     const { caller, digest, signal } = wish;
     const { verdicts, store, sources, known } = this.#parts;
-    const scopes = [caller.registry, VERIFIED];
-    if (!this.#isOurs(caller, digest)) return undefined;
-    if (store.stat(digest) === undefined && !sources.isRunning(digest, scopes)) return undefined;
+    const { registry, repository } = caller;
+    const held = known.isDelivered(digest, registry) && store.stat(digest) !== undefined;
+    if (!known.isMember(digest, registry, repository)) return undefined;
+    if (!held && !sources.isRunning(digest, registry)) return undefined;
     const verdict = await verdicts.check(caller, { resource: { kind: 'blob', digest } }, signal);
     if (verdict.outcome !== 'positive') return deniedBy(verdict);
     known.settle(digest);
-    return (await sources.stored(digest)) ?? sources.running(wish, scopes);
+    return (held ? await sources.stored(digest) : undefined) ?? sources.running(wish);
   }
 
   async #sought(wish: Wish): Promise<Access> {
@@ -88,14 +90,13 @@ export class BlobAccess {
   }
 
   async #byOrigin(wish: Wish, verdict: Positive, answer: OriginAnswer): Promise<Access> {
-    const { known, verdicts, small, sources } = this.#parts;
+    const { verdicts, small } = this.#parts;
     const { caller, digest } = wish;
     switch (answer.kind) {
       case 'content':
         return small.take(caller, digest, answer.bytes, { mediaType: answer.mediaType, source: 'origin' });
       case 'swarm':
-        known.learnDelivered(digest, caller.registry, caller.repository, { size: answer.size });
-        return (await sources.stored(digest)) ?? sources.torrent(wish, { ...answer, delivered: true });
+        return this.#bySwarm(wish, answer);
       case 'refused':
         // Our own question was just answered with yes: another way may be open to us than to the origin.
         if (verdict.by === 'upstream') return this.#withoutOrigin(wish, verdict);
@@ -104,6 +105,24 @@ export class BlobAccess {
       default:
         return this.#withoutOrigin(wish, verdict);
     }
+  }
+
+  /**
+   * The origin says that the digest is in the repository and, with scope `verified`, that the registry has what was
+   * verified. Another scope says nothing of bytes that came from elsewhere: only those that the registry delivers count.
+   */
+  async #bySwarm(wish: Wish, { size, scope, peer }: SwarmAnswer): Promise<Access> {
+    const { known, sources } = this.#parts;
+    const { caller, digest } = wish;
+    const { registry, repository } = caller;
+    if (scope === VERIFIED) known.learnDelivered(digest, registry, repository, { size });
+    else known.learnMember(digest, registry, repository);
+    const origin = { peer, scope };
+    if (known.isDelivered(digest, registry))
+      return (await sources.stored(digest)) ?? sources.torrent(wish, { size, trust: 'proved', origin });
+    return (
+      (await sources.storedIfProved(wish, size)) ?? sources.torrent(wish, { size, trust: 'registry', origin })
+    );
   }
 
   /** No origin helps: what is held has to be proved to be the registry's too, what is not is sought among peers and upstream. */
@@ -121,7 +140,7 @@ export class BlobAccess {
     if (size <= SMALL_BYTES)
       return small.fetch({ caller, resource: { kind: 'blob', digest } }, digest, signal);
     const proved = delivered ? undefined : await sources.storedIfProved(wish, size);
-    return proved ?? sources.torrent(wish, { scope: caller.registry, size, delivered });
+    return proved ?? sources.torrent(wish, { size, trust: delivered ? 'proved' : 'unproved' });
   }
 
   /** What upstream says of this very blob: that it is in the repository, and its size. */

@@ -14,6 +14,7 @@ import type { RunningPulls } from './running-pulls.ts';
 import { type OpenedBlob, readStored } from './stored.ts';
 import { readCounted, readGuarded, readJoined } from './streams.ts';
 import type { CountBytes, PullTorrent, Swarm } from './swarm.ts';
+import type { Trust } from '#swarm/session/engine.ts';
 
 /** One caller's wish for one blob. */
 export interface Wish {
@@ -37,18 +38,19 @@ export interface BlobSourcesParts {
 
 /** A torrent to read from, and how far its bytes are vouched for. */
 export interface TorrentWish {
-  readonly scope: string;
   readonly size: number;
-  /** An origin that is in the swarm; without it none answers. */
-  readonly peer?: OriginPeer | undefined;
-  /** Whether the caller's registry delivered these bytes; else it has to prove to have them as they come. */
-  readonly delivered: boolean;
+  /** `unproved`: the caller's registry has to prove to have the bytes as they come. */
+  readonly trust: Trust;
+  /** An origin that is in the swarm of that scope; without it none answers. */
+  readonly origin?: { readonly peer: OriginPeer; readonly scope: string } | undefined;
 }
 
 /** Where a blob's bytes can be had: store, swarm, and upstream itself. Rights to the repository are settled before. */
 export class BlobSources {
   readonly #parts: BlobSourcesParts;
   readonly #proving = new SharedWork<Proof>();
+  /** Their bytes may be another registry's: each reader waits for the proof. */
+  readonly #unproved = new WeakSet<PullTorrent>();
 
   constructor(parts: BlobSourcesParts) {
     this.#parts = parts;
@@ -82,34 +84,42 @@ export class BlobSources {
   }
 
   /** The swarm's. Where it had wrong bytes of late, or can take no more, upstream's own are taken. */
-  async torrent(wish: Wish, { scope, size, peer, delivered }: TorrentWish): Promise<Access> {
-    const { swarm, known, events } = this.#parts;
+  async torrent(wish: Wish, { size, trust, origin }: TorrentWish): Promise<Access> {
+    const { swarm, events } = this.#parts;
     const { digest, caller } = wish;
-    if (swarm.poisoned(digest, scope)) return this.direct(wish);
+    const { registry } = caller;
+    if (swarm.poisoned(digest, registry)) return this.direct(wish);
     let torrent: PullTorrent;
     try {
-      torrent = await swarm.torrent({ digest, scope, size });
+      torrent = await swarm.torrent({ digest, scope: registry, size, trust });
     } catch (error) {
       events.swarmRefused(digest, asError(error));
       return this.direct(wish);
     }
-    if (peer !== undefined) torrent.addPeer({ ...peer, role: 'origin' });
-    if (delivered) known.learnDelivered(digest, caller.registry, caller.repository, { size });
-    return this.#reading(wish, torrent, peer === undefined ? 'lost' : 'serving', delivered);
+    if (trust === 'unproved') this.#unproved.add(torrent);
+    if (origin !== undefined) torrent.addPeer({ ...origin.peer, role: 'origin', scope: origin.scope });
+    return this.#reading(wish, torrent, origin === undefined ? 'lost' : 'serving');
   }
 
-  /** Whether the blob is being read from a torrent of one of those scopes. */
-  isRunning(digest: Digest, scopes: readonly string[]): boolean {
-    return this.#parts.running.find(digest, scopes) !== undefined;
+  /** Whether a download runs that takes nothing but what the registry delivered, or is known to have. */
+  isRunning(digest: Digest, registry: string): boolean {
+    return this.#findRunning(digest, registry) !== undefined;
   }
 
-  /** A download of this blob that already runs for a caller's registry which delivered it. */
-  async running(wish: Wish, scopes: readonly string[]): Promise<Access | undefined> {
-    const found = this.#parts.running.find(wish.digest, scopes);
+  /** Such a download. */
+  async running(wish: Wish): Promise<Access | undefined> {
+    const { digest, caller } = wish;
+    const found = this.#findRunning(digest, caller.registry);
     if (found === undefined) return undefined;
     const { scope, size } = found;
-    const torrent = await this.#parts.swarm.torrent({ digest: wish.digest, scope, size });
-    return this.#reading(wish, torrent, undefined, true);
+    const torrent = await this.#parts.swarm.torrent({ digest, scope, size });
+    return this.#reading(wish, torrent, undefined);
+  }
+
+  #findRunning(digest: Digest, registry: string): PullTorrent | undefined {
+    return this.#parts.running.find(
+      (torrent) => torrent.digest === digest && torrent.scope === registry && !this.#unproved.has(torrent),
+    );
   }
 
   /** Upstream's own bytes and nothing else. */
@@ -132,11 +142,13 @@ export class BlobSources {
     };
   }
 
-  #reading(wish: Wish, torrent: PullTorrent, origin: OriginState | undefined, delivered: boolean): Granted {
+  #reading(wish: Wish, torrent: PullTorrent, origin: OriginState | undefined): Granted {
     const { caller, digest } = wish;
     const { running, known, signal: life } = this.#parts;
     const use = running.use(torrent, origin);
-    if (delivered) torrent.note(factsOf(caller));
+    const unproved = this.#unproved.has(torrent);
+    // All that any other takes was delivered by the registry, or is known to be what it has.
+    if (!unproved) torrent.note(factsOf(caller));
     torrent.whenComplete(life).then(
       () => known.settle(digest),
       () => {},
@@ -145,9 +157,9 @@ export class BlobSources {
       kind: 'granted',
       size: torrent.size,
       open: (range, signal, count) =>
-        delivered
-          ? use.pull.read(caller, range, signal, count)
-          : this.#guarded({ ...wish, signal }, use.pull, range, count),
+        unproved
+          ? this.#guarded({ ...wish, signal }, use.pull, range, count)
+          : use.pull.read(caller, range, signal, count),
       [Symbol.asyncDispose]: async () => {
         use[Symbol.dispose]();
         torrent.release();
@@ -170,7 +182,7 @@ export class BlobSources {
           isAloneFrom(wish.caller, torrent),
         prove: async () => {
           const proof = await this.#prove(wish.caller, held, wish.signal);
-          if (proof.kind === 'proved') torrent.note(factsOf(wish.caller));
+          if (proof.kind === 'proved') this.#settle(torrent, wish.caller);
           return proof;
         },
         direct: () => this.#openDirect(wish, range, count),
@@ -189,8 +201,15 @@ export class BlobSources {
     yield* pull.read(caller, range, signal, count);
     const { torrent } = pull;
     if (!torrent.complete || !isAloneFrom(caller, torrent)) return;
-    torrent.note(factsOf(caller));
+    this.#settle(torrent, caller);
     this.#parts.known.learnDelivered(digest, caller.registry, caller.repository, { size: torrent.size });
+  }
+
+  /** The registry delivered what the torrent takes, or proved to have it: it serves those who come next without a proof. */
+  #settle(torrent: PullTorrent, caller: Caller): void {
+    torrent.note(factsOf(caller));
+    this.#unproved.delete(torrent);
+    this.#parts.swarm.proved(torrent);
   }
 
   async *#openDirect(wish: Wish, range: ByteRange, count: CountBytes): AsyncGenerator<Buffer> {

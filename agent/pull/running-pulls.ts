@@ -11,7 +11,7 @@ import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
 import type { Fallback } from './fallback.ts';
 import { type OriginState, RunningPull } from './running-pull.ts';
-import type { PullTorrent } from './swarm.ts';
+import { type PullTorrent, VERIFIED } from './swarm.ts';
 
 export interface RunningPullsParts {
   readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
@@ -67,11 +67,9 @@ export class RunningPulls implements Disposable {
     };
   }
 
-  /** The torrent that is being read for the digest in one of those scopes. */
-  find(digest: string, scopes: readonly string[]): PullTorrent | undefined {
-    for (const torrent of this.#watched.keys())
-      if (torrent.digest === digest && scopes.includes(torrent.scope)) return torrent;
-    return undefined;
+  /** A torrent that is being read and is as wanted. */
+  find(isWanted: (torrent: PullTorrent) => boolean): PullTorrent | undefined {
+    return this.#watched.keys().find(isWanted);
   }
 
   [Symbol.dispose](): void {
@@ -133,7 +131,11 @@ export class RunningPulls implements Disposable {
     const resource = { kind: 'blob', digest: pull.torrent.digest } as const;
     const answer = await this.#fetch({ caller, resource }, signal);
     pull.origin = answer.kind === 'swarm' && answer.size === pull.size ? 'serving' : 'lost';
-    if (answer.kind === 'swarm') pull.torrent.addPeer({ ...answer.peer, role: 'origin' });
+    if (answer.kind === 'swarm') {
+      // Its word that the registry has what was verified.
+      if (answer.scope === VERIFIED) pull.torrent.believe(VERIFIED);
+      pull.torrent.addPeer({ ...answer.peer, role: 'origin', scope: answer.scope });
+    }
     if (answer.kind !== 'refused') return;
     if (answer.refusal.status === 401) {
       this.#parts.onRefused(caller);

@@ -1,5 +1,6 @@
 import type { Source } from '#agent/metrics.ts';
 import type { Digest } from '#registry/digest.ts';
+import type { Trust } from '#swarm/session/engine.ts';
 
 /** The scope of content whose whole was verified, whoever delivered it. */
 export const VERIFIED = 'verified';
@@ -20,7 +21,9 @@ export interface PullTorrent {
     signal: AbortSignal,
     count?: (source: Source, bytes: number) => void,
   ): AsyncIterable<Buffer>;
-  addPeer(peer: { host: string; port: number; role: 'agent' | 'origin' }): void;
+  addPeer(peer: { host: string; port: number; role: 'agent' | 'origin'; scope?: string }): void;
+  /** What was signed under this scope may serve too: `verified` once the registry is known to have the content. */
+  believe(scope: string): void;
   /** Takes a whole piece that upstream gave. @throws Error where it contradicts a signed hash */
   supply(index: number, data: Buffer): void;
   /** The next run of at most `limit` pieces that are not held nor, with `skipPeers`, to be had of a peer. */
@@ -36,7 +39,9 @@ export interface PullTorrent {
 /** Where torrents are had; `Engine` of swarm/session. */
 export interface Swarm {
   /** Shared by all who ask for the same; each `release`s it once. `size` in bytes. */
-  torrent(request: { digest: Digest; scope: string; size: number }): Promise<PullTorrent>;
+  torrent(request: { digest: Digest; scope: string; size: number; trust?: Trust }): Promise<PullTorrent>;
+  /** The torrent's registry has proved to have what it takes: it is the registry's own from now on. */
+  proved(torrent: { digest: Digest; scope: string }): void;
   /** The bytes that the swarm had for the digest were wrong of late. */
   poisoned(digest: Digest, scope: string): boolean;
   /** The store has got a blob by another way than a torrent: peers may have it from here. */

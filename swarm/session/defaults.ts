@@ -67,3 +67,6 @@ export const MAX_POISONED = 1_024;
 
 /** Torrents open at once: downloading, or seeding to somebody; knob-free, for each idles away by itself. */
 export const MAX_TORRENTS = 1_024;
+
+/** Signed batches kept aside until they count; each covers up to 4,096 pieces. */
+export const MAX_SPARE_BATCHES = 64;

@@ -60,12 +60,24 @@ export interface EngineOptions {
   readonly peers: { readonly maxPeersPerSwarm: number; readonly maxConnections: number };
 }
 
+/** Set behind the scope of what is not proved to be its registry's: no registry's name has a space. */
+const UNPROVED = ' unproved';
+
+/**
+ * Content is bound to the registries that delivered it (design, "Rights"): else anyone with a registry of their own
+ * could claim a digest and be given another's bytes.
+ * - `registry`: only bytes that origins signed as this registry's own.
+ * - `proved`: the registry delivered the content or proved to have it: what was verified for anybody will do.
+ * - `unproved`: likewise, in a torrent apart: the asker has the registry prove it before a byte goes out.
+ */
+export type Trust = 'registry' | 'proved' | 'unproved';
+
 export interface TorrentRequest {
   readonly digest: Digest;
-  /** `verified`, or the registry for which the blob is being read. */
+  /** `verified`, or the registry for which the blob is read. */
   readonly scope: string;
-  /** Registry whose delivery of the blob the asker relies on anyway. */
-  readonly registry?: string;
+  /** Whose bytes may serve a caller of that registry; `registry` unless told. Of no account with scope `verified`. */
+  readonly trust?: Trust;
   /** Bytes. */
   readonly size: number;
   /** Without any peer: all bytes come out of `supply`. For content that the swarm got wrong. */
@@ -139,14 +151,27 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * The torrent of a blob, shared by all who ask; `release` it once. What the store has is complete at once.
+   * The torrent of a blob, shared by all who ask for the same; `release` it once. What the store has is complete at
+   * once, unless only the registry's own bytes will do.
    * @throws TooManyTorrentsError; RangeError for a size that no blob may have
    */
   async torrent(request: TorrentRequest): Promise<Torrent> {
-    const torrent = (await this.#ifStored(request.digest)) ?? (await this.#download(request));
-    if (request.registry !== undefined) torrent.believe(request.registry);
+    const open = request.scope === VERIFIED || (request.trust ?? 'registry') !== 'registry';
+    const stored = open ? await this.#ifStored(request.digest) : undefined;
+    const torrent = stored ?? (await this.#download(request));
+    if (open) torrent.believe(VERIFIED);
     torrent.use();
     return torrent;
+  }
+
+  /** The registry has proved to have what a torrent apart takes: from now on it is the torrent of that registry. */
+  proved({ digest, scope }: Pick<Torrent, 'digest' | 'scope'>): void {
+    const apart = keyOf(digest, `${scope}${UNPROVED}`);
+    const joint = keyOf(digest, scope);
+    const torrent = this.#torrents.get(apart);
+    if (!torrent || this.#torrents.has(joint) || this.#changing.has(joint)) return;
+    this.#torrents.delete(apart);
+    this.#torrents.set(joint, torrent);
   }
 
   /** The torrent that is open for a blob, if any. */
@@ -226,11 +251,12 @@ export class Engine implements AsyncDisposable {
     };
   }
 
-  async #download({ digest, scope, size, alone = false }: TorrentRequest): Promise<Torrent> {
+  async #download({ digest, scope, size, trust, alone = false }: TorrentRequest): Promise<Torrent> {
     if (!Number.isSafeInteger(size) || size < 0 || size > MAX_BLOB_SIZE)
       throw new RangeError(`a blob of ${size} bytes: 0 to ${MAX_BLOB_SIZE} are allowed`);
-    // What the swarm brings and what does without it must not mix, on disk neither.
-    const place = alone ? `${scope} alone` : scope;
+    // What is not equally trusted must not mix, on disk neither.
+    const apart = alone ? ' alone' : trust === 'unproved' ? UNPROVED : '';
+    const place = `${scope}${apart}`;
     const key = keyOf(digest, place);
     return this.#open(key, async () => {
       const partial = await this.#partial({ digest, scope: place }, size);

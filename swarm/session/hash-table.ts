@@ -82,10 +82,13 @@ export class HashTable {
     return { fits, fresh, vouches };
   }
 
-  /** The signed batch that covers piece `index`, as it came; of the verified scope where there is one. */
-  batchFor(index: number): Uint8Array | undefined {
+  /**
+   * The signed batches that cover piece `index`, as they came: one of the verified scope, and one of the registry's,
+   * as far as there are. Who asks may trust only either.
+   */
+  batchesFor(index: number): Uint8Array[] {
     const covers = ({ first, count }: SignedBatch): boolean => index >= first && index < first + count;
-    return (this.#verified.find(covers) ?? this.#batches.find(covers))?.signed;
+    return [this.#verified.find(covers), this.#batches.find(covers)].flatMap((batch) => batch?.signed ?? []);
   }
 
   /** True if some of these pieces were not covered by the verified scope before. */

@@ -9,7 +9,14 @@ import type { Wire } from '#swarm/wire/wire.ts';
 import type { DialTarget } from './addresses.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { Connections } from './connections.ts';
-import { LINGER_MS, MIN_PEERS, MORE_PEERS_LONGEST_MS, MORE_PEERS_MS, STARVED_MS } from './defaults.ts';
+import {
+  LINGER_MS,
+  MAX_SPARE_BATCHES,
+  MIN_PEERS,
+  MORE_PEERS_LONGEST_MS,
+  MORE_PEERS_MS,
+  STARVED_MS,
+} from './defaults.ts';
 import { Downloads } from './downloads.ts';
 import { DigestMismatchError, TorrentFailedError } from './errors.ts';
 import type { PeerEvents, PeerRole, PeerSession } from './peer-session.ts';
@@ -89,6 +96,8 @@ export class Torrent implements AsyncDisposable {
   readonly #uploads: Uploads;
   readonly #stallListeners = new Set<(stall: Stall) => void>();
   readonly #completion = Promise.withResolvers<void>();
+  /** Batches of the verified scope, while that does not count. */
+  #spare: Uint8Array[] = [];
   /** Scopes whose signed batches count. */
   readonly #believed: Set<string>;
   #uses = 0;
@@ -117,7 +126,7 @@ export class Torrent implements AsyncDisposable {
     this.size = size;
     this.swarmId = scope === VERIFIED ? verifiedSwarmId(digest) : liveSwarmId(digest, scope);
     this.#parts = parts;
-    this.#believed = new Set([scope, VERIFIED]);
+    this.#believed = new Set([scope]);
     this.#usedAt = this.#quietAt = parts.now();
     this.pieces = new Pieces(
       { digest, size, complete: options.complete },
@@ -270,10 +279,12 @@ export class Torrent implements AsyncDisposable {
     }
   }
 
-  /** Somebody who may have pieces; dialled by the torrent's swarm id unless told another. */
-  addPeer(peer: Omit<DialTarget, 'infoHash'> & { infoHash?: Buffer }): void {
+  /** Somebody who may have pieces; dialled by the torrent's swarm id unless another scope or id is told. */
+  addPeer(peer: Omit<DialTarget, 'infoHash'> & { infoHash?: Buffer; scope?: string }): void {
     if (this.#failure) return;
-    this.connections.offer({ infoHash: this.swarmId, ...peer });
+    const { scope, ...address } = peer;
+    const infoHash = scope === VERIFIED ? verifiedSwarmId(this.digest) : this.swarmId;
+    this.connections.offer({ infoHash, ...address });
     if (this.wanted) this.connections.dial();
   }
 
@@ -291,19 +302,22 @@ export class Torrent implements AsyncDisposable {
     return this.pieces.storage.caughtUp();
   }
 
-  /** What an origin signed of the blob as this registry delivered it counts too, beside what it signed as verified. */
-  believe(registry: string): void {
-    this.#believed.add(registry);
+  /** What origins signed under this scope counts too. */
+  believe(scope: string): void {
+    this.#believed.add(scope);
+    this.#recallSpare();
   }
 
   /**
    * A batch of piece hashes signed by a trusted origin; kept, and passed on to peers that ask. One that speaks
-   * of the blob as another registry delivered it is of no use here.
+   * of the blob as another registry delivered it is of no use here; one of the verified whole is at the latest when
+   * the whole is verified here too.
    * @throws BatchError, DigestMismatchError
    */
   addBatch(signed: Uint8Array): void {
     const batch = this.#openBatch(signed);
-    if (this.#believed.has(batch.scope)) this.#learn(batch, signed);
+    if (this.#believed.has(batch.scope)) return this.#learn(batch, signed);
+    if (batch.scope === VERIFIED && this.#spare.length < MAX_SPARE_BATCHES) this.#spare.push(signed);
   }
 
   /** A batch that was kept with the blob's bytes: it counted then. @throws BatchError, DigestMismatchError */
@@ -411,8 +425,8 @@ export class Torrent implements AsyncDisposable {
       interest: (peer) => this.#uploads.interest(peer),
       serve: (peer) => this.#uploads.serve(peer),
       hashesAsked: (peer, index) => {
-        const signed = this.pieces.hashes.batchFor(index);
-        if (signed && peer.wire.member) peer.sendHashes(signed);
+        if (!peer.wire.member) return;
+        for (const signed of this.pieces.hashes.batchesFor(index)) peer.sendHashes(signed);
       },
       hashesCame: (peer, signed) => this.#hashesCame(peer, signed),
       pieceWanted: (peer, index) => {
@@ -535,7 +549,21 @@ export class Torrent implements AsyncDisposable {
     }
   }
 
+  #recallSpare(): void {
+    if (!this.#believed.has(VERIFIED)) return;
+    for (const signed of this.#spare.splice(0)) this.#hashesRecalled(signed);
+  }
+
+  #hashesRecalled(signed: Uint8Array): void {
+    try {
+      this.recallBatch(signed);
+    } catch {
+      // It contradicts what is known here, which is what counts.
+    }
+  }
+
   async #whole(): Promise<void> {
+    this.believe(VERIFIED);
     this.#readers.wake(this.pieces.table.count - 1);
     await this.#parts.commit(this);
     this.#completion.resolve();
