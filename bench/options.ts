@@ -18,6 +18,8 @@ export interface Options {
   readonly priority: number | undefined;
   /** Directory for CPU profiles of every part. */
   readonly profiles: string | undefined;
+  /** Flags of Node for every part. */
+  readonly nodeFlags: readonly string[];
 }
 
 /** The command line is not understood; the message says what is allowed. */
@@ -60,6 +62,7 @@ export function parseOptions(args: readonly string[], scenarios: readonly Scenar
     direct: values['no-direct'] !== true,
     json: values.json === true,
     profiles: values['cpu-prof-dir'],
+    nodeFlags: (values['node-flags'] ?? '').split(' ').filter((flag) => flag !== ''),
   };
 }
 
@@ -83,6 +86,7 @@ ${lines.join('\n')}
   --no-direct        without the pulls straight from nginx
   --priority=N       weight of the rig's processes against others, as of nice: -20 is the most
   --cpu-prof-dir D   writes a CPU profile of every part to D
+  --node-flags='F …' runs every part with these flags of Node
   --json             the result as one line of JSON, the last one
 `;
 }
@@ -108,6 +112,7 @@ function parseKnown(args: readonly string[]) {
       'burst-kib': { type: 'string' },
       'no-direct': { type: 'boolean' },
       'cpu-prof-dir': { type: 'string' },
+      'node-flags': { type: 'string' },
       json: { type: 'boolean' },
     },
   });

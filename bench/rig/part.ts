@@ -29,6 +29,7 @@ export interface PartPlace {
   readonly directory: string;
   /** Where to write CPU profiles, should they be wanted. */
   readonly profiles: string | undefined;
+  readonly nodeFlags: readonly string[];
 }
 
 /** A part of Shoal as it is deployed, a process of its own on a host of its own. */
@@ -52,7 +53,7 @@ export class Part implements AsyncDisposable {
   /** Waits until it says that it is ready. */
   static async start(plan: PartPlan, place: PartPlace, signal: AbortSignal): Promise<Part> {
     await using stack = new AsyncDisposableStack();
-    const { host, directory, profiles } = place;
+    const { host, directory, profiles, nodeFlags } = place;
     const { name, namespace } = host;
     const hand = stack.use(await Hand.start(host, join(directory, `${name}-hand.log`)));
     const file = join(directory, `${name}.yaml`);
@@ -60,13 +61,18 @@ export class Part implements AsyncDisposable {
     const profiling =
       profiles === undefined
         ? []
-        : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}.cpuprofile`];
+        : [
+            '--cpu-prof',
+            '--cpu-prof-interval=500',
+            `--cpu-prof-dir=${profiles}`,
+            `--cpu-prof-name=${name}.cpuprofile`,
+          ];
     const started = stack.use(
       await NamespacedProcess.start({
         name,
         namespace,
         program: process.execPath,
-        args: [...profiling, SHOAL, plan.kind, '--config', file],
+        args: [...nodeFlags, ...profiling, SHOAL, plan.kind, '--config', file],
         logFile: join(directory, `${name}.log`),
       }),
     );

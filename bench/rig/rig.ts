@@ -23,6 +23,7 @@ export interface RigOptions extends NetworkOptions {
   /** Longest time for one pull. */
   readonly pullTimeoutMs: number;
   readonly profiles: string | undefined;
+  readonly nodeFlags: readonly string[];
 }
 
 /** What is fetched, stage after stage, by paths below a registry's root. */
@@ -260,7 +261,12 @@ class Base implements AsyncDisposable {
   /** @param kept whether it is stopped with the rig; else the caller does */
   async start(plan: Parameters<typeof Part.start>[0], host: Host, kept = true): Promise<Part> {
     const { ground, signal, options } = this;
-    const place = { host, directory: ground.directory, profiles: options.profiles };
+    const place = {
+      host,
+      directory: ground.directory,
+      profiles: options.profiles,
+      nodeFlags: options.nodeFlags,
+    };
     const part = await Part.start(plan, place, signal);
     return kept ? this.keep(part) : part;
   }

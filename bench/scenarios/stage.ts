@@ -21,7 +21,7 @@ export async function buildRig(
   { signal, say }: Context,
   special: Pick<RigOptions, 'fill'> & Partial<RigOptions>,
 ): Promise<Rig> {
-  const { nodes, queueMs, burstKib, profiles, sizeMib, rateMbit } = options;
+  const { nodes, queueMs, burstKib, profiles, nodeFlags, sizeMib, rateMbit } = options;
   say(`building: ${nodes} agents, tracker, origin, nginx as upstream registry`);
   const straight = rateMbit === undefined ? 0 : secondsFor(nodes * sizeMib * MIB, rateMbit) * 1000;
   const pullTimeoutMs =
@@ -33,6 +33,7 @@ export async function buildRig(
     trunkMbit: undefined,
     ...shaping,
     profiles,
+    nodeFlags,
     pullTimeoutMs,
     contentBytes: sizeMib * MIB,
   } as const;
