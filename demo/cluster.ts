@@ -12,7 +12,7 @@ const LAST_PORT = 29_400;
 const ATTEMPTS = 200;
 const TAIL_LINES = 60;
 
-export interface DemoAgent {
+interface DemoAgent {
   readonly name: string;
   /** `http://host:port` of its door. */
   readonly door: string;
