@@ -250,7 +250,7 @@ export class BlobSources {
 
 const OTHER_SIZE: Proof = { kind: 'refuted', reason: 'the registry tells another size' };
 
-/** Every byte so far came from the caller's registry itself. */
+/** Every byte so far came from the caller's registry itself; who gave what an earlier run left is not known. */
 function isAloneFrom({ registry }: Caller, { scope, sources }: PullTorrent): boolean {
   return scope === registry && sources.peer + sources.origin + sources.cache === 0;
 }

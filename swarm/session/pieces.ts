@@ -183,7 +183,7 @@ export class Pieces {
       const matches = await this.#storedMatches(index, hash);
       if (!matches || this.table.held.has(index) || this.table.active.has(index)) continue;
       this.table.hold(index);
-      this.#events.held(index, 'cache', 0);
+      this.#events.held(index, 'cache', this.table.sizeOf(index));
       this.#events.shareable(index);
     }
     this.#advance();

@@ -86,7 +86,7 @@ export class Torrent implements AsyncDisposable {
   readonly size: number;
   /** 20 bytes. */
   readonly swarmId: Buffer;
-  /** Bytes got from each source. */
+  /** Bytes got from each source; what an earlier run left came from the cache. */
   readonly sources: Record<Source, number> = { cache: 0, peer: 0, origin: 0, upstream: 0 };
   readonly pieces: Pieces;
   readonly connections: Connections;
@@ -506,7 +506,8 @@ export class Torrent implements AsyncDisposable {
 
   #held(index: number, source: Source, bytes: number): void {
     this.sources[source] += bytes;
-    this.#parts.count.verified(source, bytes);
+    // What an earlier run left was counted then.
+    this.#parts.count.verified(source, source === 'cache' ? 0 : bytes);
     for (const peer of this.connections.values()) peer.cancelPiece(index);
     this.#readers.wake(index);
     if (!this.pieces.table.complete) return;

@@ -32,6 +32,7 @@ export interface AgentFixtureOptions {
   readonly after?: AgentFixture;
   readonly rights?: Record<string, string | number>;
   readonly fallback?: Record<string, string>;
+  readonly bandwidth?: Record<string, string>;
   readonly upstreams?: { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
 }
 
