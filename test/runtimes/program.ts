@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { killWithUs } from '../support/orphans.ts';
 
 const LOG_BYTES = 4 * 1024 * 1024;
 const READY_POLL_MS = 50;
@@ -121,9 +122,7 @@ function start([program, ...args]: readonly string[], { env, cwd }: RunOptions):
     ...(cwd === undefined ? {} : { cwd }),
     stdio: 'pipe',
   });
-  const killOrphan = (): void => void child.kill('SIGKILL');
-  process.once('exit', killOrphan);
-  child.once('close', () => process.removeListener('exit', killOrphan));
+  killWithUs(child);
   // A program that ends before it read its input is not our failure.
   child.stdin?.on('error', () => {});
   return child;

@@ -13,6 +13,9 @@ import type { LayerSpec } from '../../demo/image.ts';
 /** On an address of its own the registry gets port 443, and image references name it without a port. */
 const REGISTRY_ADDRESS = '127.77.0.2';
 
+/** For tests that count bytes: a machine that stands still for seconds is no reason to read from upstream twice. */
+export const PATIENT = { agent: { fallback: { stall: '10s' } } } as const;
+
 export interface SceneOptions {
   auth?: RegistryAuth | { kind: 'token'; issuer: Omit<IssuerOptions, 'directory'> };
   /** Of the link between cluster and registry. */

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../support/free-port.ts';
+import { killWithUs } from '../support/orphans.ts';
 import { attempt, eventually, words, type Outcome } from './program.ts';
 
 const CLIENT = fileURLToPath(new URL('libtorrent-client.py', import.meta.url));
@@ -55,9 +56,8 @@ export interface Libtorrent extends AsyncDisposable {
 export async function startLibtorrent(torrentFile: string, directory: string): Promise<Libtorrent> {
   const listen = `127.0.0.1:${await freePort()}`;
   const child = spawn(PYTHON, [CLIENT, torrentFile, directory, listen], { stdio: 'pipe' });
-  const killOrphan = (): void => void child.kill('SIGKILL');
-  process.once('exit', killOrphan);
-  const exited = once(child, 'close').finally(() => process.removeListener('exit', killOrphan));
+  killWithUs(child);
+  const exited = once(child, 'close');
   let status: LibtorrentStatus | undefined;
   const alerts: string[] = [];
   let complaints = '';
@@ -70,7 +70,7 @@ export async function startLibtorrent(torrentFile: string, directory: string): P
   const logs = (): string => `${JSON.stringify(status)}\n${alerts.join('\n')}\n${complaints}`;
   const dispose = async (): Promise<void> => {
     child.stdin.end();
-    const timer = setTimeout(killOrphan, 5000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
     await exited.finally(() => clearTimeout(timer));
   };
   try {

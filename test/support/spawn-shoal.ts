@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { killWithUs } from './orphans.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 const SHOAL = fileURLToPath(new URL('../../cli/shoal.ts', import.meta.url));
@@ -70,12 +71,10 @@ function watch(child: ChildProcess, graceMs: number): Omit<ShoalProcess, typeof 
   const log = boundedLog();
   child.stdout?.on('data', log.add);
   child.stderr?.on('data', log.add);
-  const killOrphan = (): void => void child.kill('SIGKILL');
-  process.once('exit', killOrphan);
+  killWithUs(child);
   const { promise: exited, resolve, reject } = Promise.withResolvers<ShoalExit>();
   child.once('error', reject);
   child.once('close', (code, signal) => {
-    process.removeListener('exit', killOrphan);
     resolve({ code, signal });
   });
   // A caller that never looks at `exited` must not get an unhandled rejection of a failed spawn.
