@@ -1,7 +1,8 @@
 import { asError } from '#agent/as-error.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import type { Digest } from '#registry/digest.ts';
+import { abortable } from '#swarm/store/abortable.ts';
 import {
   AHEAD_INTERVAL_MS,
   FALLBACK_AHEAD_BYTES,
@@ -207,7 +208,7 @@ export class Fallback {
     signal: AbortSignal,
   ): Promise<number> {
     const start = first * pieceLength(pull.size);
-    const end = start + totalSize(pull.size, { first, count });
+    const end = Math.min(pull.size, start + count * pieceLength(pull.size));
     const answer = await this.#parts.upstream.get(
       {
         caller: reader.caller,
@@ -217,12 +218,25 @@ export class Fallback {
       signal,
     );
     const body = this.#bodyOf(answer, reader, start, pull);
-    const pieces = cutPieces(body, pull.size, { first, count });
-    for await (const { index, data } of pieces) {
+    // Who does not heed ranges would send all of it again for the next run.
+    const isWhole = answer.kind === 'ok' && answer.told.status !== 206;
+    const most = isWhole ? pieceCount(pull.size) - first : count;
+    let bytes = 0;
+    for await (const { index, data } of cutPieces(body, pull.size, { first, count: most })) {
       pull.torrent.supply(index, data);
+      bytes += data.length;
+      // What the disk has not taken yet stays in memory.
+      await abortable(pull.torrent.caughtUp(), signal);
       if (pull.readers.length === 0) break;
+      if (isWhole && index + 1 >= first + count && !(await this.#wantsAfter(index, pull, signal))) break;
     }
-    return end - start;
+    return bytes;
+  }
+
+  /** Whether what some reader lacks next comes behind that piece, once the reader is near enough. */
+  async #wantsAfter(index: number, pull: RunningPull, signal: AbortSignal): Promise<boolean> {
+    const gap = await this.#nextRun(pull, 1, signal);
+    return gap !== undefined && gap.first > index;
   }
 
   #bodyOf(answer: GetAnswer, reader: Reader, start: number, pull: RunningPull): AsyncIterable<Uint8Array> {
@@ -289,9 +303,4 @@ async function* cutPieces(
     }
   }
   throw new UpstreamAnswerError('upstream ended the body before the range was whole');
-}
-
-function totalSize(size: number, { first, count }: PieceRun): number {
-  const length = pieceLength(size);
-  return Math.min(size, (first + count) * length) - first * length;
 }

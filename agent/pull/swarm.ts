@@ -26,6 +26,8 @@ export interface PullTorrent {
   believe(scope: string): void;
   /** Takes a whole piece that upstream gave. @throws Error where it contradicts a signed hash */
   supply(index: number, data: Buffer): void;
+  /** Resolves once the disk takes more: who supplies faster than it writes would fill the memory. Never rejects. */
+  caughtUp(): Promise<void>;
   /** The next run of at most `limit` pieces that are not held nor, with `skipPeers`, to be had of a peer. */
   missing(from: number, limit: number, skipPeers?: boolean): { first: number; count: number } | undefined;
   fail(error: Error): void;

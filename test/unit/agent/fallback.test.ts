@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { Fallback, UNSHARED } from '#agent/pull/fallback.ts';
+import { RunningPull } from '#agent/pull/running-pull.ts';
+import type { PullTorrent } from '#agent/pull/swarm.ts';
+import type { Upstream } from '#agent/upstream.ts';
+import { parseDigest } from '#registry/digest.ts';
+import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
+import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
+import { startAgentFixture } from './agent-fixture.ts';
+
+const MIB = 1024 * 1024;
+const PIECE = 256 * 1024;
+
+test('a registry that does not heed ranges is read once, not once more for each run of pieces', async () => {
+  await using upstream = await UpstreamRegistry.start();
+  // More than two runs.
+  const blob = deterministicBytes('no ranges', 20 * MIB + 7);
+  const digest = upstream.content.addBlob('team/app', blob);
+  upstream.faults.inject({ kind: 'ignore-range' }, { method: 'GET' });
+  await using agent = await startAgentFixture({ registries: [upstream] });
+  const pulled = await agent.get(upstream, `team/app/blobs/${digest}`);
+  expect(pulled).toMatchObject({ status: 200, sha256: sha256Hex(blob), complete: true });
+  expect(upstream.log.bodyBytesByDigest().get(digest)).toBeLessThan(1.1 * blob.length);
+});
+
+/** A torrent of eight pieces on a disk that takes nothing until it is told to. */
+function startTorrentOnSlowDisk() {
+  const size = 8 * PIECE;
+  const supplied: number[] = [];
+  const disk = Promise.withResolvers<void>();
+  const torrent: PullTorrent = {
+    digest: parseDigest(`sha256:${'a'.repeat(64)}`),
+    scope: 'registry.example',
+    size,
+    complete: false,
+    sources: { cache: 0, peer: 0, origin: 0, upstream: 0 },
+    async *read(_start, _end, signal) {
+      await new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('left')), { once: true });
+      });
+      yield Buffer.alloc(0);
+    },
+    addPeer: () => {},
+    believe: () => {},
+    supply: (index) => void supplied.push(index),
+    caughtUp: () => disk.promise,
+    missing: () => (supplied.length < 8 ? { first: supplied.length, count: 8 - supplied.length } : undefined),
+    fail: () => {},
+    whenComplete: () => new Promise(() => {}),
+    note: () => {},
+    release: () => {},
+  };
+  return { torrent, supplied, disk };
+}
+
+/** Upstream as a body that never runs dry. */
+const endless: Pick<Upstream, 'get' | 'head'> = {
+  head: async () => ({ kind: 'unreachable', cause: new Error('not asked') }),
+  get: async ({ range }) => ({
+    kind: 'ok',
+    told: { status: 206, range: range!, size: 8 * PIECE },
+    body: (async function* () {
+      for (;;) yield Buffer.alloc(PIECE);
+    })(),
+  }),
+};
+
+test('what is read from upstream waits for a disk that is slower, and no longer than anybody wants it', async () => {
+  const { torrent, supplied, disk } = startTorrentOnSlowDisk();
+  const pull = new RunningPull(torrent, 'lost', () => performance.now());
+  const events = { fellBack: () => {}, fallbackFailed: () => {} };
+  const fallback = new Fallback(
+    { upstream: endless, leases: UNSHARED, now: Date.now, random: Math.random, events, onRefused: () => {} },
+    { upstreamWaitMs: 1_000, stallMs: 100 },
+  );
+  const stop = new AbortController();
+  const caller = { registry: 'registry.example', repository: 'team/app' };
+  const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
+  reading.catch(() => {});
+  const left = new AbortController();
+  const running = fallback.run(pull, 'no-origin', left.signal);
+  await sleep(100);
+  expect(supplied).toEqual([0]);
+  left.abort(new Error('nobody wants it'));
+  await expect(running).rejects.toThrow('nobody wants it');
+  disk.resolve();
+  await fallback.run(pull, 'no-origin', new AbortController().signal);
+  expect(supplied).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  stop.abort();
+  await expect(reading).rejects.toThrow('left');
+});
