@@ -25,7 +25,7 @@ export async function readUsage(pid: number): Promise<Usage> {
 }
 
 /** Of the text of /proc/<pid>/stat: the name may hold spaces and parentheses. */
-export function parseTimes(stat: string): Pick<Usage, 'cpuSeconds' | 'systemSeconds'> {
+function parseTimes(stat: string): Pick<Usage, 'cpuSeconds' | 'systemSeconds'> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [user, system, usersOfEnded, systemsOfEnded] = fields.slice(USER_TIME, USER_TIME + TIMES).map(Number);
   const systemTicks = system! + systemsOfEnded!;
@@ -34,7 +34,7 @@ export function parseTimes(stat: string): Pick<Usage, 'cpuSeconds' | 'systemSeco
 }
 
 /** Of the text of /proc/<pid>/status; 0 for a process that has ended. */
-export function parsePeakRss(status: string): number {
+function parsePeakRss(status: string): number {
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024;
 }
 

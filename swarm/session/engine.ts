@@ -25,7 +25,7 @@ import { PieceStorage } from './piece-storage.ts';
 import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
 
 /** The part of a logger that the engine writes to. */
-export interface SessionLogger {
+interface SessionLogger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
