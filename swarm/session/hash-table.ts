@@ -39,6 +39,11 @@ export class HashTable {
     return this.#count === this.#known.length;
   }
 
+  /** An origin has signed some of them, and the blob's size with them. */
+  get any(): boolean {
+    return this.#batches.length + this.#verified.length > 0;
+  }
+
   has(index: number): boolean {
     return this.#known[index] === 1;
   }

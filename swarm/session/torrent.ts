@@ -432,7 +432,7 @@ export class Torrent implements AsyncDisposable {
       pieceWanted: (peer, index) => {
         if (index < this.pieces.table.count) this.#uploads.want(peer, index);
       },
-      broke: (peer, reason) => this.#punish(peer, 'protocol', reason),
+      broke: (peer, reason) => this.#misfit(peer, reason),
       closed: (peer) => this.#gone(peer),
     };
   }
@@ -520,6 +520,12 @@ export class Torrent implements AsyncDisposable {
     const offence = contributors.size === 1 ? 'badPiece' : 'suspectPiece';
     for (const peer of contributors) this.#punish(peer, offence, 'bytes do not match the signed hash');
     this.#downloads.fillAll();
+  }
+
+  /** What it has does not fit the blob's size. Where no origin has signed that, a registry may have lied of it. */
+  #misfit(peer: PeerSession, reason: string): void {
+    if (this.pieces.hashes.any) this.#punish(peer, 'protocol', reason);
+    else peer.wire.close(new Error(reason));
   }
 
   #punish(peer: PeerSession, offence: Offence, cause: unknown): void {
