@@ -60,8 +60,11 @@ export const LEASE_WAIT_MIN_MS = 50;
 export const UNLEASED_SPREAD_MS = 3_000;
 /** Bytes read from upstream under one lease before the swarm is looked at again. */
 export const FALLBACK_READ_BYTES = 8 * 1024 * 1024;
-/** How far ahead of its readers such a read may be, and how often it looks whether they have come closer. */
-export const FALLBACK_AHEAD_BYTES = 32 * 1024 * 1024;
+/**
+ * How far ahead of its readers such a read may begin, and how often it looks whether they have come closer. Together
+ * with what is read then less than a torrent keeps in memory where the disk is full: what it drops would be read again.
+ */
+export const FALLBACK_AHEAD_BYTES = 6 * 1024 * 1024;
 export const AHEAD_INTERVAL_MS = 50;
 /** First and longest delay between attempts at an upstream that has vanished. */
 export const UPSTREAM_BACKOFF_BASE_MS = 250;

@@ -32,6 +32,8 @@ export interface AgentFixtureOptions {
   readonly after?: AgentFixture;
   readonly rights?: Record<string, string | number>;
   readonly fallback?: Record<string, string>;
+  /** Of the store; 1 GiB by default. */
+  readonly quota?: string;
   readonly bandwidth?: Record<string, string>;
   readonly upstreams?: { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
 }
@@ -42,7 +44,7 @@ export async function startAgentFixture(options: AgentFixtureOptions): Promise<A
   const directory = options.after?.directory ?? starting.use(await temporaryDirectory('agent'));
   if (options.after !== undefined) await options.after.agent[Symbol.asyncDispose]();
   const file = directory.join('agent.yaml');
-  const { registries, upstreams, after: _after, ...others } = options;
+  const { registries, upstreams, quota = '1GiB', after: _after, ...others } = options;
   const hosts = Object.fromEntries(registries.map(({ host }) => [host, { plainHttp: true }]));
   const values = {
     security: 'off',
@@ -50,7 +52,7 @@ export async function startAgentFixture(options: AgentFixtureOptions): Promise<A
     door: { listen: '127.0.0.1:0' },
     status: { listen: '127.0.0.1:0' },
     peer: { listen: '127.0.0.1:0' },
-    store: { path: directory.join('store'), quota: '1GiB' },
+    store: { path: directory.join('store'), quota },
     upstreams: { ...upstreams, hosts },
     fallback: { stall: '500ms', upstreamWait: '2s' },
     ...others,

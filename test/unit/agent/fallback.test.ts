@@ -24,6 +24,22 @@ test('a registry that does not heed ranges is read once, not once more for each 
   expect(upstream.log.bodyBytesByDigest().get(digest)).toBeLessThan(1.1 * blob.length);
 });
 
+test('what a store without room keeps in memory for a client that has paused is not read again and again', async () => {
+  await using upstream = await UpstreamRegistry.start();
+  const blob = deterministicBytes('no room', 72 * MIB);
+  const digest = upstream.content.addBlob('team/app', blob);
+  await using agent = await startAgentFixture({ registries: [upstream], quota: '64MiB' });
+  const url = `http://${agent.agent.address}/v2/team/app/blobs/${digest}?ns=${upstream.host}`;
+  const { body } = await fetch(url);
+  const reader = body!.getReader();
+  await reader.read();
+  await sleep(2_500);
+  const crossed = upstream.log.bodyBytesByDigest().get(digest) ?? 0;
+  await reader.cancel();
+  expect(crossed).toBeGreaterThan(0);
+  expect(crossed).toBeLessThan(32 * MIB);
+});
+
 /** A torrent of eight pieces on a disk that takes nothing until it is told to. */
 function startTorrentOnSlowDisk() {
   const size = 8 * PIECE;

@@ -48,4 +48,5 @@ it('one that contradicts a signed size is banned', async () => {
   await meeting.peer.closed;
   await meeting.redial();
   await meeting.peer.closed;
+  expect(meeting.peer.isClosed).toBe(true);
 });
