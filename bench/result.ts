@@ -52,7 +52,7 @@ export interface Result {
   speedup: number | null;
   /** Cores busy with other things than this rig: how noisy the machine was. */
   otherBusyCores: number;
-  machine: { cores: number; model: string; node: string };
+  machine: { cores: number; model: string; node: string; stores: 'memory' | 'disk' };
   at: string;
   [extra: string]: unknown;
 }
@@ -100,7 +100,12 @@ export function toResult(options: Options, outcome: Outcome): Result {
     direct: straight ?? null,
     speedup: straight ? round(straight.maxSeconds / times.maxSeconds) : null,
     otherBusyCores: round(measured.otherBusyCores),
-    machine: { cores: cpus().length, model: cpus()[0]?.model ?? 'unknown', node: process.version },
+    machine: {
+      cores: cpus().length,
+      model: cpus()[0]?.model ?? 'unknown',
+      node: process.version,
+      stores: measured.inMemory ? 'memory' : 'disk',
+    },
     at: new Date().toISOString(),
     ...extra,
   };

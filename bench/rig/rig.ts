@@ -41,6 +41,8 @@ export interface Measured<T> {
   readonly trunkBytes: number;
   /** Cores that were busy with what is not of this rig: the noise. Kernel threads count as such. */
   readonly otherBusyCores: number;
+  /** Whether stores were in memory rather than on this machine's disk. */
+  readonly inMemory: boolean;
 }
 
 const SETTLE_MS = 300;
@@ -126,11 +128,6 @@ export class Rig implements AsyncDisposable {
     await rm(this.#plans.storeOf('warmer'), { recursive: true, force: true });
   }
 
-  /** Whether stores are in memory. */
-  get inMemory(): boolean {
-    return this.#base.ground.inMemory;
-  }
-
   /** Every host's link, either way; undefined is not shaped. */
   async shape(rateOf: (host: Host) => LinkRate | undefined): Promise<void> {
     const hosts = [this.upstream.host, this.tracker.host, this.origin.host];
@@ -171,6 +168,7 @@ export class Rig implements AsyncDisposable {
       originInterfaceBytes: after.originInterfaceBytes - before.originInterfaceBytes,
       upstreamBytes,
       trunkBytes: after.trunkBytes - before.trunkBytes,
+      inMemory: ground.inMemory,
       otherBusyCores: Math.max(0, after.otherBusy - before.otherBusy) / seconds,
     };
   }

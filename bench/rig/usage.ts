@@ -25,7 +25,7 @@ export async function readUsage(pid: number): Promise<Usage> {
 }
 
 /** Of the text of /proc/<pid>/stat: the name may hold spaces and parentheses. */
-function parseTimes(stat: string): Pick<Usage, 'cpuSeconds' | 'systemSeconds'> {
+export function parseTimes(stat: string): Pick<Usage, 'cpuSeconds' | 'systemSeconds'> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [user, system, usersOfEnded, systemsOfEnded] = fields.slice(USER_TIME, USER_TIME + TIMES).map(Number);
   const systemTicks = system! + systemsOfEnded!;
@@ -34,7 +34,7 @@ function parseTimes(stat: string): Pick<Usage, 'cpuSeconds' | 'systemSeconds'> {
 }
 
 /** Of the text of /proc/<pid>/status; 0 for a process that has ended. */
-function parsePeakRss(status: string): number {
+export function parsePeakRss(status: string): number {
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024;
 }
 
