@@ -317,7 +317,8 @@ export class Torrent implements AsyncDisposable {
   addBatch(signed: Uint8Array): void {
     const batch = this.#openBatch(signed);
     if (this.#believed.has(batch.scope)) return this.#learn(batch, signed);
-    if (batch.scope === VERIFIED && this.#spare.length < MAX_SPARE_BATCHES) this.#spare.push(signed);
+    const isSpare = batch.scope === VERIFIED && this.#spare.length < MAX_SPARE_BATCHES;
+    if (isSpare && !this.#spare.some((kept) => Buffer.compare(kept, signed) === 0)) this.#spare.push(signed);
   }
 
   /** A batch that was kept with the blob's bytes: it counted then. @throws BatchError, DigestMismatchError */
