@@ -3,7 +3,7 @@ import { parseMetrics, type Sample } from './metrics.ts';
 
 const STOP_GRACE_MS = 3000;
 /** Nine of them start at once, on two cores that may have other work. */
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 100_000;
 
 /** The YAML file of a part, as far as the harness reads it itself. */
 export interface PartConfig {
