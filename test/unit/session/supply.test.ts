@@ -28,6 +28,7 @@ describe('pieces read from upstream', () => {
     await expect.poll(() => peer.have.size).toBe(PIECES);
     peer.wire.request({ index: 0, offset: 0, length: 16_384 });
     await expect.poll(() => peer.received.length).toBe(1);
+    await torrent.whenComplete(deadline());
     expect(agent.store.has(request.digest)).toBe(true);
   });
 
