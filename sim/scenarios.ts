@@ -31,7 +31,7 @@ const BASE = {
   upstream: GBIT,
   failures: [],
   per: 'image',
-  blockLength: 64 * KIB,
+  blockLength: 128 * KIB,
   maxPeers: 40,
   rttMs: { near: 0.5, far: 2 },
   limit: 3_600,
@@ -72,7 +72,6 @@ function rig(
     blobs: [bytes],
     pulls: allPull(nodes, 1, () => 0),
     scale,
-    blockLength: 128 * KIB,
     grainMs: 0,
   };
 }
@@ -164,9 +163,9 @@ function dying(options: ScenarioOptions): Scenario {
   return { ...scenario, failures };
 }
 
-/** About a quarter of what a piece takes on an idle link. Milliseconds. */
+/** Half of what a piece takes on an idle link. Milliseconds. */
 function grainFor({ down }: Rates, scale: number): number {
-  return ((256 * KIB * scale) / down) * 1_000 * 0.25;
+  return ((256 * KIB * scale) / down) * 1_000 * 0.5;
 }
 
 function both(rate: number): Rates {

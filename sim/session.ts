@@ -7,6 +7,7 @@
 import { Bitfield } from '#swarm/core/bitfield.ts';
 import { CHOKE_INTERVAL_MS, chooseUnchoked, UPLOAD_SLOTS } from '#swarm/core/choker.ts';
 import { Distribution } from '#swarm/core/distribution.ts';
+import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import { pickBlock } from '#swarm/core/picker.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
 import { pipelineBytes, Rate } from '#swarm/core/pipeline.ts';
@@ -59,6 +60,8 @@ export class SimPeer {
   readonly host: SimHost;
   readonly target: DialTarget | undefined;
   readonly outgoing: boolean;
+  /** What a message takes to the far side. Milliseconds. */
+  readonly delayMs: number;
   readonly pieces: Bitfield;
   readonly blockLength: number;
   readonly received = new Rate();
@@ -87,6 +90,7 @@ export class SimPeer {
     this.torrent = torrent;
     this.target = target;
     this.outgoing = outgoing;
+    this.delayMs = torrent.world.latencyMs(torrent.host, far);
     this.pieces = new Bitfield(torrent.table.count);
     this.blockLength = torrent.world.blockLength;
     this.usefulAt = torrent.world.clock.now;
@@ -160,7 +164,7 @@ export class SimPeer {
   tell(act: (far: SimPeer) => void): void {
     const { world, host } = this.torrent;
     host.messages++;
-    world.clock.after(world.latencyMs(host, this.host), () => {
+    world.clock.after(this.delayMs, () => {
       if (!this.other.closed && this.host.alive) act(this.other);
     });
   }
@@ -186,6 +190,8 @@ export class SimTorrent {
   #turn = 0;
   #askMoreAt = 0;
   #askMoreWait = MORE_PEERS_MS;
+  /** Pieces of which a block was asked of two peers. */
+  readonly #doubled = new Set<number>();
   /** Goes up when blocks can be asked for that could not before, whoever has them. */
   #freed = 0;
 
@@ -303,18 +309,30 @@ export class SimTorrent {
     this.#fillAll();
   }
 
-  /** The far side has more pieces. */
-  gained(peer: SimPeer, indices: Iterable<number>): void {
+  /** The far side has one more piece. */
+  gained(peer: SimPeer, index: number): void {
+    if (this.#note(peer, index)) this.#welcomeNews(peer);
+  }
+
+  /** The far side tells all that it has. */
+  introduced(peer: SimPeer, indices: readonly number[]): void {
     let useful = false;
-    for (const index of indices) {
-      if (!peer.pieces.add(index)) continue;
-      this.table.peerHas(index);
-      this.#distribution?.has(peer, index);
-      if (this.table.held.has(index)) continue;
-      useful = true;
-      if (this.table.active.get(index)?.free !== 0) peer.emptyAt = -1;
-    }
-    if (!useful || !this.wanted) return;
+    for (const index of indices) useful = this.#note(peer, index) || useful;
+    if (useful) this.#welcomeNews(peer);
+  }
+
+  /** @returns whether it is of use here */
+  #note(peer: SimPeer, index: number): boolean {
+    if (!peer.pieces.add(index)) return false;
+    this.table.peerHas(index);
+    this.#distribution?.has(peer, index);
+    if (this.table.held.has(index)) return false;
+    if (this.table.active.get(index)?.free !== 0) peer.emptyAt = -1;
+    return true;
+  }
+
+  #welcomeNews(peer: SimPeer): void {
+    if (!this.wanted) return;
     peer.setInterested(true);
     this.fill(peer);
   }
@@ -347,6 +365,8 @@ export class SimTorrent {
   }
 
   #request(peer: SimPeer, block: Block): void {
+    if (this.table.active.get(block.index)!.units[block.offset / UNIT_LENGTH]! > 0)
+      this.#doubled.add(block.index);
     if (peer.outstanding.length === 0) peer.heardAt = this.world.clock.now;
     this.table.requested(block);
     peer.outstanding.push(block);
@@ -401,7 +421,7 @@ export class SimTorrent {
 
   #hold(index: number): void {
     this.table.hold(index);
-    for (const peer of this.peers) peer.cancelPiece(index);
+    if (this.#doubled.delete(index)) for (const peer of this.peers) peer.cancelPiece(index);
     this.#announce(index);
     if (this.#used) this.#advanceReader();
     if (!this.table.complete) return;
@@ -455,7 +475,7 @@ export class SimTorrent {
     const block = peer.sending!;
     peer.sending = undefined;
     const { clock } = this.world;
-    clock.at(at + this.world.latencyMs(this.host, peer.host), () => {
+    clock.at(at + peer.delayMs, () => {
       if (!peer.other.closed && peer.host.alive) peer.other.torrent.arrived(peer.other, block);
     });
     this.#serve(peer);
@@ -512,7 +532,7 @@ export class SimTorrent {
       this.#show(peer);
     } else if (this.table.held.count > 0) {
       const held = [...this.table.held];
-      peer.tell((far) => far.torrent.gained(far, held));
+      peer.tell((far) => far.torrent.introduced(far, held));
     }
     if (this.wanted) peer.setInterested(true);
   }
@@ -523,24 +543,22 @@ export class SimTorrent {
       this.#distribution.available(index);
       return this.#showAll();
     }
-    const { clock } = this.world;
-    for (const delay of new Set(this.peers.map((peer) => this.world.latencyMs(this.host, peer.host)))) {
-      clock.after(delay, () => {
-        for (const peer of this.peers) {
-          if (this.world.latencyMs(this.host, peer.host) !== delay) continue;
-          if (peer.host.role === 'origin' || !peer.pieces.has(index)) this.#deliverHave(peer, index);
-        }
-      });
+    const delays: number[] = [];
+    for (const { delayMs } of this.peers) if (!delays.includes(delayMs)) delays.push(delayMs);
+    for (const delayMs of delays) this.world.clock.after(delayMs, () => this.#deliverHaves(index, delayMs));
+  }
+
+  #deliverHaves(index: number, delayMs: number): void {
+    for (const peer of this.peers) {
+      if (peer.delayMs !== delayMs) continue;
+      if (peer.host.role !== 'origin' && peer.pieces.has(index)) continue;
+      this.host.messages++;
+      if (peer.host.alive) peer.other.torrent.gained(peer.other, index);
     }
   }
 
-  #deliverHave(peer: SimPeer, index: number): void {
-    this.host.messages++;
-    if (peer.host.alive) peer.host.torrents.get(this.blob)!.gained(peer.other, [index]);
-  }
-
   #have(peer: SimPeer, index: number): void {
-    peer.tell((far) => far.torrent.gained(far, [index]));
+    peer.tell((far) => far.torrent.gained(far, index));
   }
 
   #showAll(): void {
