@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { AgentConfig } from '#service/config/agent.ts';
+import { claimDataDirectory } from '#service/data-directory.ts';
 import { parseHostPort } from '#service/host-port.ts';
 import { clusterDispatcher, clusterScheme } from '#service/http-client.ts';
 import { createHttpServer, listen, type BoundServer } from '#service/http-server.ts';
@@ -56,6 +57,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   await using starting = new AsyncDisposableStack();
   const life = new AbortController();
   const security = loadSecurity(config);
+  starting.use(await claimDataDirectory(config.store.path));
   const metrics = createAgentMetrics(parts.metrics);
   const events = new AgentEvents(parts.logger, metrics);
   const { upstream, hosts } = openUpstream(config, parts, metrics, starting);

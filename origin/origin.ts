@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { OriginConfig } from '#service/config/origin.ts';
 import { startAdminSocket } from '#service/admin-socket.ts';
+import { claimDataDirectory } from '#service/data-directory.ts';
 import type { HostPort } from '#service/host-port.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
 import { type BoundServer, createHttpServer, type HttpServerOptions, listen } from '#service/http-server.ts';
@@ -54,6 +55,7 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
   await using starting = new AsyncDisposableStack();
   const security = loadSecurity(config);
   const key = loadSigningKey(config.signingKeyFile);
+  starting.use(await claimDataDirectory(config.store.path));
   const own = createOriginMetrics(metrics);
   const events = new OriginEvents(logger, own);
   const upstream = openUpstream(config, parts, own, starting);

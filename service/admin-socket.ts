@@ -1,17 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import { chmod, mkdtemp, rename, rm, rmdir } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 
 import { describeError } from '#registry/redact.ts';
 import { ADMIN_SOCKET } from './admin-client.ts';
+import { answers, expectSocketPath } from './data-directory.ts';
 import type { ErrorMap } from './http-error.ts';
 import { createHttpServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
-
-/** `sun_path` of unix(7) less its terminating zero. */
-const MAX_SOCKET_PATH_BYTES = 107;
 
 export interface AdminSocketOptions {
   /** The part's data directory. */
@@ -33,10 +30,7 @@ export interface AdminSocket extends AsyncDisposable {
  */
 export async function startAdminSocket(options: AdminSocketOptions): Promise<AdminSocket> {
   const path = join(options.directory, ADMIN_SOCKET);
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
-    throw new Error(
-      `the admin socket's path ${path} is longer than ${MAX_SOCKET_PATH_BYTES} bytes: choose a shorter data directory`,
-    );
+  expectSocketPath(path);
   if (await answers(path))
     throw new Error(`another process already serves ${path}: two parts cannot share a data directory`);
   const { logger, metrics } = options;
@@ -74,15 +68,4 @@ async function bindPrivately(app: FastifyInstance, directory: string, path: stri
     await rm(temporary, { force: true });
     await rmdir(hidden);
   }
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

@@ -1,5 +1,10 @@
+import { readdir } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { startAgent } from '#agent/agent.ts';
 import { askAdmin } from '#service/admin-client.ts';
+import { loadConfig } from '#service/config/load.ts';
+import { createLogger } from '#service/logger.ts';
+import { createMetrics } from '#service/metrics.ts';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { startAgentFixture } from './agent-fixture.ts';
@@ -40,4 +45,29 @@ test('the admin socket prunes, limits and tells', async () => {
   upstream.log.clear();
   expect(await agent.get(upstream, `app/blobs/${digest}`)).toMatchObject({ status: 200, complete: true });
   expect(upstream.log.gets).toBe(1);
+});
+
+test('a second agent on the same store does not start, and the first goes on as if nothing had been', async () => {
+  await using upstream = await UpstreamRegistry.start();
+  const digest = upstream.content.addBlob('app', deterministicBytes('twice', 5000));
+  await using agent = await startAgentFixture({ registries: [upstream] });
+  await agent.get(upstream, `app/blobs/${digest}`);
+  const files = async (): Promise<string[]> =>
+    (await readdir(agent.directory.join('store'), { recursive: true })).toSorted();
+  const before = await files();
+
+  const file = agent.directory.join('agent.yaml');
+  const parts = {
+    signal,
+    logger: createLogger('agent', { level: 'silent' }),
+    metrics: createMetrics('agent', { process: false }),
+    env: {},
+  };
+  await expect(startAgent(loadConfig('agent', { file }), parts)).rejects.toThrow(
+    /another process already uses .*two parts cannot share a data directory/u,
+  );
+  expect(await files()).toEqual(before);
+  upstream.log.clear();
+  expect(await agent.get(upstream, `app/blobs/${digest}`)).toMatchObject({ status: 200, complete: true });
+  expect(upstream.log.gets).toBe(0);
 });
