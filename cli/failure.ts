@@ -7,6 +7,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+const MESSAGE_LIMIT = 1000;
 const FAILED = 1;
 const USAGE = 2;
 
@@ -21,6 +22,8 @@ export function reportFailure(
 ): number {
   if (error instanceof CommanderError && !(error instanceof InvalidArgumentError))
     return error.exitCode === 0 ? 0 : USAGE; // commander has written its own message
-  output.write(`shoal: ${debug && error instanceof Error ? error.stack : describeError(error)}\n`);
+  output.write(
+    `shoal: ${debug && error instanceof Error ? error.stack : describeError(error, MESSAGE_LIMIT)}\n`,
+  );
   return error instanceof UsageError || error instanceof InvalidArgumentError ? USAGE : FAILED;
 }

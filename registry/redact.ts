@@ -30,8 +30,8 @@ export function quote(text: string, limit = 100): string {
 }
 
 /** What an error says, fit for a message: its text, else its code (an AggregateError of sockets has no text), else its name. */
-export function describeError(error: unknown): string {
+export function describeError(error: unknown, limit = 200): string {
   if (!(error instanceof Error)) return 'failed';
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  return redactText(error.message === '' ? code : error.message);
+  return redactText(error.message === '' ? code : error.message, limit);
 }

@@ -2,6 +2,7 @@ import * as defaults from './defaults.ts';
 import { exchange, type Exchange, type ExchangeRequest, headerValue } from './exchange.ts';
 import type { Hosts } from './hosts.ts';
 import { describeError, quote, redactText, redactUrl } from './redact.ts';
+import { parseOciErrors } from './oci-error.ts';
 import { readErrorBody } from './response-body.ts';
 import {
   type Backoff,
@@ -111,10 +112,12 @@ export class Transport {
     const answer = await this.#follow(request, signal);
     const { status, headers, body, url } = answer;
     if (status >= 500 || isTemporaryStatus(status)) {
-      await discard(answer);
+      const [told] = parseOciErrors(await discard(answer));
+      const why = told === undefined ? '' : `: ${redactText(`${told.code} ${told.message ?? ''}`, 500)}`;
       const retryAfterSeconds = parseRetryAfter(headerValue(headers, 'retry-after'), this.now());
-      throw new UpstreamUnreachableError(`${url.host} answered ${status}`, {
+      throw new UpstreamUnreachableError(`${url.host} answered ${status}${why}`, {
         status,
+        host: url.host,
         temporary: isTemporaryStatus(status),
         ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
       });
@@ -160,6 +163,7 @@ export class Transport {
     if (this.#hosts.allows(next)) return next;
     throw new UpstreamProtocolError(
       `${redactUrl(from)} redirects to ${redactUrl(next)}: plain HTTP is for hosts named with plainHttp`,
+      { plainHost: next.host },
     );
   }
 
@@ -170,7 +174,9 @@ export class Transport {
   ): Promise<Exchange> {
     const { url, method, purpose } = request;
     if (!this.#hosts.allows(url)) {
-      throw new UpstreamProtocolError(`${redactUrl(url)}: plain HTTP is for hosts named with plainHttp`);
+      throw new UpstreamProtocolError(`${redactUrl(url)}: plain HTTP is for hosts named with plainHttp`, {
+        plainHost: url.host,
+      });
     }
     const headers = {
       'accept-encoding': 'identity',
@@ -193,14 +199,15 @@ export class Transport {
 }
 
 /** Reads a short body to its end, so that the connection serves the next request. */
-export async function discard({ body }: Exchange): Promise<void> {
-  await readErrorBody(body, defaults.ERROR_BODY_LIMIT, defaults.ERROR_BODY_TIMEOUT_MS);
+export async function discard({ body }: Exchange): Promise<Buffer> {
+  return readErrorBody(body, defaults.ERROR_BODY_LIMIT, defaults.ERROR_BODY_TIMEOUT_MS);
 }
 
 /** A socket's or undici's error as one of ours, which names the host and nothing of the request. */
 function unreachable(url: URL, cause: unknown): UpstreamUnreachableError {
   return new UpstreamUnreachableError(`${url.host}: ${describeError(cause)}`, {
     cause,
+    host: url.host,
     temporary: isTemporaryError(cause),
   });
 }

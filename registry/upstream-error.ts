@@ -25,6 +25,8 @@ export class UpstreamRefusedError extends Error {
 export interface UnreachableOptions extends ErrorOptions {
   /** The status where there was an answer at all: a 5xx, 408, 425 or 429. */
   readonly status?: number;
+  /** The host that was asked. */
+  readonly host?: string;
   readonly retryAfterSeconds?: number;
   /** False where another attempt would fail the same way: a certificate that is not trusted, a name that does not exist. */
   readonly temporary?: boolean;
@@ -34,6 +36,7 @@ export interface UnreachableOptions extends ErrorOptions {
 export class UpstreamUnreachableError extends Error {
   override readonly name = 'UpstreamUnreachableError';
   readonly status?: number;
+  readonly host?: string;
   readonly retryAfterSeconds?: number;
   readonly temporary: boolean;
 
@@ -41,6 +44,7 @@ export class UpstreamUnreachableError extends Error {
     super(message, options);
     this.temporary = options.temporary ?? true;
     if (options.status !== undefined) this.status = options.status;
+    if (options.host !== undefined) this.host = options.host;
     if (options.retryAfterSeconds !== undefined) this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }
@@ -48,4 +52,11 @@ export class UpstreamUnreachableError extends Error {
 /** The upstream's answer breaks HTTP's or OCI's rules, or one of ours: a downgrade to plain HTTP, an encoded body. */
 export class UpstreamProtocolError extends Error {
   override readonly name = 'UpstreamProtocolError';
+  /** The host that would have to be asked over plain HTTP, where that is what is wrong. */
+  readonly plainHost?: string;
+
+  constructor(message: string, options: ErrorOptions & { readonly plainHost?: string } = {}) {
+    super(message, options);
+    if (options.plainHost !== undefined) this.plainHost = options.plainHost;
+  }
 }

@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { OciError, ociErrorBody } from '#registry/oci-error.ts';
+import { describeUpstreamFault } from '#registry/upstream-fault.ts';
 import type { ErrorAnswer } from '#service/http-error.ts';
 import type { Denied } from '#agent/pull/access.ts';
 
@@ -7,7 +8,7 @@ import type { Denied } from '#agent/pull/access.ts';
 export const REGISTRY_HEADERS = { 'docker-distribution-api-version': 'registry/2.0' } as const;
 
 /** Tells a runtime why it gets nothing: upstream's refusal as upstream gave it; a 429 of upstream's is ours to bear and becomes a 503. */
-export function sendDenied(reply: FastifyReply, denied: Denied): FastifyReply {
+export function sendDenied(reply: FastifyReply, denied: Denied, registry: string): FastifyReply {
   reply.headers(REGISTRY_HEADERS);
   if (denied.kind === 'refused') {
     const { status, challenges, body } = denied.refusal;
@@ -18,9 +19,15 @@ export function sendDenied(reply: FastifyReply, denied: Denied): FastifyReply {
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
   const message =
     denied.kind === 'throttled'
-      ? 'the upstream registry limits the rate of requests'
-      : 'neither the upstream registry nor the cluster can serve this now';
+      ? `${registry} limits the rate of requests`
+      : withFault(`neither ${registry} nor the cluster can serve this now`, denied.cause);
   return reply.code(503).send(ociErrorBody(new OciError('UNAVAILABLE', message)));
+}
+
+/** The text with the registry's fault behind it, where the error tells one; never with text that may hold a secret. */
+export function withFault(text: string, error: unknown): string {
+  const fault = describeUpstreamFault(error);
+  return fault === undefined ? text : `${text}: ${fault}`;
 }
 
 /** The status a runtime sees for `denied`. */

@@ -9,7 +9,7 @@ import type { BlobAccess } from '#agent/pull/blob-access.ts';
 import type { CountBytes } from '#agent/pull/swarm.ts';
 import { CallerRefusedError } from '#agent/pull/running-pull.ts';
 import type { Caller, Refusal } from '#agent/upstream.ts';
-import { REGISTRY_HEADERS, sendDenied } from './answer.ts';
+import { REGISTRY_HEADERS, sendDenied, withFault } from './answer.ts';
 import { clientSignal, sendBody } from './body.ts';
 import { PullMeter } from './pull-meter.ts';
 import type { RecentSources } from './sources.ts';
@@ -35,7 +35,7 @@ export async function answerBlobHead(
   reply: FastifyReply,
 ): Promise<void> {
   const answer = await access.size(caller, digest, clientSignal(reply.raw));
-  if (answer.kind !== 'size') return void sendDenied(reply, answer);
+  if (answer.kind !== 'size') return void sendDenied(reply, answer, caller.registry);
   void reply
     .code(200)
     .headers({ ...blobHeaders(digest), 'content-length': String(answer.size) })
@@ -60,7 +60,7 @@ export async function answerBlob(
   }
   if (access.kind !== 'granted') {
     meter.denied(access);
-    return void sendDenied(reply, access);
+    return void sendDenied(reply, access, caller.registry);
   }
   await using granted = access;
   await stream(parts, request, { granted, meter, signal }, reply);
@@ -68,7 +68,7 @@ export async function answerBlob(
 
 async function stream(
   { recent }: BlobDoorParts,
-  { digest, range }: BlobRequest,
+  { caller, digest, range }: BlobRequest,
   { granted, meter, signal }: { granted: Granted; meter: PullMeter; signal: AbortSignal },
   reply: FastifyReply,
 ): Promise<void> {
@@ -101,8 +101,10 @@ async function stream(
     meter.failed(status, asError(error));
     if (reply.raw.headersSent || signal.aborted) return;
     const refusal = refusalIn(error);
-    if (refusal !== undefined) return void sendDenied(reply, { kind: 'refused', refusal });
-    throw new OciError('UNAVAILABLE', 'the blob cannot be had now', { cause: error });
+    if (refusal !== undefined) return void sendDenied(reply, { kind: 'refused', refusal }, caller.registry);
+    throw new OciError('UNAVAILABLE', withFault(`the blob of ${caller.registry} cannot be had now`, error), {
+      cause: error,
+    });
   }
 }
 

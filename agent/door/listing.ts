@@ -14,7 +14,7 @@ export async function answerListing(
   reply: FastifyReply,
 ): Promise<void> {
   const answer = await upstream.list(request, clientSignal(reply.raw));
-  if (answer.kind !== 'ok') return void sendDenied(reply, deniedByFailure(answer));
+  if (answer.kind !== 'ok') return void sendDenied(reply, deniedByFailure(answer), request.caller.registry);
   const { mediaType = 'application/json', link, filters, body } = answer;
   const next = link === undefined ? undefined : nextPage(link, request);
   if (next !== undefined) reply.header('link', next);

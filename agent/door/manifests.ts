@@ -30,7 +30,7 @@ export async function answerManifestHead(
   reply: FastifyReply,
 ): Promise<void> {
   const answer = await parts.access.head({ ...request, signal: clientSignal(reply.raw) });
-  if (answer.kind !== 'head') return void sendDenied(reply, answer);
+  if (answer.kind !== 'head') return void sendDenied(reply, answer, request.caller.registry);
   void reply.code(200).headers(manifestHeaders(answer, answer.size)).send();
 }
 
@@ -51,7 +51,7 @@ export async function answerManifest(
   }
   if (answer.kind !== 'manifest') {
     meter.denied(answer);
-    return void sendDenied(reply, answer);
+    return void sendDenied(reply, answer, caller.registry);
   }
   const { bytes, digest, source } = answer;
   meter.count(source, bytes.length);

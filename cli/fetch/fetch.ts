@@ -7,6 +7,8 @@ import type { Reference } from '#registry/reference.ts';
 import { readBody } from '#registry/response-body.ts';
 import { resultError } from '#registry/upstream-answer.ts';
 import type { Refused, Unreachable } from '#registry/upstream-answer.ts';
+import { UpstreamProtocolError, UpstreamUnreachableError } from '#registry/upstream-error.ts';
+import { describeUpstreamFault } from '#registry/upstream-fault.ts';
 
 import { fetchBlobFile, holdsBlob } from './blob-file.ts';
 import type { Door } from './door.ts';
@@ -104,7 +106,19 @@ async function fetchManifest(
 /** Nobody at the door is another matter than a registry behind it that says no. */
 function doorError(door: string, result: Refused | Unreachable): Error {
   const error = resultError(`the agent at ${door}`, result);
-  if (result.kind === 'refused' || result.status !== undefined) return error;
+  if (error instanceof UpstreamProtocolError && error.plainHost !== undefined)
+    return new FetchError(
+      `${error.plainHost} would have to be asked over plain HTTP: if it is to, add --plain-http ${error.plainHost}`,
+      { cause: error },
+    );
+  if (!(error instanceof UpstreamUnreachableError) || error.status !== undefined) return error;
+  const { host = door } = error;
+  if (host !== door) {
+    const fault = describeUpstreamFault(error) ?? 'it cannot be reached';
+    return new FetchError(`${host}, which the registry asks for a token at, gave none: ${fault}`, {
+      cause: error,
+    });
+  }
   return new FetchError(`nothing answers at ${door}: is the agent running? (${error.message})`, {
     cause: error,
   });

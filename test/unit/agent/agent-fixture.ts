@@ -24,7 +24,7 @@ export interface AgentFixture extends AsyncDisposable {
 }
 
 export interface AgentFixtureOptions {
-  readonly registries: readonly UpstreamRegistry[];
+  readonly registries: readonly Pick<UpstreamRegistry, 'host'>[];
   readonly trackers?: readonly string[];
   readonly origins?: readonly string[];
   readonly trustedOriginKeys?: readonly string[];

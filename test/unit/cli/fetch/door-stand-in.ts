@@ -8,6 +8,8 @@ export interface DoorStandIn extends AsyncDisposable {
   readonly asked: string[];
   /** What it says of each digest; undefined: it has no such route. */
   sources: object | undefined;
+  /** What it answers to everything but that, with status 503, in the place of the registry. */
+  unavailable: string | undefined;
 }
 
 export async function startDoor(registryUrl: string): Promise<DoorStandIn> {
@@ -17,6 +19,11 @@ export async function startDoor(registryUrl: string): Promise<DoorStandIn> {
     if (target.startsWith('/shoal/')) {
       outgoing.statusCode = door.sources === undefined ? 404 : 200;
       outgoing.end(JSON.stringify(door.sources ?? {}));
+      return;
+    }
+    if (door.unavailable !== undefined) {
+      const errors = [{ code: 'UNAVAILABLE', message: door.unavailable }];
+      outgoing.writeHead(503).end(JSON.stringify({ errors }));
       return;
     }
     const { method, headers } = incoming;
@@ -36,6 +43,7 @@ export async function startDoor(registryUrl: string): Promise<DoorStandIn> {
     url: new URL(`http://127.0.0.1:${bound.port}`),
     asked: [],
     sources: undefined,
+    unavailable: undefined,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => {

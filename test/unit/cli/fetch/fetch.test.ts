@@ -129,6 +129,25 @@ describe('an artifact with titled files', () => {
     expect(registry.log.entries).toHaveLength(2);
   });
 
+  test('that the agent cannot have is refused with the reason that the agent tells', async () => {
+    addArtifact([['a', Buffer.from('a')]]);
+    door.unavailable = 'neither r.example nor the cluster can serve this now: the connection was refused';
+    await expect(get(`${REPOSITORY}:1`)).rejects.toThrow(
+      `${door.url.host} answered 503: UNAVAILABLE ${door.unavailable}`,
+    );
+  });
+
+  test('whose token is to be had over plain HTTP only: the option that allows it is named', async () => {
+    await using guarded = await UpstreamRegistry.start({
+      auth: { kind: 'token', users: [], anonymous: 'all' },
+    });
+    await using relay = await startDoor(guarded.url);
+    const realm = new URL(guarded.realmUrl).host;
+    await expect(get(`${REPOSITORY}:1`, {}, { agent: relay.url, plainHosts: [] })).rejects.toThrow(
+      `add --plain-http ${realm}`,
+    );
+  });
+
   test('shows where the agent had the bytes from', async () => {
     addArtifact([['a', Buffer.alloc(1000, 1)]]);
     door.sources = { cache: 0, peer: 800, origin: 200, upstream: 0 };
