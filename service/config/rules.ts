@@ -5,6 +5,7 @@ import type { OriginConfig } from './origin.ts';
 import { portDanger } from './ports.ts';
 import type { TakenPorts } from './ports.ts';
 import type { TrackerConfig } from './tracker.ts';
+import { formatDuration } from './units.ts';
 
 /** What no single knob shows: rules between knobs. Each throws a ConfigError. */
 
@@ -69,6 +70,6 @@ export function checkTracker(config: TrackerConfig): void {
   checkSecurity(config);
   if (config.memberTimeoutMs < 2 * config.announceIntervalMs)
     throw new ConfigError(
-      `memberTimeout is ${config.memberTimeoutMs}ms: at least twice announceInterval (${2 * config.announceIntervalMs}ms) is allowed`,
+      `memberTimeout is ${formatDuration(config.memberTimeoutMs)}, but announceInterval is ${formatDuration(config.announceIntervalMs)}: a memberTimeout of at least twice that, ${formatDuration(2 * config.announceIntervalMs)}, is allowed`,
     );
 }

@@ -246,7 +246,10 @@ describe('rules between knobs', () => {
 
   test('a tracker does not forget members between two announces', () => {
     const flags = { ...OFF, announceInterval: '1m' };
-    expect(refusal('tracker', { flags })).toContain('at least twice announceInterval');
+    expect(refusal('tracker', { flags: { ...flags, memberTimeout: '10s' } })).toContain(
+      'memberTimeout is 10s, but announceInterval is 60s: a memberTimeout of at least twice that, 2m, is allowed',
+    );
+    expect(refusal('tracker', { flags })).toContain('a memberTimeout of at least twice that');
     expect(loadConfig('tracker', { flags: { ...flags, memberTimeout: '2m' } }).memberTimeoutMs).toBe(120_000);
   });
 });
