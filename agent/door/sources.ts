@@ -7,11 +7,11 @@ export type BytesBySource = Readonly<Record<Source, number>>;
 
 const NOTHING: BytesBySource = { cache: 0, peer: 0, origin: 0, upstream: 0 };
 
-/** Where the bytes of recently pulled digests came from: for progress bars and tables. No content, and bounded. */
+/** Where the bytes of recently pulled digests came from, over all pulls: for progress bars and tables, which take differences. No content, and bounded. */
 export class RecentSources {
   readonly #byDigest = new LruMap<Digest, Record<Source, number>>(REMEMBERED_SOURCES);
 
-  /** What pulls of the digest got lately; undefined where there was none. */
+  /** What all pulls of the digest got lately, together; undefined where there was none. */
   get(digest: Digest): BytesBySource | undefined {
     return this.#byDigest.get(digest);
   }

@@ -19,7 +19,7 @@ import type { Descriptor, Manifest } from './manifest.ts';
 import type { Platform } from './platform.ts';
 import { hostPlatform } from './platform.ts';
 import type { Progress } from './progress.ts';
-import { addSources, describeSources, noSources, readSources } from './sources.ts';
+import { addSources, describeSources, noSources, readSources, sourcesSince } from './sources.ts';
 import type { Sources } from './sources.ts';
 import { prepareTitledPath, titledBlobs } from './title.ts';
 
@@ -194,8 +194,10 @@ async function runJob(
     progress.finished(name, blob.size, 'there already');
     return;
   }
+  const before = await readSources(door, blob.digest, signal);
   await fetchBlobFile(door, blob, path, (bytes) => progress.advance(bytes), signal);
-  const own = await readSources(door, blob.digest, signal);
+  const after = before && (await readSources(door, blob.digest, signal));
+  const own = after && sourcesSince(before, after);
   if (own) addSources(sources, own);
   progress.finished(name, blob.size, own && describeSources(own));
 }

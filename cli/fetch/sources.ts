@@ -11,7 +11,7 @@ export function noSources(): Sources {
   return { cache: 0, peer: 0, origin: 0, upstream: 0 };
 }
 
-/** What the agent says of its last pull of a digest; undefined where it says nothing. Never throws but the signal's reason. */
+/** What the agent says of all its pulls of a digest, of late; undefined where it says nothing. Never throws but the signal's reason. */
 export async function readSources(
   door: Door,
   digest: Digest,
@@ -42,11 +42,30 @@ export function addSources(sum: Sources, more: Sources): void {
   for (const name of SOURCES) sum[name] += more[name];
 }
 
-/** `80 % from peers, 20 % from origin`; undefined where nothing is known. */
+/** What was added between two answers of the agent; undefined where it had forgotten the first meanwhile. */
+export function sourcesSince(before: Sources, after: Sources): Sources | undefined {
+  const added = noSources();
+  for (const name of SOURCES) added[name] = after[name] - before[name];
+  return SOURCES.some((name) => added[name] < 0) ? undefined : added;
+}
+
+/** `80 % from peers, 20 % from origin`, together 100 %; undefined where nothing is known. */
 export function describeSources(sources: Sources): string | undefined {
   const total = SOURCES.reduce((sum, name) => sum + sources[name], 0);
   if (total === 0) return undefined;
-  return SOURCES.filter((name) => sources[name] > 0)
-    .map((name) => `${Math.round((100 * sources[name]) / total)} % from ${name === 'peer' ? 'peers' : name}`)
-    .join(', ');
+  const named = SOURCES.filter((name) => sources[name] > 0);
+  const shares = percentages(named.map((name) => sources[name] / total));
+  return named.map((name, index) => `${shares[index]} % from ${name === 'peer' ? 'peers' : name}`).join(', ');
+}
+
+/** Shares that sum to 1 as whole percents that sum to 100: rounded down, what is left goes to the largest remainders. */
+function percentages(shares: readonly number[]): number[] {
+  const exact = shares.map((share) => 100 * share);
+  const rounded = exact.map(Math.floor);
+  const left = 100 - rounded.reduce((sum, each) => sum + each, 0);
+  const byRemainder = exact
+    .map((each, index) => ({ index, remainder: each - Math.floor(each) }))
+    .toSorted((a, b) => b.remainder - a.remainder);
+  for (const { index } of byRemainder.slice(0, left)) rounded[index]! += 1;
+  return rounded;
 }

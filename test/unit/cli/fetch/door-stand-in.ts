@@ -6,19 +6,27 @@ export interface DoorStandIn extends AsyncDisposable {
   readonly url: URL;
   /** Path and query of each request. */
   readonly asked: string[];
-  /** What it says of each digest; undefined: it has no such route. */
-  sources: object | undefined;
+  /** What each blob that it relays adds to what it says of its digest; undefined: it has no such route. */
+  sources: Readonly<Record<string, number>> | undefined;
+  /** What it says of each digest before. */
+  earlier: Readonly<Record<string, number>>;
   /** What it answers to everything but that, with status 503, in the place of the registry. */
   unavailable: string | undefined;
 }
 
 export async function startDoor(registryUrl: string): Promise<DoorStandIn> {
+  const relayedBlobs = new Map<string, number>();
   const server = createServer((incoming, outgoing) => {
     const target = incoming.url ?? '/';
     door.asked.push(target);
     if (target.startsWith('/shoal/')) {
       outgoing.statusCode = door.sources === undefined ? 404 : 200;
-      outgoing.end(JSON.stringify(door.sources ?? {}));
+      const pulls = relayedBlobs.get(/sha\d+:\w+/u.exec(target)?.[0] ?? '') ?? 0;
+      const told = Object.entries(door.sources ?? {}).map(([name, bytes]) => [
+        name,
+        (door.earlier[name] ?? 0) + pulls * bytes,
+      ]);
+      outgoing.end(JSON.stringify(Object.fromEntries(told)));
       return;
     }
     if (door.unavailable !== undefined) {
@@ -26,6 +34,8 @@ export async function startDoor(registryUrl: string): Promise<DoorStandIn> {
       outgoing.writeHead(503).end(JSON.stringify({ errors }));
       return;
     }
+    const digest = /\/blobs\/(?<digest>sha\d+:\w+)/u.exec(target)?.groups?.['digest'];
+    if (digest !== undefined) relayedBlobs.set(digest, (relayedBlobs.get(digest) ?? 0) + 1);
     const { method, headers } = incoming;
     const relayed = request(new URL(target, registryUrl), { method, headers, agent: false }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
@@ -43,6 +53,7 @@ export async function startDoor(registryUrl: string): Promise<DoorStandIn> {
     url: new URL(`http://127.0.0.1:${bound.port}`),
     asked: [],
     sources: undefined,
+    earlier: {},
     unavailable: undefined,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
@@ -6,6 +7,7 @@ import type { DoorOptions } from '#cli/fetch/door.ts';
 import { fetchArtifact } from '#cli/fetch/fetch.ts';
 import type { FetchOptions, Fetched } from '#cli/fetch/fetch.ts';
 import type { Progress } from '#cli/fetch/progress.ts';
+import { describeSources } from '#cli/fetch/sources.ts';
 import { parseDockerConfig } from '#registry/credentials.ts';
 import { parseReference } from '#registry/reference.ts';
 
@@ -98,6 +100,19 @@ function addArtifact(
   return registry.content.addManifest(REPOSITORY, manifest, { tag });
 }
 
+test('shares are whole percents that add up to 100', () => {
+  expect(describeSources({ cache: 1, peer: 1, origin: 1, upstream: 0 })).toBe(
+    '34 % from cache, 33 % from peers, 33 % from origin',
+  );
+  const bytes = fc.nat(1_000_000);
+  fc.assert(
+    fc.property(fc.record({ cache: bytes, peer: bytes, origin: bytes, upstream: bytes }), (sources) => {
+      const shares = describeSources(sources)?.match(/\d+(?= %)/gu) ?? ['100'];
+      expect(shares.reduce((sum, share) => sum + Number(share), 0)).toBe(100);
+    }),
+  );
+});
+
 describe('an artifact with titled files', () => {
   test('becomes those files, byte for byte, and nothing else', async () => {
     const [a, b] = [deterministicBytes('a', 3_000_000), Buffer.alloc(0)];
@@ -153,6 +168,14 @@ describe('an artifact with titled files', () => {
     door.sources = { cache: 0, peer: 800, origin: 200, upstream: 0 };
     expect((await get(`${REPOSITORY}:1`)).sources).toEqual({ cache: 0, peer: 800, origin: 200, upstream: 0 });
     expect(seen.finished).toEqual(['a: 80 % from peers, 20 % from origin']);
+  });
+
+  test('shows where this pull was from, not those before it', async () => {
+    addArtifact([['a', Buffer.alloc(1000, 1)]]);
+    door.earlier = { peer: 4000, upstream: 1000 };
+    door.sources = { cache: 1000, peer: 0, origin: 0, upstream: 0 };
+    await get(`${REPOSITORY}:1`);
+    expect(seen.finished).toEqual(['a: 100 % from cache']);
   });
 
   test.each([
