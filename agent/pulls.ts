@@ -69,8 +69,14 @@ export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
   );
   const onRefused = (caller: Caller): void => verdicts.revoke(caller);
   const leases = options.trackers.length > 0 ? announcer : UNSHARED;
-  const fallback = new Fallback({ upstream, leases, now, random, events, onRefused }, options.fallback);
-  const running = new RunningPulls({ origins, fallback, now, random, onRefused }, options.fallback);
+  const fallback = new Fallback(
+    { upstream, leases, limit: swarm, now, random, events, onRefused },
+    options.fallback,
+  );
+  const running = new RunningPulls(
+    { origins, fallback, limit: swarm, now, random, onRefused },
+    options.fallback,
+  );
   const small = new SmallContent({ store, known, swarm, upstream, events });
   const sources = new BlobSources({ store, upstream, swarm, running, known, randomInt, events, signal });
   return {

@@ -13,7 +13,7 @@ import type { OriginState, RunningPull } from './running-pull.ts';
 import type { RunningPulls } from './running-pulls.ts';
 import { type OpenedBlob, readStored } from './stored.ts';
 import { readCounted, readGuarded, readJoined } from './streams.ts';
-import type { CountBytes, PullTorrent, Swarm } from './swarm.ts';
+import { type CountBytes, passLimited, type PullTorrent, type Swarm } from './swarm.ts';
 import type { Trust } from '#swarm/session/engine.ts';
 
 /** One caller's wish for one blob. */
@@ -137,7 +137,11 @@ export class BlobSources {
       kind: 'granted',
       size,
       open: (range, _signal, count) =>
-        readCounted(passVerified(answer.body, digest, size, range), count, 'upstream'),
+        readCounted(
+          passVerified(passLimited(answer.body, digest, this.#parts.swarm, reading), digest, size, range),
+          count,
+          'upstream',
+        ),
       [Symbol.asyncDispose]: async () => gone.abort(),
     };
   }

@@ -1,7 +1,7 @@
 import { pieceLength } from '#swarm/core/piece-length.ts';
 import type { ByteRange } from '#registry/range.ts';
 import type { Caller, Refusal } from '#agent/upstream.ts';
-import type { CountBytes, PullTorrent } from './swarm.ts';
+import type { CountBytes, DownloadLimit, PullTorrent } from './swarm.ts';
 
 /** Upstream, or an origin in its name, refused a caller in the middle of a read: the runtime has to come back with a fresh token. */
 export class CallerRefusedError extends Error {
@@ -46,13 +46,21 @@ export class RunningPull {
   origin: OriginState;
   readonly #readers = new Set<Reader>();
   readonly #now: () => number;
+  readonly #limit: Pick<DownloadLimit, 'holdsBack'>;
   #bytes = 0;
   #progressAt: number;
+  /** When the limit of downloads last held the blob back: waiting for that is not waiting in vain. */
+  #heldBackAt = Number.NEGATIVE_INFINITY;
 
-  constructor(torrent: PullTorrent, origin: OriginState, now: () => number) {
+  constructor(
+    torrent: PullTorrent,
+    origin: OriginState,
+    { now, limit }: { now: () => number; limit: Pick<DownloadLimit, 'holdsBack'> },
+  ) {
     this.torrent = torrent;
     this.origin = origin;
     this.#now = now;
+    this.#limit = limit;
     this.#progressAt = now();
   }
 
@@ -111,8 +119,9 @@ export class RunningPull {
     }
   }
 
-  /** Sees whether bytes have come since it was last called; to be called regularly. */
+  /** Sees whether bytes have come since it was last called, and whether the limit holds them back; to be called regularly. */
   observe(): void {
+    if (this.#limit.holdsBack(this.torrent.digest)) this.#heldBackAt = this.#now();
     const { peer, origin, upstream } = this.torrent.sources;
     const bytes = peer + origin + upstream;
     if (bytes === this.#bytes) return;
@@ -130,7 +139,7 @@ export class RunningPull {
     return this.torrent.sources.peer + this.torrent.sources.origin;
   }
 
-  /** The reader that has waited longest, and for how long (ms) nothing came that helps it. */
+  /** The reader that has waited longest, and for how long (ms) nothing came that helps it, though the limit let it. */
   longestWait(): { reader: Reader; waitedMs: number } | undefined {
     let longest: { reader: Reader; waitedMs: number } | undefined;
     for (const reader of this.#readers) {
@@ -138,7 +147,7 @@ export class RunningPull {
       const since = this.#needsWhole(reader)
         ? Math.max(reader.waitingSince, this.#progressAt)
         : reader.waitingSince;
-      const waitedMs = this.#now() - since;
+      const waitedMs = this.#now() - Math.max(since, this.#heldBackAt);
       if (longest === undefined || waitedMs > longest.waitedMs) longest = { reader, waitedMs };
     }
     return longest;

@@ -11,11 +11,12 @@ import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
 import type { Fallback } from './fallback.ts';
 import { type OriginState, RunningPull } from './running-pull.ts';
-import { type PullTorrent, VERIFIED } from './swarm.ts';
+import { type DownloadLimit, type PullTorrent, VERIFIED } from './swarm.ts';
 
 export interface RunningPullsParts {
   readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
   readonly fallback: Pick<Fallback, 'run'>;
+  readonly limit: Pick<DownloadLimit, 'holdsBack'>;
   readonly now: () => number;
   /** From 0 up to, and without, 1. */
   readonly random: () => number;
@@ -77,7 +78,7 @@ export class RunningPulls implements Disposable {
   }
 
   #begin(torrent: PullTorrent, origin: OriginState): Watched {
-    const pull = new RunningPull(torrent, origin, this.#parts.now);
+    const pull = new RunningPull(torrent, origin, this.#parts);
     const watched = { pull, stop: new AbortController(), uses: 0 };
     this.#watched.set(torrent, watched);
     void this.#watch(pull, watched.stop.signal);

@@ -36,6 +36,11 @@ export class FairLimiter<Item> {
     return this.#flows.size > 0;
   }
 
+  /** Whether something of this flow is in line. */
+  holds(flow: string): boolean {
+    return this.#flows.has(flow);
+  }
+
   get unlimited(): boolean {
     return this.#rate === Infinity;
   }

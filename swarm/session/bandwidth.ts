@@ -1,4 +1,5 @@
 import { FairLimiter } from '#swarm/core/fair-limiter.ts';
+import { abortable } from '#swarm/store/abortable.ts';
 
 /** A change of the limit is noticed by then even where the next turn would be long off. Milliseconds. */
 const LONGEST_WAIT_MS = 1_000;
@@ -42,6 +43,23 @@ export class Bandwidth implements Disposable {
     }
     this.#limiter.add(flow, { bytes, go }, bytes);
     if (!this.#timer && !this.#running) this.#run();
+  }
+
+  /** Resolves when `bytes` of `flow` may pass. Rejects with the signal's reason; what it waited for goes to others then. */
+  async passed(flow: string, bytes: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#limiter.unlimited && !this.#limiter.waiting) return;
+    const turn = Promise.withResolvers<void>();
+    this.pass(flow, bytes, () => {
+      turn.resolve();
+      return signal.aborted ? 0 : bytes;
+    });
+    await abortable(turn.promise, signal);
+  }
+
+  /** Whether something of `flow` waits for its turn now. */
+  holdsBack(flow: string): boolean {
+    return this.#limiter.holds(flow);
   }
 
   [Symbol.dispose](): void {

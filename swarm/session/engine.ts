@@ -189,6 +189,19 @@ export class Engine implements AsyncDisposable {
     this.#uploads.setLimit(limits.uploadBytesPerSecond);
   }
 
+  /**
+   * For who reads by another way than a torrent: resolves when `bytes` of the blob may come in, under the same limit
+   * as the swarm's and as fairly. Rejects with the signal's reason.
+   */
+  passDownload(digest: Digest, bytes: number, signal: AbortSignal): Promise<void> {
+    return this.#downloads.passed(digest, bytes, AbortSignal.any([signal, this.#closing.signal]));
+  }
+
+  /** Whether the limit of downloads, and not what others send, makes this blob wait now. */
+  holdsBack(digest: Digest): boolean {
+    return this.#downloads.holdsBack(digest);
+  }
+
   /** The store got a blob by another way than a torrent: others may have it from here. */
   stored(digest: Digest): void {
     this.#seed(digest);

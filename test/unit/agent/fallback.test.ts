@@ -40,6 +40,25 @@ test('what a store without room keeps in memory for a client that has paused is 
   expect(crossed).toBeLessThan(32 * MIB);
 });
 
+/** No limit. */
+const limit = { passDownload: async () => {}, holdsBack: () => false };
+
+test('what is read from upstream keeps to the limit of downloads, and blobs share it', async () => {
+  await using upstream = await UpstreamRegistry.start();
+  const blobs = ['one', 'other'].map((name) => deterministicBytes(name, 2 * MIB));
+  const digests = blobs.map((blob) => upstream.content.addBlob('team/app', blob));
+  await using agent = await startAgentFixture({
+    registries: [upstream],
+    bandwidth: { download: '2MiB/s' },
+  });
+  const started = performance.now();
+  const pulled = await Promise.all(digests.map((digest) => agent.get(upstream, `team/app/blobs/${digest}`)));
+  const seconds = (performance.now() - started) / 1_000;
+  for (const [index, blob] of blobs.entries())
+    expect(pulled[index]).toMatchObject({ status: 200, sha256: sha256Hex(blob), complete: true });
+  expect(4 * MIB).toBeLessThanOrEqual(seconds * 2 * MIB + MIB);
+});
+
 /** A torrent of eight pieces on a disk that takes nothing until it is told to. */
 function startTorrentOnSlowDisk() {
   const size = 8 * PIECE;
@@ -84,10 +103,18 @@ const endless: Pick<Upstream, 'get' | 'head'> = {
 
 test('what is read from upstream waits for a disk that is slower, and no longer than anybody wants it', async () => {
   const { torrent, supplied, disk } = startTorrentOnSlowDisk();
-  const pull = new RunningPull(torrent, 'lost', () => performance.now());
+  const pull = new RunningPull(torrent, 'lost', { now: () => performance.now(), limit });
   const events = { fellBack: () => {}, fallbackFailed: () => {} };
   const fallback = new Fallback(
-    { upstream: endless, leases: UNSHARED, now: Date.now, random: Math.random, events, onRefused: () => {} },
+    {
+      upstream: endless,
+      leases: UNSHARED,
+      limit,
+      now: Date.now,
+      random: Math.random,
+      events,
+      onRefused: () => {},
+    },
     { upstreamWaitMs: 1_000, stallMs: 100 },
   );
   const stop = new AbortController();

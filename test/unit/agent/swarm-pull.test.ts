@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { askAdmin } from '#service/admin-client.ts';
 import { loadConfig } from '#service/config/load.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
@@ -281,4 +282,22 @@ describe('an agent that no origin answers', () => {
     leaving.abort();
     await expect(pulling).rejects.toThrow('aborted');
   });
+});
+
+test('a pull that the limit of downloads alone makes slow does not take to the registry', async () => {
+  await using cluster = await Cluster.start(1);
+  const agent = await cluster.agent({
+    bandwidth: { download: '64kB/s' },
+    fallback: { stall: '100ms', upstreamWait: '2s' },
+  });
+  const arrival = new Arrival();
+  const pulling = agent.get(cluster.upstream, PATH, arrival);
+  await arrival.reach(1);
+  await sleep(4_000);
+  expect(arrival.bytes).toBeLessThan(MIB);
+  expect(cluster.crossed).toBe(0);
+  const lift = { method: 'PATCH', path: '/v1/limits', body: { downloadBytesPerSecond: null } };
+  await askAdmin(agent.directory.join('store', 'admin.sock'), lift, AbortSignal.timeout(5_000));
+  expect(await pulling).toMatchObject(WHOLE);
+  expect(cluster.crossed).toBe(0);
 });
