@@ -8,7 +8,7 @@ import { type BoundServer, createHttpServer, type HttpServerOptions, listen } fr
 import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
-import { loadSigningKey } from '#service/signing.ts';
+import { expectOwnSigningKey, loadSigningKey } from '#service/signing.ts';
 import { startStatusServer } from '#service/status-server.ts';
 import { Hosts } from '#registry/hosts.ts';
 import { proxySettings } from '#registry/proxy.ts';
@@ -55,6 +55,7 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
   await using starting = new AsyncDisposableStack();
   const security = loadSecurity(config);
   const key = loadSigningKey(config.signingKeyFile);
+  expectOwnSigningKey(key, config.signingKeyFile, security);
   starting.use(await claimDataDirectory(config.store.path));
   const own = createOriginMetrics(metrics);
   const events = new OriginEvents(logger, own);

@@ -10,6 +10,7 @@ import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { describeError } from '#registry/redact.ts';
+import type { Security } from './identity.ts';
 
 /** An origin's Ed25519 key (RFC 8032). */
 export interface SigningKey {
@@ -58,12 +59,28 @@ export function loadSigningKey(path: string): SigningKey {
   return signingKey(privateKey);
 }
 
+/**
+ * The cluster key is on every node: an origin that signed with it would let each of them sign in its name.
+ * @throws SigningKeyError naming the file
+ */
+export function expectOwnSigningKey(key: SigningKey, path: string, security: Security): void {
+  if (security.mode === 'off') return;
+  const shared = privateKeyOfSeed(security.key);
+  if (key.privateKey.equals(shared))
+    throw new SigningKeyError(
+      `the signing key in ${path} is the cluster key: every holder of that could sign as this origin; give the origin a key of its own (signingKeyFile, made by "shoal keygen")`,
+    );
+}
+
+function privateKeyOfSeed(seed: Buffer): KeyObject {
+  return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
+}
+
 function parsePrivateKey(text: string): KeyObject | undefined {
   try {
     if (text.startsWith('-----BEGIN')) return createPrivateKey(text);
     if (!/^[A-Za-z0-9+/]{43}=$/.test(text)) return undefined;
-    const der = Buffer.concat([PKCS8_PREFIX, Buffer.from(text, 'base64')]);
-    return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+    return privateKeyOfSeed(Buffer.from(text, 'base64'));
   } catch {
     return undefined; // the caller's message names the file; OpenSSL's would quote nothing useful
   }

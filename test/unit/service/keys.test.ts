@@ -4,7 +4,13 @@ import { writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 
 import { loadClusterKey, loadSecurity } from '#service/identity.ts';
-import { generateClusterKey, generateSigningKey, loadSigningKey, parsePublicKeys } from '#service/signing.ts';
+import {
+  expectOwnSigningKey,
+  generateClusterKey,
+  generateSigningKey,
+  loadSigningKey,
+  parsePublicKeys,
+} from '#service/signing.ts';
 
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -40,6 +46,19 @@ test('a signing key is the same from PEM and from its seed', async () => {
   await writeFile(dir.join('seed'), der.subarray(-32).toString('base64'));
   expect(loadSigningKey(dir.join('pem')).publicKey).toEqual(key.publicKey);
   expect(loadSigningKey(dir.join('seed')).publicKey).toEqual(key.publicKey);
+});
+
+test('an origin that is to sign with the cluster key is refused, and the message does not show it', async () => {
+  await using dir = await temporaryDirectory();
+  const seed = generateClusterKey();
+  await writeFile(dir.join('cluster.key'), `${seed}\n`);
+  const security = loadSecurity({ security: 'cluster-key', clusterKeyFile: dir.join('cluster.key') });
+  const signing = loadSigningKey(dir.join('cluster.key'));
+  const check = (): void => expectOwnSigningKey(signing, dir.join('cluster.key'), security);
+  expect(check).toThrow(/signing key in .*cluster\.key is the cluster key.*signingKeyFile/u);
+  expect(check).not.toThrow(seed);
+  expectOwnSigningKey(generateSigningKey(), 'own.pem', security);
+  expectOwnSigningKey(signing, 'any', { mode: 'off' });
 });
 
 test('what one origin signed is believed by its public key alone', () => {
