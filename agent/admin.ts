@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { OciError } from '#registry/oci-error.ts';
+import { faultOfRates } from '#service/config/bandwidth.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { Engine, EngineLimits } from '#swarm/session/engine.ts';
 
@@ -19,7 +21,7 @@ const Prune = Type.Object(
   },
   { additionalProperties: false, minProperties: 1 },
 );
-const Rate = Type.Optional(Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()]));
+const Rate = Type.Optional(Type.Union([Type.Number(), Type.Null()]));
 const Limits = Type.Object(
   { downloadBytesPerSecond: Rate, uploadBytesPerSecond: Rate },
   { additionalProperties: false, minProperties: 1 },
@@ -32,6 +34,8 @@ export function addAdminRoutes(app: FastifyInstance, { store, engine, limits, ru
     store.prune(body),
   );
   app.patch<{ Body: Type.Static<typeof Limits> }>('/v1/limits', { schema: { body: Limits } }, ({ body }) => {
+    const fault = faultOfRates(body);
+    if (fault !== undefined) throw new OciError('UNSUPPORTED', fault, { status: 400 });
     current = { ...current, ...withoutNulls(body) };
     engine.setLimits(current);
     return shown(current);

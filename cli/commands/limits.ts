@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { askAgent, dataOption, printAnswer } from '#cli/admin.ts';
 import type { AdminOptions } from '#cli/admin.ts';
 import { UsageError } from '#cli/failure.ts';
+import { ALLOWED_RATES, LEAST_RATE, MOST_RATE } from '#service/config/bandwidth.ts';
 import { parseRate, UnitError } from '#service/config/units.ts';
 
 interface LimitOptions extends AdminOptions {
@@ -40,9 +41,9 @@ function rateOrNone(text: string): number | 'none' {
   if (text === 'none') return text;
   try {
     const rate = parseRate(text);
-    if (rate > 0) return rate;
+    if (rate >= LEAST_RATE && rate <= MOST_RATE) return rate;
   } catch (error) {
     if (!(error instanceof UnitError)) throw error;
   }
-  throw new InvalidArgumentError('a rate above 0 such as 20MB/s, or "none", is allowed');
+  throw new InvalidArgumentError(`${ALLOWED_RATES}, is allowed`);
 }

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { OciError } from '#registry/oci-error.ts';
+import { faultOfRates } from '#service/config/bandwidth.ts';
 import type { EngineLimits, EngineStatus } from '#swarm/session/engine.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 
@@ -20,7 +22,7 @@ const Prune = Type.Object(
   },
   { additionalProperties: false, minProperties: 1 },
 );
-const Rate = Type.Optional(Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()]));
+const Rate = Type.Optional(Type.Union([Type.Number(), Type.Null()]));
 const Limits = Type.Object(
   { downloadBytesPerSecond: Rate, uploadBytesPerSecond: Rate },
   { additionalProperties: false, minProperties: 1 },
@@ -33,6 +35,8 @@ export function addAdminRoutes(app: FastifyInstance, parts: AdminParts): void {
     parts.store.prune(body),
   );
   app.patch<{ Body: Type.Static<typeof Limits> }>('/v1/limits', { schema: { body: Limits } }, ({ body }) => {
+    const fault = faultOfRates(body);
+    if (fault !== undefined) throw new OciError('UNSUPPORTED', fault, { status: 400 });
     const changed = Object.entries(body).map(([name, rate]) => [name, rate ?? undefined] as const);
     current = { ...current, ...Object.fromEntries(changed) };
     parts.setLimits(current);

@@ -127,20 +127,21 @@ export const upstreams = () =>
     ),
   });
 
+/** Of every limit of bandwidth, configured or set at run time. */
+export const BANDWIDTH_BOUNDS = { minimum: '64kB/s', maximum: '1TB/s' } as const;
+
 export const bandwidth = () =>
   Type.Object({
     downloadBytesPerSecond: Type.Optional(
       rate({
-        minimum: '64kB/s',
-        maximum: '1TB/s',
+        ...BANDWIDTH_BOUNDS,
         description:
           'Limit of all downloads together. Without it there is none. Changeable at run time: `shoal limits`.',
       }),
     ),
     uploadBytesPerSecond: Type.Optional(
       rate({
-        minimum: '64kB/s',
-        maximum: '1TB/s',
+        ...BANDWIDTH_BOUNDS,
         description:
           'Limit of all uploads to peers together. Without it there is none. Changeable at run time: `shoal limits`.',
       }),
