@@ -17,7 +17,7 @@ export function register(program: Command): void {
     .command('prune')
     .description("Removes blobs from the running agent's store, those unused for longest first.")
     .addOption(dataOption())
-    .option('--all', 'everything that is not being read')
+    .option('--all', 'everything that is not in use: read now, or seeded to a peer until a minute ago')
     .option('--older-than <duration>', 'what was not used for so long, such as 7d', quantity(parseDuration))
     .option('--to <size>', 'until no more than this is left, such as 10GiB', quantity(parseSize))
     .action(async (options: PruneOptions) => {

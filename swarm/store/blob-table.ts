@@ -82,6 +82,11 @@ export class BlobTable {
     entry.lastAccess = now;
   }
 
+  /** Entries that somebody has open. */
+  *pinned(): Generator<BlobEntry> {
+    for (const entry of this.#entries.values()) if (entry.pins > 0) yield entry;
+  }
+
   /** Entries that nobody has open, the least recently used first. */
   *unpinned(): Generator<BlobEntry> {
     for (const entry of this.#entries.values()) if (entry.pins === 0) yield entry;

@@ -17,6 +17,8 @@ export interface PruneResult {
   readonly blobs: number;
   /** Bytes freed, those of half-done blobs included. */
   readonly bytes: number;
+  /** Complete blobs that stay for now though the policy names them, because somebody reads or seeds them. */
+  readonly inUse: number;
 }
 
 export interface PruneParts {
@@ -28,7 +30,7 @@ export interface PruneParts {
 
 /** Removes what the policy says. */
 export async function prune(parts: PruneParts, policy: PrunePolicy): Promise<PruneResult> {
-  const result = { blobs: 0, bytes: 0 };
+  const result = { blobs: 0, bytes: 0, inUse: 0 };
   const remove = async (victim: Victim): Promise<void> => {
     const removed = await victim.remove();
     if (removed?.kind === 'blob') result.blobs += 1;
@@ -44,6 +46,7 @@ export async function prune(parts: PruneParts, policy: PrunePolicy): Promise<Pru
   for (const entry of complete.table.unpinned()) {
     if (entry.lastAccess < before) await remove({ remove: () => complete.remove(entry) });
   }
+  for (const entry of complete.table.pinned()) if (entry.lastAccess < before) result.inUse += 1;
   const target = policy.toBytes ?? Number.POSITIVE_INFINITY;
   const taken = (): number => complete.table.bytes + partials.table.bytes;
   if (taken() <= target) return result;
@@ -51,5 +54,6 @@ export async function prune(parts: PruneParts, policy: PrunePolicy): Promise<Pru
     await remove(victim);
     if (taken() <= target) break;
   }
+  if (taken() > target) result.inUse = [...complete.table.pinned()].length;
   return result;
 }

@@ -30,17 +30,22 @@ test('the admin socket prunes, limits and tells', async () => {
     downloadBytesPerSecond: 1_000_000,
     uploadBytesPerSecond: null,
   });
-  expect(await ask('PATCH', '/v1/limits', { downloadBytesPerSecond: null, uploadBytesPerSecond: 5 })).toEqual(
-    {
-      downloadBytesPerSecond: null,
-      uploadBytesPerSecond: 5,
-    },
-  );
+  expect(
+    await ask('PATCH', '/v1/limits', { downloadBytesPerSecond: null, uploadBytesPerSecond: 64_000 }),
+  ).toEqual({
+    downloadBytesPerSecond: null,
+    uploadBytesPerSecond: 64_000,
+  });
   await expect(ask('PATCH', '/v1/limits', { uploadBytesPerSecond: -1 })).rejects.toThrow(
     /uploadBytesPerSecond/u,
   );
+  for (const rate of [0, 5, 63_999, 2e12])
+    await expect(ask('PATCH', '/v1/limits', { downloadBytesPerSecond: rate })).rejects.toThrow(
+      /downloadBytesPerSecond is .*from 64kB\/s to 1TB\/s, or none/u,
+    );
+  expect(await ask('GET', '/v1/status')).toMatchObject({ limits: { downloadBytesPerSecond: null } });
   await expect(ask('POST', '/v1/prune', { everything: true })).rejects.toThrow(/everything/u);
-  expect(await ask('POST', '/v1/prune', { all: true })).toEqual({ blobs: 1, bytes: 5000 });
+  expect(await ask('POST', '/v1/prune', { all: true })).toEqual({ blobs: 1, bytes: 5000, inUse: 0 });
 
   upstream.log.clear();
   expect(await agent.get(upstream, `app/blobs/${digest}`)).toMatchObject({ status: 200, complete: true });

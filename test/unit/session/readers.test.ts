@@ -156,7 +156,7 @@ describe('torrents that nobody needs', () => {
     };
     await expect.poll(replicas).toEqual([1, 1]);
     await using peer = await RawPeer.connect(swarm.port, ids[0]!);
-    expect(await store.prune({ all: true })).toEqual({ blobs: 1, bytes: unused.length });
+    expect(await store.prune({ all: true })).toEqual({ blobs: 1, bytes: unused.length, inUse: 1 });
     await expect.poll(replicas).toEqual([1, 0]);
     expect(swarm.engine.status.seeded).toBe(1);
     await expect(RawPeer.connect(swarm.port, ids[1]!)).rejects.toThrow(HandshakeError);

@@ -216,15 +216,16 @@ test('prune removes by age, down to a size, or everything, but nothing that is o
   await using fixture = await StoreFixture.open(MIB);
   const [a, b, c, d, e] = await fill(fixture, ['a', 'b', 'c', 'd', 'e']);
   const { store } = fixture;
-  expect(await store.prune({})).toEqual({ blobs: 0, bytes: 0 });
+  expect(await store.prune({})).toEqual({ blobs: 0, bytes: 0, inUse: 0 });
   await using open = await store.open(a!.digest);
   // `a` was used now, `e` now, `d` a second ago…
-  expect(await store.prune({ olderThanMs: 2500 })).toEqual({ blobs: 1, bytes: HUNDRED });
+  expect(await store.prune({ olderThanMs: 2500 })).toEqual({ blobs: 1, bytes: HUNDRED, inUse: 0 });
   expect(store.has(b!.digest)).toBe(false);
-  expect(await store.prune({ toBytes: 3 * HUNDRED })).toEqual({ blobs: 1, bytes: HUNDRED });
+  expect(await store.prune({ toBytes: 3 * HUNDRED })).toEqual({ blobs: 1, bytes: HUNDRED, inUse: 0 });
   expect(store.has(c!.digest)).toBe(false);
   await keepPartial(fixture, 'half');
-  expect(await store.prune({ all: true })).toEqual({ blobs: 2, bytes: 3 * HUNDRED });
+  expect(await store.prune({ all: true })).toEqual({ blobs: 2, bytes: 3 * HUNDRED, inUse: 1 });
+  expect(await store.prune({ toBytes: 0 })).toEqual({ blobs: 0, bytes: 0, inUse: 1 });
   expect(store.digests()).toEqual([open!.digest]);
   expect(fixture.evicted).toEqual([b, c, d, e].map((blob) => blob!.digest));
   expect(store.usage().evictions).toBe(0);
