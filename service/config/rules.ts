@@ -1,4 +1,4 @@
-import { isLoopback, parseHostPort } from '../host-port.ts';
+import { type HostPort, isLoopback, parseHostPort } from '../host-port.ts';
 import type { AgentConfig } from './agent.ts';
 import { ConfigError } from './config-error.ts';
 import type { OriginConfig } from './origin.ts';
@@ -31,17 +31,22 @@ export function checkAgent(config: AgentConfig, taken: () => TakenPorts): void {
     );
 }
 
+const NOT_LOOPBACK =
+  'only an address on loopback is allowed, such as 127.0.0.1:29500, because runtimes hand their credentials to the door';
+
 function checkDoor({ door, security }: AgentConfig, taken: () => TakenPorts): void {
   const { host = '', port = 0 } = parseHostPort(door.listen) ?? {};
-  if (!isLoopback(host))
-    throw new ConfigError(
-      `door.listen is "${door.listen}": only an address on loopback is allowed, such as 127.0.0.1:29500, because runtimes hand their credentials to the door`,
-    );
+  if (!isLoopback(host)) throw new ConfigError(`door.listen is "${door.listen}": ${NOT_LOOPBACK}`);
   if (port === 0 && security === 'off') return;
   if (port === 0)
     throw new ConfigError(`door.listen is "${door.listen}": a fixed port is needed, such as 127.0.0.1:29500`);
   const danger = portDanger(port, taken());
   if (danger !== undefined) throw new ConfigError(`door.listen is "${door.listen}": ${danger}`);
+}
+
+/** Why the agent would not listen at that address, or undefined where it would. */
+export function doorDanger({ host, port }: HostPort, taken: TakenPorts): string | undefined {
+  return isLoopback(host) ? portDanger(port, taken) : NOT_LOOPBACK;
 }
 
 /** A peer wire that any port may have would be announced wrongly behind a proxy; only demonstrations take what is free. */
