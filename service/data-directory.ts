@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, rename, rm } from 'node:fs/promises';
+import { link, rename, rm } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 
 import { describeError } from '#registry/redact.ts';
+
+import { makeDirectory } from './make-directory.ts';
 
 /** `sun_path` of unix(7) less its terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -22,7 +24,7 @@ export async function claimDataDirectory(directory: string): Promise<AsyncDispos
   for (let attempt = 1; ; attempt += 1) {
     const server = createServer((socket) => socket.destroy());
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(directory, 0o700);
       await listenAt(server, path);
       server.unref();
       return { [Symbol.asyncDispose]: () => close(server) };

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-
 import { digestAlgorithm, digestOf, isDigest } from '#registry/digest.ts';
 import type { Digest } from '#registry/digest.ts';
 import { formatReference } from '#registry/reference.ts';
@@ -9,6 +7,8 @@ import { resultError } from '#registry/upstream-answer.ts';
 import type { Refused, Unreachable } from '#registry/upstream-answer.ts';
 import { UpstreamProtocolError, UpstreamUnreachableError } from '#registry/upstream-error.ts';
 import { describeUpstreamFault } from '#registry/upstream-fault.ts';
+
+import { makeDirectory } from '#service/make-directory.ts';
 
 import { fetchBlobFile, holdsBlob } from './blob-file.ts';
 import type { Door } from './door.ts';
@@ -55,7 +55,7 @@ export async function fetchArtifact(door: Door, options: FetchOptions): Promise<
   const { reference, directory, progress, signal } = options;
   const found = await findImage(door, options);
   const titled = titledBlobs(found.image.layers);
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   const form = titled.length > 0 ? 'files' : 'layout';
   const jobs = form === 'files' ? await fileJobs(directory, titled) : await layoutJobs(directory, found);
   const bytes = jobs.reduce((sum, { blob }) => sum + blob.size, 0);

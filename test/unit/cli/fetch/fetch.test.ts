@@ -170,6 +170,14 @@ describe('an artifact with titled files', () => {
     expect(seen.finished).toEqual(['a: 80 % from peers, 20 % from origin']);
   });
 
+  test.runIf(process.platform === 'linux')('into a place that takes none fails at once', async () => {
+    addArtifact([['a', Buffer.from('a')]]);
+    await expect(get(`${REPOSITORY}:1`, { directory: '/proc/foo' })).rejects.toThrow(
+      'the directory /proc/foo cannot be made',
+    );
+    expect(registry.log.entries.filter(({ path }) => path.includes('/blobs/'))).toEqual([]);
+  });
+
   test('shows where this pull was from, not those before it', async () => {
     addArtifact([['a', Buffer.alloc(1000, 1)]]);
     door.earlier = { peer: 4000, upstream: 1000 };
