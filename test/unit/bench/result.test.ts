@@ -20,6 +20,7 @@ function outcomeOf(pulls: readonly Pulled[]): Parameters<typeof toResult>[1] {
     result: pulls,
     account: new Account(),
     originInterfaceBytes: 1100,
+    agentsReceivedBytes: 4400,
     upstreamBytes: 2000,
     trunkBytes: 0,
     otherBusyCores: 0.25,
@@ -44,6 +45,7 @@ describe('the result of a run', () => {
       ttfbSeconds: 0.4,
       originUploadOverF: 0,
       originInterfaceOverF: 1.1,
+      receivedOverPulled: 1.1,
       upstreamOverF: 2,
       cpuSecondsPerGiB: { agent: 0, origin: 0, tracker: 0 },
       peakRssMiB: { agent: 0, origin: 0, tracker: 0 },
@@ -87,7 +89,8 @@ describe('what a process used', () => {
     const { cpuSeconds, peakRssMiB } = await readUsage(process.pid);
     const { user, system } = process.cpuUsage();
     expect(Math.abs(cpuSeconds - (user + system) / 1e6)).toBeLessThan(0.5);
-    expect(Math.abs(peakRssMiB - process.resourceUsage().maxRSS / 1024)).toBeLessThan(16);
+    // Not against maxRSS, which a process takes over from the one that it was forked from.
+    expect(peakRssMiB).toBeGreaterThanOrEqual(Math.floor(process.memoryUsage().rss / 2 ** 20) - 1);
   });
 
   test('has no memory once it has ended', () => {
