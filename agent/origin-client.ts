@@ -2,6 +2,7 @@ import { asError } from '#agent/as-error.ts';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Dispatcher } from 'undici';
+import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
 import { owners } from '#swarm/core/ring.ts';
 import {
   ANONYMOUS_ANSWER_MS,
@@ -99,7 +100,8 @@ export class OriginClient {
         this.#lost(origin, new Error('the origin is out of order'));
       } catch (error) {
         if (signal.aborted) throw signal.reason;
-        this.#lost(origin, asError(error));
+        const mismatch = describeKeyMismatch(error);
+        this.#lost(origin, mismatch === undefined ? asError(error) : new Error(mismatch, { cause: error }));
       }
     }
     return undefined;

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 
+import { describeKeyMismatch } from './key-mismatch.ts';
 import { MAX_ANSWER_BYTES } from './messages.ts';
 
 /** No tracker gave a usable answer. */
@@ -87,7 +88,7 @@ export class TrackerClient {
       return value;
     } catch (error) {
       signal.throwIfAborted();
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = describeKeyMismatch(error) ?? (error instanceof Error ? error.message : String(error));
       throw new TrackerUnreachableError(`tracker ${this.#parts.trackers[position]}: ${reason}`, {
         cause: error,
       });

@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
+import { OriginClient } from '#agent/origin-client.ts';
+import { clusterDispatcher } from '#service/http-client.ts';
+import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
+import type { Security } from '#service/identity.ts';
+import { createLogger } from '#service/logger.ts';
+import { createMetrics } from '#service/metrics.ts';
+import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
+import { TrackerClient } from '#swarm/announce/tracker-client.ts';
+
+const withKey = (): Security => ({ mode: 'cluster-key', key: randomBytes(32) });
+const OWN = withKey();
+
+let member: BoundServer | undefined;
+afterEach(() => member?.[Symbol.asyncDispose]());
+
+async function startMember(security: Security): Promise<string> {
+  const logger = createLogger('test', { level: 'silent' });
+  const metrics = createMetrics('test', { process: false });
+  member = await listen(
+    createHttpServer({ name: 'test', security, bodyLimit: 1024, logger, metrics }),
+    '127.0.0.1:0',
+  );
+  return member.address;
+}
+
+const signal = AbortSignal.timeout(10_000);
+
+describe.each([
+  ['another cluster key', withKey(), 'it has another cluster key: clusterKeyFile must have the same key'],
+  ['no security', { mode: 'off' } as const, 'it speaks no TLS: security must be the same on both sides'],
+])('a member with %s', (_what, other, message) => {
+  test('as the tracker: the error says so', async () => {
+    const trackers = [await startMember(other)];
+    const dispatcher = clusterDispatcher(OWN);
+    onTestFinished(() => dispatcher.destroy());
+    const client = new TrackerClient({ dispatcher, trackers, secure: true });
+    const answer = { Check: (value: unknown): value is unknown => value !== undefined };
+    const question = { method: 'POST', path: '/', body: {}, answer, timeoutMs: 5000 } as const;
+    await expect(client.ask(question, signal)).rejects.toThrow(`tracker ${trackers[0]}: ${message}`);
+  });
+
+  test('as the origin: the error says so', async () => {
+    const origins = [await startMember(other)];
+    const failures: string[] = [];
+    const dispatcher = clusterDispatcher(OWN);
+    onTestFinished(() => dispatcher.destroy());
+    const onFailure = (_origin: string, error: Error): number => failures.push(error.message);
+    const parts = { dispatcher, now: Date.now, random: Math.random, onFailure };
+    const client = new OriginClient(parts, { origins, scheme: 'https' });
+    await client.anonymous('r.example', 'team/app', signal);
+    expect(failures).toEqual([expect.stringContaining(message)]);
+  });
+});
+
+test('any other failure is told as it is', () => {
+  expect(describeKeyMismatch(new Error('refused'))).toBeUndefined();
+  expect(describeKeyMismatch(Object.assign(new Error('x'), { code: 'ECONNREFUSED' }))).toBeUndefined();
+});
