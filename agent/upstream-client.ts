@@ -35,7 +35,7 @@ export class UpstreamClient implements Upstream {
     const waiting = AbortSignal.any([signal, patience]);
     try {
       const result = await this.#registries.head(targetOf(request), forward(caller), waiting, options);
-      return result.ok ? { kind: 'ok', told: told(result) } : failure(result);
+      return result.ok ? { kind: 'ok', told: told(result) } : failure(result, request.resource.kind);
     } catch (error) {
       if (signal.aborted || !patience.aborted) throw error;
       return { kind: 'unreachable', cause: asError(error) };
@@ -49,7 +49,9 @@ export class UpstreamClient implements Upstream {
       ...(range !== undefined && { range: formatRange(range.start, range.end) }),
     };
     const result = await this.#registries.get(targetOf(request), forward(caller), signal, options);
-    return result.ok ? { kind: 'ok', told: told(result), body: result.body } : failure(result);
+    return result.ok
+      ? { kind: 'ok', told: told(result), body: result.body }
+      : failure(result, request.resource.kind);
   }
 
   async list({ caller, resource, query }: ListRequest, signal: AbortSignal): Promise<ListAnswer> {
@@ -58,7 +60,7 @@ export class UpstreamClient implements Upstream {
       resource.kind === 'tags'
         ? await this.#registries.tags(caller, auth, signal, query)
         : await this.#registries.referrers(caller, resource.digest, auth, signal, query);
-    if (!result.ok) return failure(result);
+    if (!result.ok) return failure(result, 'list');
     const { mediaType, link, body } = result;
     const filters = [result.headers['oci-filters-applied'] ?? []].flat()[0];
     return { kind: 'ok', mediaType, link, filters, body };
@@ -78,8 +80,9 @@ function told({ status, size, digest, mediaType, range }: Delivered): Told {
   return { status, size, digest, mediaType, range };
 }
 
-function failure(result: Refused | Unreachable): UpstreamFailure {
-  if (result.kind === 'refused') return { kind: 'refused', refusal: refusalOf(result) };
+/** @param kind of what was asked for */
+function failure(result: Refused | Unreachable, kind: keyof typeof NOT_FOUND): UpstreamFailure {
+  if (result.kind === 'refused') return { kind: 'refused', refusal: refusalOf(result, kind) };
   const { cause, status, retryAfterSeconds } = result;
   if (cause instanceof UpstreamProtocolError) return { kind: 'broken', cause };
   if (status !== 429) return { kind: 'unreachable', cause };
@@ -87,16 +90,25 @@ function failure(result: Refused | Unreachable): UpstreamFailure {
 }
 
 /** The errors are written anew: a body that is not in the OCI format is not relayed. */
-function refusalOf({ status, challenges, errors }: Refused): Refusal {
+function refusalOf({ status, challenges, errors }: Refused, kind: keyof typeof NOT_FOUND): Refusal {
   return {
     status,
     challenges,
-    body: JSON.stringify({ errors: errors.length > 0 ? errors : [plainError(status)] }),
+    body: JSON.stringify({ errors: errors.length > 0 ? errors : [plainError(status, kind)] }),
   };
 }
 
-function plainError(status: number): { code: string; message: string } {
+/** What a 404 without a code of the registry's own means. */
+const NOT_FOUND = { blob: 'BLOB_UNKNOWN', manifest: 'MANIFEST_UNKNOWN', list: 'NAME_UNKNOWN' } as const;
+
+function plainError(status: number, kind: keyof typeof NOT_FOUND): { code: string; message: string } {
   const code =
-    status === 401 ? 'UNAUTHORIZED' : status === 403 ? 'DENIED' : status === 404 ? 'NAME_UNKNOWN' : 'UNKNOWN';
+    status === 401
+      ? 'UNAUTHORIZED'
+      : status === 403
+        ? 'DENIED'
+        : status === 404
+          ? NOT_FOUND[kind]
+          : 'UNKNOWN';
   return { code, message: `the upstream registry answered ${status}` };
 }

@@ -98,3 +98,15 @@ describe.each(['manifests/1', `blobs/${DIGEST}`, 'tags/list'])(
     });
   },
 );
+
+test.each([
+  [`blobs/${DIGEST}`, 'BLOB_UNKNOWN'],
+  ['manifests/1', 'MANIFEST_UNKNOWN'],
+  ['tags/list', 'NAME_UNKNOWN'],
+])('of %s that a registry does not have, saying no more, the runtime is told %s', async (path, code) => {
+  const host = await listen(createHttpServer((_request, response) => response.writeHead(404).end()));
+  await using agent = await startAgentFor(host);
+  const { status, text } = await ask(agent, host, path);
+  expect(status).toBe(404);
+  expect(text).toContain(`"${code}"`);
+});
