@@ -28,6 +28,8 @@ export interface Result {
   originUploadOverF: number;
   /** All frames that left the origin's host ÷ F. */
   originInterfaceOverF: number;
+  /** All frames that agents received ÷ what runtimes got: what exceeds the headers' 1.05 came twice or for nothing. */
+  receivedOverPulled: number;
   /** Body bytes that the upstream registry sent ÷ F. */
   upstreamOverF: number;
   /** Of what runtimes got. */
@@ -79,6 +81,7 @@ export function toResult(options: Options, outcome: Outcome): Result {
     ...times,
     originUploadOverF: round(account.spent('origin').sentBytes / bytes),
     originInterfaceOverF: round(measured.originInterfaceBytes / bytes),
+    receivedOverPulled: round(measured.agentsReceivedBytes / Math.max(pulled, 1)),
     upstreamOverF: round(measured.upstreamBytes / bytes),
     shares: sharesOf(account.sources),
     cpuSecondsPerGiB: {

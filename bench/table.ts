@@ -25,6 +25,7 @@ function summary(result: Result): string[][] {
     ['ratio to the bound', `${result.ratio ?? '–'}`],
     ['first byte', `p50 ${result.ttfbP50Seconds} s, max ${result.ttfbSeconds} s`],
     ['origin sent ÷ F', `${result.originUploadOverF} (frames ${result.originInterfaceOverF})`],
+    ['received ÷ pulled', `${result.receivedOverPulled} (frames)`],
     ['upstream sent ÷ F', `${result.upstreamOverF}`],
     ['from', Object.entries(shares).map(([source, part]) => `${source} ${percent(part)}`).join(', ')], // prettier-ignore
     ['CPU-s per GiB', `agent ${cpu.agent}, origin ${cpu.origin}, tracker ${cpu.tracker}`],

@@ -37,6 +37,8 @@ export interface Measured<T> {
   readonly account: Account;
   /** Of the interface of the origin's host: frames, so headers, acknowledgements and announces count too. */
   readonly originInterfaceBytes: number;
+  /** The same of all agents that were there from the start to the end, together: what came in beyond the content is waste. */
+  readonly agentsReceivedBytes: number;
   readonly upstreamBytes: number;
   readonly trunkBytes: number;
   /** Cores that were busy with what is not of this rig: the noise. Kernel threads count as such. */
@@ -166,6 +168,7 @@ export class Rig implements AsyncDisposable {
       result,
       account,
       originInterfaceBytes: after.originInterfaceBytes - before.originInterfaceBytes,
+      agentsReceivedBytes: sumOfGrowth(before.received, after.received),
       upstreamBytes,
       trunkBytes: after.trunkBytes - before.trunkBytes,
       inMemory: ground.inMemory,
@@ -192,10 +195,15 @@ export class Rig implements AsyncDisposable {
 
   async #read(): Promise<{
     originInterfaceBytes: number;
+    received: ReadonlyMap<Part, number>;
     upstreamBytes: number;
     trunkBytes: number;
     otherBusy: number;
   }> {
+    const received = this.agents.map(async (agent): Promise<[Part, number]> => [
+      agent,
+      (await agent.host.counters()).received,
+    ]);
     const [counters, upstreamBytes, trunkBytes, otherBusy] = await Promise.all([
       this.origin.host.counters(),
       this.upstream.bytesSent(),
@@ -204,6 +212,7 @@ export class Rig implements AsyncDisposable {
     ]);
     return {
       originInterfaceBytes: counters.sent,
+      received: new Map(await Promise.all(received)),
       upstreamBytes,
       trunkBytes: trunkBytes?.sent ?? 0,
       otherBusy,
@@ -220,6 +229,10 @@ export class Rig implements AsyncDisposable {
     const { user, system } = process.cpuUsage();
     return (await machineBusySeconds()) - used.reduce((sum, one) => sum + one, (user + system) / 1e6);
   }
+}
+
+function sumOfGrowth<K>(before: ReadonlyMap<K, number>, after: ReadonlyMap<K, number>): number {
+  return [...after].reduce((sum, [key, bytes]) => sum + bytes - (before.get(key) ?? bytes), 0);
 }
 
 /** What the rig stands on: the network, a directory, and the list of what is to be stopped. */
