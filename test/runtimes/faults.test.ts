@@ -16,6 +16,7 @@ const RATE = 4_000_000;
 const UNDER_WAY = 3_000_000;
 const WAIT_MS = 4000;
 
+let pullsSoFar = 0;
 let scene: Scene;
 beforeAll(async () => {
   scene = await startScene({
@@ -42,9 +43,11 @@ interface Running {
 
 /** Agents, unless told all of them, are asked for one layer; the promise settles when the last client has it or was cut. */
 async function pullEverywhere(
-  repository: string,
+  name: string,
   { clientRate, agents = scene.cluster.agents }: { clientRate?: number; agents?: readonly Agent[] } = {},
 ): Promise<Running> {
+  // A test that is tried again must not find in the caches what its first attempt left there.
+  const repository = `${name}-${++pullsSoFar}`;
   const pushed = await scene.push(repository, [SIZE]);
   const layer = pushed.image.layers.find((candidate) => candidate.size >= SIZE);
   if (layer === undefined) throw new Error('the image has no such layer');
