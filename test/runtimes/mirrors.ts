@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeHostsDir } from './containerd.ts';
 import type { Agent } from './part.ts';
@@ -18,6 +19,8 @@ export async function mirrorContainerd(root: string, registry: Mirrored, agent: 
 
 /** Makes the agent a registry's mirror for a podman that looks for its files below `root`; gives the file. */
 export async function mirrorPodman(root: string, registry: Mirrored, agent: Agent): Promise<string> {
+  // A root that is not there is refused: the command writes to a node that exists.
+  await mkdir(root, { recursive: true });
   await shoal(['config', 'podman', '--root', root, '--registry', registry.name, '--agent', agent.door]);
   return join(root, 'etc/containers/registries.conf.d/shoal.conf');
 }
