@@ -30,9 +30,6 @@ export const REMEMBERED_FACTS = 8192;
 /** Registries and repositories remembered for one digest. */
 export const FACTS_PER_DIGEST = 64;
 
-/** An origin that failed is left alone for this long at first, doubling to the cap. */
-export const ORIGIN_BACKOFF_BASE_MS = 500;
-export const ORIGIN_BACKOFF_CAP_MS = 15_000;
 /** Longest descriptor or error body taken from an origin. */
 export const ORIGIN_BODY_LIMIT = 64 * 1024;
 /** How long an origin may take to say what it has: it may have to ask the registry first. */
@@ -72,8 +69,6 @@ export const UPSTREAM_BACKOFF_CAP_MS = 5_000;
 
 /** Digests whose bytes by source are kept for `/shoal/v1/sources`. */
 export const REMEMBERED_SOURCES = 1024;
-/** Registries with a label of their own; further ones are `other`. */
-export const LABELLED_REGISTRIES = 50;
 /** How long the addresses of a registry that uses the door's own port are kept. */
 export const ADDRESS_MS = 60_000;
 export const REMEMBERED_ADDRESSES = 256;

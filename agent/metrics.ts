@@ -1,6 +1,5 @@
 import type { Counter, Histogram, Metrics } from '#service/metrics.ts';
-import { SECONDS_BUCKETS } from '#service/metrics.ts';
-import { LABELLED_REGISTRIES } from './defaults.ts';
+import { registryLabel, SECONDS_BUCKETS } from '#service/metrics.ts';
 
 /** Where bytes that a runtime got came from. */
 export type Source = 'cache' | 'peer' | 'origin' | 'upstream';
@@ -17,12 +16,10 @@ export interface AgentMetrics {
   readonly originFailures: Counter;
   readonly shed: Counter;
   readonly upstreamRequests: Counter<'purpose' | 'status'>;
-  /** The registry as a label: the first fifty have their own, so that the label's values stay few. */
-  registryLabel(registry: string): string;
+  readonly registryLabel: (registry: string) => string;
 }
 
 export function createAgentMetrics(metrics: Metrics): AgentMetrics {
-  const labelled = new Set<string>();
   return {
     bytes: metrics.counter('runtime_bytes_total', 'Body bytes sent to runtimes, by where they came from', [
       'source',
@@ -61,11 +58,6 @@ export function createAgentMetrics(metrics: Metrics): AgentMetrics {
       'purpose',
       'status',
     ]),
-    registryLabel: (registry) => {
-      if (labelled.has(registry)) return registry;
-      if (labelled.size >= LABELLED_REGISTRIES) return 'other';
-      labelled.add(registry);
-      return registry;
-    },
+    registryLabel: registryLabel(),
   };
 }

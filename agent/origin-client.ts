@@ -1,18 +1,18 @@
-import { asError } from '#agent/as-error.ts';
+import { asError } from '#service/as-error.ts';
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Dispatcher } from 'undici';
 import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
 import { owners } from '#swarm/core/ring.ts';
+import { LruMap } from '#service/lru-map.ts';
+import { OriginHealth } from '#service/origin-health.ts';
 import {
   ANONYMOUS_ANSWER_MS,
   ANONYMOUS_REPOSITORIES,
   ORIGIN_ANSWER_MS,
   ORIGIN_BODY_LIMIT,
 } from './defaults.ts';
-import { LruMap } from './lru-map.ts';
 import { header, type OriginAnswer, readOriginAnswer } from './origin-answer.ts';
-import { OriginHealth } from './origin-health.ts';
 import { type Caller, readWhole, type UpstreamRequest } from './upstream.ts';
 
 export interface OriginClientParts {

@@ -1,6 +1,7 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { Upstream } from '#registry/upstream.ts';
 import type { Target } from '#registry/upstream-answer.ts';
+import { LruMap } from '#service/lru-map.ts';
 import { type Caller, fullName } from './caller.ts';
 import {
   ANONYMOUS_CHECK_MS,
@@ -13,7 +14,6 @@ import {
   NOT_ANONYMOUS_CHECK_MS,
 } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
-import { LruMap } from './lru-map.ts';
 
 export interface AnonymousParts {
   readonly upstream: Pick<Upstream, 'head'>;

@@ -52,9 +52,6 @@ export const REPLICAS_MS = 500;
 /** How long another origin may take: until its headers, and when it is asked what it reads. */
 export const FORWARD_MS = 15_000;
 export const ASK_READS_MS = 500;
-/** An origin that failed is left alone for this long at first, doubling to the cap. */
-export const MEMBER_BACKOFF_BASE_MS = 500;
-export const MEMBER_BACKOFF_CAP_MS = 15_000;
 
 /** An upstream found unreachable when a tag was to be revalidated is not asked again for this long. */
 export const TAG_OUTAGE_MS = 5_000;
@@ -82,6 +79,3 @@ export const STRANGERS_TRACKER_PORT = 29_512;
 /** Connections of strangers who ask for `.torrent` files, and how long an idle one is kept. */
 export const STRANGER_CONNECTIONS = 64;
 export const STRANGER_IDLE_MS = 15_000;
-
-/** Registries with a label of their own in the metrics; further ones are `other`. */
-export const LABELLED_REGISTRIES = 50;

@@ -25,7 +25,3 @@ export function isUpstreamsFault(
     error instanceof WrongContentError
   );
 }
-
-export function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
-}

@@ -1,3 +1,5 @@
+import { abortable } from '#swarm/store/abortable.ts';
+
 /** What came of work that others may have joined. `own`: it was done in this caller's name. */
 export interface Merged<T> {
   readonly result: T;
@@ -56,18 +58,5 @@ export class MergedWork<T> {
     result.catch(() => undefined);
     this.#running.set(key, { credential, result });
     return result;
-  }
-}
-
-/** Waits for what cannot be aborted itself. @throws the signal's reason, or what the promise rejects with */
-export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }

@@ -1,9 +1,8 @@
 import type { Counter, Histogram, Metrics } from '#service/metrics.ts';
-import { SECONDS_BUCKETS } from '#service/metrics.ts';
+import { registryLabel, SECONDS_BUCKETS } from '#service/metrics.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import type { TorrentCounters } from '#swarm/session/torrent.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
-import { LABELLED_REGISTRIES } from './defaults.ts';
 
 /** What came of a read of a blob. `left`: nobody waited any more; `refused`: no caller's credential was good any more. */
 export type ReadOutcome = 'complete' | 'left' | 'refused' | 'unreachable' | 'wrong' | 'stopped' | 'failed';
@@ -19,12 +18,10 @@ export interface OriginMetrics {
   readonly proofs: Counter<'outcome'>;
   readonly answers: Counter<'kind'>;
   readonly forwards: Counter<'outcome'>;
-  /** The registry as a label: the first fifty have their own, so that the label's values stay few. */
-  registryLabel(registry: string): string;
+  readonly registryLabel: (registry: string) => string;
 }
 
 export function createOriginMetrics(metrics: Metrics): OriginMetrics {
-  const labelled = new Set<string>();
   return {
     upstreamRequests: metrics.counter('upstream_requests_total', 'Requests sent to registries', [
       'purpose',
@@ -45,12 +42,7 @@ export function createOriginMetrics(metrics: Metrics): OriginMetrics {
     proofs: metrics.counter('provenance_proofs_total', 'Random ranges compared with a registry', ['outcome']),
     answers: metrics.counter('answers_total', 'Manifests and blobs answered for, by how', ['kind']),
     forwards: metrics.counter('forwards_total', 'Requests handed to another origin', ['outcome']),
-    registryLabel: (registry) => {
-      if (labelled.has(registry)) return registry;
-      if (labelled.size >= LABELLED_REGISTRIES) return 'other';
-      labelled.add(registry);
-      return registry;
-    },
+    registryLabel: registryLabel(),
   };
 }
 

@@ -1,9 +1,9 @@
 import type { Dispatcher } from 'undici';
 import type { Digest } from '#registry/digest.ts';
 import { owners } from '#swarm/core/ring.ts';
+import { OriginHealth } from '#service/origin-health.ts';
 import { ASK_READS_MS, FORWARD_MS, MANIFEST_LIMIT } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
-import { MemberHealth } from './member-health.ts';
 
 export interface OwnershipParts {
   /** Connections that prove cluster membership. */
@@ -57,12 +57,12 @@ const BODY_LIMIT = MANIFEST_LIMIT + 64 * 1024;
 export class Ownership {
   readonly #parts: OwnershipParts;
   readonly #options: OwnershipOptions;
-  readonly #health: MemberHealth;
+  readonly #health: OriginHealth;
 
   constructor(parts: OwnershipParts, options: OwnershipOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#health = new MemberHealth(parts.now, parts.random);
+    this.#health = new OriginHealth(parts.now, parts.random);
   }
 
   isOwner(key: string): boolean {

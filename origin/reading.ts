@@ -4,6 +4,7 @@ import { pieceLength } from '#swarm/core/piece-length.ts';
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { DigestMismatchError } from '#swarm/session/errors.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
+import { abortable } from '#swarm/store/abortable.ts';
 import type { Caller } from './caller.ts';
 import {
   LINGER_MS,
@@ -17,7 +18,6 @@ import {
 } from './defaults.ts';
 import { NobodyWaitsError } from './errors.ts';
 import type { HashSigner } from './hash-signer.ts';
-import { abortable } from './merged-work.ts';
 import { PieceFeed } from './piece-feed.ts';
 import type { UpstreamReader } from './upstream-reader.ts';
 import type { WaitingCallers } from './waiting-callers.ts';

@@ -2,10 +2,10 @@ import { type Digest, isDigest } from '#registry/digest.ts';
 import type { Upstream } from '#registry/upstream.ts';
 import { resultError } from '#registry/upstream-answer.ts';
 import { UpstreamRefusedError, UpstreamUnreachableError } from '#registry/upstream-error.ts';
+import { LruMap } from '#service/lru-map.ts';
 import { type Caller, inNameOf } from './caller.ts';
 import { TAG_OUTAGE_MS } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
-import { LruMap } from './lru-map.ts';
 import { type Merged, MergedWork } from './merged-work.ts';
 import type { Content, SmallContent } from './small-content.ts';
 

@@ -6,9 +6,9 @@ import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { encodeInfo, encodeTorrent, infoHash } from '#swarm/hashes/torrent-file.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import type { BlobStore, StoredBlob } from '#swarm/store/blob-store.ts';
+import { abortable } from '#swarm/store/abortable.ts';
 import { TORRENT_CACHE_BYTES, TORRENTS_MADE_AT_ONCE } from './defaults.ts';
 import { OriginBusyError } from './errors.ts';
-import { abortable } from './merged-work.ts';
 
 export interface TorrentsParts {
   readonly store: Pick<BlobStore, 'open' | 'has'>;

@@ -27,6 +27,20 @@ export interface Metrics {
 /** Seconds from a millisecond to ten minutes, for requests and pulls alike. */
 export const SECONDS_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600] as const;
 
+/** Registries with a label of their own; further ones are `other`. */
+const LABELLED_REGISTRIES = 50;
+
+/** Gives registries as a label: the first fifty have their own, so that the label's values stay few. */
+export function registryLabel(): (registry: string) => string {
+  const labelled = new Set<string>();
+  return (registry) => {
+    if (labelled.has(registry)) return registry;
+    if (labelled.size >= LABELLED_REGISTRIES) return 'other';
+    labelled.add(registry);
+    return registry;
+  };
+}
+
 /**
  * @param options.process whether the process' own metrics (CPU, memory, event loop) are collected; default true.
  */

@@ -1,6 +1,6 @@
 import type { Digest } from '#registry/digest.ts';
 import { REMEMBERED_SOURCES } from '#agent/defaults.ts';
-import { LruMap } from '#agent/lru-map.ts';
+import { LruMap } from '#service/lru-map.ts';
 import type { Source } from '#agent/metrics.ts';
 
 export type BytesBySource = Readonly<Record<Source, number>>;

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
 import { ADDRESS_MS, REMEMBERED_ADDRESSES } from '#agent/defaults.ts';
-import { LruMap } from '#agent/lru-map.ts';
+import { LruMap } from '#service/lru-map.ts';
 import { OciError } from '#registry/oci-error.ts';
 import { isLoopback } from '#service/host-port.ts';
 

@@ -1,4 +1,4 @@
-import { asError } from '#agent/as-error.ts';
+import { asError } from '#service/as-error.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { ByteRange } from '#registry/range.ts';
 import type { AgentEvents } from '#agent/events.ts';
@@ -7,6 +7,7 @@ import type { KnownFacts } from '#agent/rights/known-facts.ts';
 import { type HeldContent, type Proof, proveByRange } from '#agent/rights/provenance.ts';
 import { SharedWork } from '#agent/shared-work.ts';
 import type { Caller, Upstream } from '#agent/upstream.ts';
+import type { Trust } from '#swarm/session/engine.ts';
 import { type Access, deniedByFailure, type Granted } from './access.ts';
 import { passVerified } from './direct.ts';
 import type { OriginState, RunningPull } from './running-pull.ts';
@@ -14,7 +15,6 @@ import type { RunningPulls } from './running-pulls.ts';
 import { type OpenedBlob, readStored } from './stored.ts';
 import { readCounted, readGuarded, readJoined } from './streams.ts';
 import { type CountBytes, passLimited, type PullTorrent, type Swarm } from './swarm.ts';
-import type { Trust } from '#swarm/session/engine.ts';
 
 /** One caller's wish for one blob. */
 export interface Wish {

@@ -1,4 +1,4 @@
-import { asError } from '#agent/as-error.ts';
+import { asError } from '#service/as-error.ts';
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '#registry/digest.ts';
 import { detectManifestType, ManifestError, OCI_MANIFEST } from '#registry/media-types.ts';
 import {
@@ -9,7 +9,7 @@ import {
   SMALL_BYTES,
 } from '#agent/defaults.ts';
 import type { AgentEvents } from '#agent/events.ts';
-import { LruMap } from '#agent/lru-map.ts';
+import { LruMap } from '#service/lru-map.ts';
 import type { Source } from '#agent/metrics.ts';
 import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { KnownFacts } from '#agent/rights/known-facts.ts';

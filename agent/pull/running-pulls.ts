@@ -1,4 +1,4 @@
-import { asError } from '#agent/as-error.ts';
+import { asError } from '#service/as-error.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ASK_AGAIN_MS,

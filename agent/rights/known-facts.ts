@@ -1,5 +1,5 @@
 import { FACTS_PER_DIGEST, REMEMBERED_FACTS } from '#agent/defaults.ts';
-import { LruMap } from '#agent/lru-map.ts';
+import { LruMap } from '#service/lru-map.ts';
 import type { Digest } from '#registry/digest.ts';
 
 /** What is known of a digest: see swarm/store. */

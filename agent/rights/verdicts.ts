@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { ANONYMOUS_REFUSAL_MS, ANONYMOUS_REFUSALS, OUTAGE_MS, OUTAGES } from '#agent/defaults.ts';
-import { LruMap } from '#agent/lru-map.ts';
+import { LruMap } from '#service/lru-map.ts';
 import { SharedWork } from '#agent/shared-work.ts';
 import type { Caller, Content, HeadAnswer, Refusal, Told, Upstream } from '#agent/upstream.ts';
 

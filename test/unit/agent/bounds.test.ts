@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Admission } from '#agent/door/admission.ts';
 import { RecentSources } from '#agent/door/sources.ts';
-import { LruMap } from '#agent/lru-map.ts';
+import { LruMap } from '#service/lru-map.ts';
 import { createAgentMetrics } from '#agent/metrics.ts';
 import { KnownFacts } from '#agent/rights/known-facts.ts';
 import { SharedWork } from '#agent/shared-work.ts';

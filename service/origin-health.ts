@@ -1,4 +1,6 @@
-import { ORIGIN_BACKOFF_BASE_MS, ORIGIN_BACKOFF_CAP_MS } from './defaults.ts';
+/** An origin that failed is left alone for this long at first, doubling to the cap; milliseconds. */
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_CAP_MS = 15_000;
 
 interface Failing {
   readonly failures: number;
@@ -11,7 +13,7 @@ export class OriginHealth {
   readonly #now: () => number;
   readonly #random: () => number;
 
-  /** @param random gives numbers from 0 up to, and without, 1 */
+  /** @param now milliseconds; @param random uniform in [0, 1) */
   constructor(now: () => number, random: () => number) {
     this.#now = now;
     this.#random = random;
@@ -28,8 +30,8 @@ export class OriginHealth {
 
   failed(origin: string): void {
     const failures = (this.#failing.get(origin)?.failures ?? 0) + 1;
-    const delay = Math.min(ORIGIN_BACKOFF_CAP_MS, ORIGIN_BACKOFF_BASE_MS * 2 ** Math.min(failures - 1, 16));
-    // Half to whole of the delay, so that agents that lost an origin together do not come back together.
+    const delay = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(failures - 1, 16));
+    // Half to whole of the delay, so that those who lost an origin together do not come back together.
     this.#failing.set(origin, { failures, until: this.#now() + delay * (0.5 + this.#random() / 2) });
   }
 }
