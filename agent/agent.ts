@@ -13,15 +13,16 @@ import { startStatusServer } from '#service/status-server.ts';
 import { Hosts } from '#registry/hosts.ts';
 import { proxySettings } from '#registry/proxy.ts';
 import { Upstream } from '#registry/upstream.ts';
+import { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { addAdminRoutes } from './admin.ts';
 import { Admission } from './door/admission.ts';
 import { answerOciError } from './door/answer.ts';
+import { OwnDoor } from './door/own-door.ts';
 import { addDoorRoutes } from './door/routes.ts';
 import { RecentSources } from './door/sources.ts';
-import { UpstreamPolicy } from './door/upstream-policy.ts';
 import { AgentEvents } from './events.ts';
 import { countTorrents, observeDoor, observeStore, observeSwarm } from './gauges.ts';
 import { createAgentMetrics } from './metrics.ts';
@@ -230,9 +231,7 @@ async function openDoor(
   const { pulls, upstream, hosts, admission, events } = parts;
   let door: BoundServer | undefined;
   const app = createHttpServer({ name: 'door', bodyLimit: 1024, logger, metrics, errors: answerOciError });
-  const policy = new UpstreamPolicy({
-    allow: config.upstreams.allow,
-    deny: config.upstreams.deny,
+  const ownDoor = new OwnDoor({
     door: () => door,
     endpoint: (registry) => hosts.endpoint(registry),
     now: Date.now,
@@ -241,7 +240,8 @@ async function openDoor(
   const recent = new RecentSources();
   addDoorRoutes(app, {
     admission,
-    policy,
+    policy: new UpstreamPolicy(config.upstreams),
+    ownDoor,
     blobs,
     manifests,
     upstream,

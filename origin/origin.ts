@@ -13,6 +13,7 @@ import { startStatusServer } from '#service/status-server.ts';
 import { Hosts } from '#registry/hosts.ts';
 import { proxySettings } from '#registry/proxy.ts';
 import { Upstream } from '#registry/upstream.ts';
+import { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import { announceUrls } from './announce-urls.ts';
 import { OriginEvents } from './events.ts';
 import { createOriginMetrics, observe, type OriginMetrics } from './metrics.ts';
@@ -24,7 +25,6 @@ import { addMemberRoutes } from './routes/members.ts';
 import { addTorrentRoutes } from './routes/torrents.ts';
 import { createServices, type Services } from './services.ts';
 import { hostPort, openSwarm } from './swarm.ts';
-import { UpstreamPolicy } from './upstream-policy.ts';
 
 export interface OriginParts {
   readonly signal: AbortSignal;

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isDigest } from '#registry/digest.ts';
 import { OciError } from '#registry/oci-error.ts';
+import type { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import type { AgentEvents } from '#agent/events.ts';
 import type { BlobAccess } from '#agent/pull/blob-access.ts';
 import type { ManifestAccess } from '#agent/pull/manifest-access.ts';
@@ -13,11 +14,12 @@ import { answerListing } from './listing.ts';
 import { answerManifest, answerManifestHead } from './manifests.ts';
 import { type DoorRequest, parseDoorRequest } from './request.ts';
 import type { RecentSources } from './sources.ts';
-import type { UpstreamPolicy } from './upstream-policy.ts';
+import type { OwnDoor } from './own-door.ts';
 
 export interface DoorParts {
   readonly admission: Admission;
   readonly policy: UpstreamPolicy;
+  readonly ownDoor: OwnDoor;
   readonly blobs: BlobAccess;
   readonly manifests: ManifestAccess;
   readonly upstream: Pick<Upstream, 'list'>;
@@ -69,7 +71,8 @@ function answerBase(_request: FastifyRequest, reply: FastifyReply): FastifyReply
 
 async function answer(parts: DoorParts, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const asked = parseDoorRequest(request.raw.url ?? '', request.headers.authorization);
-  await parts.policy.check(asked.caller.registry);
+  parts.policy.check(asked.caller.registry);
+  await parts.ownDoor.check(asked.caller.registry);
   try {
     if (asked.kind === 'list') await answerListing(parts, asked, reply);
     else await answerContent(parts, asked, request, reply);

@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Upstream } from '#registry/upstream.ts';
 import { resultError } from '#registry/upstream-answer.ts';
+import type { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import type { AnonymousRepositories } from '#origin/anonymous.ts';
 import type { Answer } from '#origin/answer.ts';
 import type { Blobs } from '#origin/blobs.ts';
 import { type Caller, fullName, inNameOf } from '#origin/caller.ts';
 import type { Manifests } from '#origin/manifests.ts';
 import type { Handed, Ownership, Relayed } from '#origin/ownership.ts';
-import type { UpstreamPolicy } from '#origin/upstream-policy.ts';
 import { type OriginRequest, parseOriginRequest } from './request.ts';
 import { OriginBusyError } from '#origin/errors.ts';
 import { signalOf } from './signal.ts';

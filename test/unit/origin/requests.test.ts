@@ -1,6 +1,5 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { UpstreamPolicy } from '#origin/upstream-policy.ts';
 import { WaitingCallers } from '#origin/waiting-callers.ts';
 import { MergedWork } from '#origin/merged-work.ts';
 import { announceUrls, parseAnnounceUrls } from '#origin/announce-urls.ts';
@@ -50,15 +49,6 @@ test('whatever is asked, the answer is a request or a refusal that says why', ()
       expect(told).toMatch(/^(?!unforeseen)[a-z0-9]|^OciError: ./u);
     }),
   );
-});
-
-test('registries that the operator does not allow are not asked', () => {
-  expect(allowed('ghcr.io', [])).toBe(true);
-  expect(allowed('ghcr.io', ['docker.io'])).toBe(false);
-  expect(allowed('a.example.com:5000', ['*.example.com'])).toBe(true);
-  expect(allowed('example.com', ['*.example.com'])).toBe(false);
-  expect(allowed('evilexample.com', ['*.example.com'])).toBe(false);
-  expect(allowed('ghcr.io', ['ghcr.io'], ['ghcr.io'])).toBe(false);
 });
 
 test('who waits takes the place of a refused credential, those with a yes first', () => {
@@ -127,14 +117,5 @@ function outcome(work: () => string): string {
     return work();
   } catch (error) {
     return error instanceof OciError ? String(error) : `unforeseen ${String(error)}`;
-  }
-}
-
-function allowed(registry: string, allow: string[], deny: string[] = []): boolean {
-  try {
-    new UpstreamPolicy({ allow, deny }).check(registry);
-    return true;
-  } catch {
-    return false;
   }
 }

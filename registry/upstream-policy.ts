@@ -1,6 +1,6 @@
-import { OciError } from '#registry/oci-error.ts';
+import { OciError } from './oci-error.ts';
 
-/** Which registries this origin asks: `deny` counts before `allow`; an empty `allow` is every registry. */
+/** Which registries may be asked: `deny` counts before `allow`; an empty `allow` is every registry. */
 export class UpstreamPolicy {
   readonly #allow: readonly string[];
   readonly #deny: readonly string[];
@@ -15,7 +15,7 @@ export class UpstreamPolicy {
   check(registry: string): void {
     const isAllowed = this.#allow.length === 0 || this.#allow.some((glob) => matches(glob, registry));
     if (isAllowed && !this.#deny.some((glob) => matches(glob, registry))) return;
-    throw new OciError('DENIED', `this origin does not ask ${registry}: its operator does not allow it`);
+    throw new OciError('DENIED', `${registry} is not asked: the operator does not allow it`);
   }
 }
 

@@ -5,10 +5,7 @@ import { LruMap } from '#service/lru-map.ts';
 import { OciError } from '#registry/oci-error.ts';
 import { isLoopback } from '#service/host-port.ts';
 
-export interface UpstreamPolicyOptions {
-  /** Globs on a registry's host, with its port where the glob has one; none: every registry. */
-  readonly allow: readonly string[];
-  readonly deny: readonly string[];
+export interface OwnDoorOptions {
   /** Where the door listens, once it does. */
   readonly door: () => { readonly port: number } | undefined;
   /** Base URL that a registry is asked at. */
@@ -16,23 +13,17 @@ export interface UpstreamPolicyOptions {
   readonly now: () => number;
 }
 
-/** Which registries the door serves: those that the lists admit and that are not the door itself. */
-export class UpstreamPolicy {
-  readonly #options: UpstreamPolicyOptions;
-  readonly #allow: readonly RegExp[];
-  readonly #deny: readonly RegExp[];
+/** Which registries are the door itself, by whatever name: asking them would go round in a circle. */
+export class OwnDoor {
+  readonly #options: OwnDoorOptions;
   readonly #own = new LruMap<string, { isOwn: boolean; at: number }>(REMEMBERED_ADDRESSES);
 
-  constructor(options: UpstreamPolicyOptions) {
+  constructor(options: OwnDoorOptions) {
     this.#options = options;
-    this.#allow = options.allow.map(globExpression);
-    this.#deny = options.deny.map(globExpression);
   }
 
-  /** @throws OciError DENIED */
+  /** @throws OciError DENIED where the registry is the door */
   async check(registry: string): Promise<void> {
-    if (matches(this.#deny, registry) || (this.#allow.length > 0 && !matches(this.#allow, registry)))
-      throw new OciError('DENIED', `this mirror does not serve ${registry}: its operator does not allow it`);
     if (await this.#isDoor(registry))
       throw new OciError('DENIED', `${registry} is this mirror itself: name the registry behind it`);
   }
@@ -69,19 +60,4 @@ async function isThisMachine(host: string): Promise<boolean> {
 /** 0.0.0.0 and :: lead to the machine itself when they are dialled. */
 function isAnyAddress(address: string): boolean {
   return address === '0.0.0.0' || /^[0:]+$/u.test(address);
-}
-
-function matches(globs: readonly RegExp[], registry: string): boolean {
-  const host = registry.replace(/:\d+$/u, '');
-  return globs.some((glob) => glob.test(registry) || glob.test(host));
-}
-
-/** `*` stands for any characters, a dot and a colon included. */
-function globExpression(glob: string): RegExp {
-  const source = glob
-    .toLowerCase()
-    .split('*')
-    .map((part) => part.replaceAll(/[^a-z0-9]/gu, String.raw`\$&`))
-    .join('.*');
-  return new RegExp(`^${source}$`, 'u');
 }
