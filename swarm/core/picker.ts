@@ -100,7 +100,7 @@ function pickEndgame(
   peer: PickingPeer,
   { accepts = acceptsAll }: PickOptions,
 ): Block | undefined {
-  if (table.held.count + table.active.size < table.count) return undefined;
+  if (!table.allTaken) return undefined;
   for (let copies = 1; copies < ENDGAME_COPIES; copies++) {
     for (const piece of table.active.values()) {
       if (!peer.pieces.has(piece.index) || !accepts(piece.index)) continue;
@@ -111,6 +111,21 @@ function pickEndgame(
       );
       if (block) return block;
     }
+  }
+  return undefined;
+}
+
+/**
+ * A block of piece `index` to ask for once more, of `peer`, because a reader waits and what was asked for does not
+ * come. Undefined where something of the piece was not asked for at all, or this peer cannot help.
+ */
+export function pickRescue(table: PieceTable, peer: PickingPeer, index: number): Block | undefined {
+  const piece = table.active.get(index);
+  if (!piece || piece.free > 0 || !peer.pieces.has(index)) return undefined;
+  const longest = Math.min(peer.blockLength, piece.size);
+  for (let offset = 0; offset < piece.size; offset += longest) {
+    const block = { index, offset, length: Math.min(longest, piece.size - offset) };
+    if (!table.hasArrived(block)) return peer.asked(index, offset) ? undefined : block;
   }
   return undefined;
 }

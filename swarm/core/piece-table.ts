@@ -49,6 +49,11 @@ export class PieceTable {
     return this.held.full;
   }
 
+  /** Every piece is held or being fetched. */
+  get allTaken(): boolean {
+    return this.held.count + this.active.size >= this.count;
+  }
+
   sizeOf(index: number): number {
     return sizeOfPiece(this.size, index);
   }

@@ -1,5 +1,5 @@
-import { pickBlock } from '#swarm/core/picker.ts';
-import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
+import { pickBlock, pickRescue } from '#swarm/core/picker.ts';
+import type { Block } from '#swarm/core/piece-table.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import {
   MAX_PARKED_BYTES,
@@ -151,24 +151,13 @@ export class Downloads {
   /** Asks one more peer for what a slow one was asked for and a reader waits for; false if none has it. */
   #rescue(index: number): boolean {
     const { table, suspects } = this.#parts.pieces;
-    const piece = table.active.get(index);
-    if (!piece || piece.free > 0) return false;
     for (const peer of this.#parts.peers()) {
-      if (!this.#mayAsk(peer) || !peer.pieces.has(index) || !suspects.admits(peer, index)) continue;
-      const length = Math.min(peer.blockLength, piece.size);
-      const offset = firstMissing(table, index, piece.size, length);
-      if (offset === undefined || peer.asked(index, offset)) continue;
-      const block = { index, offset, length: Math.min(length, piece.size - offset) };
+      if (!this.#mayAsk(peer) || !suspects.admits(peer, index)) continue;
+      const block = pickRescue(table, peer, index);
+      if (!block) continue;
       this.#request(peer, block);
       return true;
     }
     return false;
   }
-}
-
-function firstMissing(table: PieceTable, index: number, size: number, length: number): number | undefined {
-  for (let offset = 0; offset < size; offset += length) {
-    if (!table.hasArrived({ index, offset, length: Math.min(length, size - offset) })) return offset;
-  }
-  return undefined;
 }

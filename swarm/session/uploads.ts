@@ -1,6 +1,7 @@
 import { CHOKE_INTERVAL_MS, chooseUnchoked, UPLOAD_SLOTS } from '#swarm/core/choker.ts';
 import type { Distribution } from '#swarm/core/distribution.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
+import { takeRarest } from '#swarm/core/upload-queue.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { PeerSession } from './peer-session.ts';
 import type { PieceBytes } from './piece-memory.ts';
@@ -115,8 +116,8 @@ export class Uploads {
   /** Sends what `peer` waits for, as much as its connection takes. */
   serve(peer: PeerSession): void {
     while (peer.queue.length > 0 && !peer.serving && !peer.full && !peer.closed) {
-      const block = this.#takeRarest(peer.queue);
       const { table, shareable, bandwidth } = this.#parts;
+      const block = takeRarest(peer.queue, table.availability);
       if (!table.valid(block))
         return peer.wire.close(new Error(`request outside the blob: ${JSON.stringify(block)}`));
       if (!table.held.has(block.index) || !shareable(block.index)) {
@@ -159,15 +160,6 @@ export class Uploads {
     peer.sendBlock(block, piece);
     this.#parts.sent(peer, block.length);
     this.#show(peer);
-  }
-
-  #takeRarest(queue: Block[]): Block {
-    const { availability } = this.#parts.table;
-    let best = 0;
-    for (let at = 1; at < queue.length; at++) {
-      if ((availability[queue[at]!.index] ?? 0) < (availability[queue[best]!.index] ?? 0)) best = at;
-    }
-    return queue.splice(best, 1)[0]!;
   }
 
   /** New pieces go round: who was shown one last is offered the next one last. */

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { Bitfield } from '#swarm/core/bitfield.ts';
 import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
-import { ENDGAME_COPIES, pickBlock, type PickOptions, WINDOW_PIECES } from '#swarm/core/picker.ts';
+import {
+  ENDGAME_COPIES,
+  pickBlock,
+  type PickOptions,
+  pickRescue,
+  WINDOW_PIECES,
+} from '#swarm/core/picker.ts';
 import { seededRandom } from './random.ts';
 
 const PIECE = 256 * 1024;
@@ -51,6 +57,10 @@ function inWindow(cursors: number[], index: number): boolean {
 }
 
 const onlyThird = (index: number): boolean => index === 3;
+
+function askForAllOfThird(peer: Asked, table: PieceTable): void {
+  while (peer.ask(table, { accepts: onlyThird }));
+}
 
 describe('the picker', () => {
   it('asks a peer only for what it has and is missing, in blocks on the grid within one piece, each unit once', () => {
@@ -179,5 +189,27 @@ describe('the picker', () => {
   it('asks for a whole piece at once where the peer allows it, and for the last one no more than it has', () => {
     const peer = new Asked([PIECES - 1], PIECE);
     expect(peer.ask(tableWith([peer]))).toEqual({ index: PIECES - 1, offset: 0, length: PIECE - 1000 });
+  });
+});
+
+describe('a piece that a reader waits for', () => {
+  it('is asked for again, of another peer, from the first block that has not come', () => {
+    const [slow, other] = [new Asked([3]), new Asked([3])];
+    const table = tableWith([slow, other]);
+    askForAllOfThird(slow, table);
+    table.arrived(slow.blocks[0]!);
+    expect(pickRescue(table, other, 3)).toEqual(slow.blocks[1]);
+    expect(pickRescue(table, slow, 3)).toBeUndefined();
+  });
+
+  it('is not while a part of it can be asked for the first time, nor of who lacks it, nor once it is held', () => {
+    const [slow, other, without] = [new Asked([3]), new Asked([3]), new Asked([4])];
+    const table = tableWith([slow, other, without]);
+    slow.ask(table, { accepts: onlyThird });
+    expect(pickRescue(table, other, 3)).toBeUndefined();
+    askForAllOfThird(slow, table);
+    expect(pickRescue(table, without, 3)).toBeUndefined();
+    table.hold(3);
+    expect(pickRescue(table, other, 3)).toBeUndefined();
   });
 });
