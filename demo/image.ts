@@ -1,36 +1,19 @@
-import { createHash, randomUUID, type Hash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join, posix } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
-import { digestOf } from '#registry/digest.ts';
 import { helloBinary, type Architecture } from './hello-binary.ts';
-import { tarStream, type TarEntry } from './tar.ts';
+import {
+  descriptor,
+  type ImageBlob,
+  type ImageLayer,
+  MEDIA_TYPES,
+  writeBlob,
+  writeLayer,
+  writeTop,
+} from './oci-layout.ts';
+import type { TarEntry } from './tar.ts';
 
-const INDEX = 'application/vnd.oci.image.index.v1+json';
-const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
-const CONFIG = 'application/vnd.oci.image.config.v1+json';
-const LAYER = {
-  gzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
-  none: 'application/vnd.oci.image.layer.v1.tar',
-};
 const GENERATED_FILE_BYTES = 8 * 1024 * 1024;
 const SMALL_LAYER_BYTES = 64 * 1024;
-
-/** An OCI descriptor and the file that holds its bytes. */
-export interface ImageBlob {
-  digest: string;
-  size: number;
-  mediaType: string;
-  path: string;
-}
-
-export interface ImageLayer extends ImageBlob {
-  /** Digest of the uncompressed tar. */
-  diffId: string;
-}
 
 interface PlatformImage {
   architecture: Architecture;
@@ -87,15 +70,15 @@ export async function makeImage({
   const amd64 = await makePlatform(dir, 'amd64', [baseLayer('amd64', text), ...generated], signal);
   const small = layerEntries(SMALL_LAYER_BYTES, `${seed}/arm64/0`, 0);
   const arm64 = await makePlatform(dir, 'arm64', [baseLayer('arm64', text), small], signal);
-  const index = await writeJson(dir, INDEX, {
+  const index = await writeBlob(dir, MEDIA_TYPES.index, {
     schemaVersion: 2,
-    mediaType: INDEX,
+    mediaType: MEDIA_TYPES.index,
     manifests: [
       { ...descriptor(amd64.manifest), platform: { architecture: 'amd64', os: 'linux' } },
       { ...descriptor(arm64.manifest), platform: { architecture: 'arm64', os: 'linux', variant: 'v8' } },
     ],
   });
-  await writeLayout(dir, index);
+  await writeTop(dir, index, { 'org.opencontainers.image.ref.name': 'latest' });
   return describeImage(dir, index, amd64, arm64);
 }
 
@@ -165,11 +148,13 @@ async function makePlatform(
   specs: readonly Layer[],
   signal: AbortSignal | undefined,
 ): Promise<PlatformImage> {
-  const writing = specs.map((layer) => writeLayer(dir, layer, signal));
+  const writing = specs.map(({ entries, compression }) =>
+    writeLayer(dir, entries, { compression, level: 1, ...(signal && { signal }) }),
+  );
   // None is left that still writes when one has failed.
   await Promise.allSettled(writing);
   const layers = await Promise.all(writing);
-  const config = await writeJson(dir, CONFIG, {
+  const config = await writeBlob(dir, MEDIA_TYPES.config, {
     architecture,
     os: 'linux',
     created: '1970-01-01T00:00:00Z',
@@ -177,59 +162,13 @@ async function makePlatform(
     rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.diffId) },
     history: layers.map(() => ({ created: '1970-01-01T00:00:00Z', created_by: 'shoal demo' })),
   });
-  const manifest = await writeJson(dir, MANIFEST, {
+  const manifest = await writeBlob(dir, MEDIA_TYPES.manifest, {
     schemaVersion: 2,
-    mediaType: MANIFEST,
+    mediaType: MEDIA_TYPES.manifest,
     config: descriptor(config),
     layers: layers.map(descriptor),
   });
   return { architecture, manifest, config, layers };
-}
-
-async function writeLayer(
-  dir: string,
-  { entries, compression }: Layer,
-  signal: AbortSignal | undefined,
-): Promise<ImageLayer> {
-  const unpacked = createHash('sha256');
-  const packed = createHash('sha256');
-  const temporary = join(dir, `layer-${randomUUID()}`);
-  const tar = hashed(tarStream(entries), unpacked);
-  const pack = compression === 'none' ? new PassThrough() : createGzip({ level: 1, chunkSize: 128 * 1024 });
-  const seal = (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> => hashed(chunks, packed);
-  const file = createWriteStream(temporary);
-  await pipeline(tar, pack, seal, file, signal === undefined ? {} : { signal });
-  const hex = packed.digest('hex');
-  const path = join(dir, 'blobs', 'sha256', hex);
-  await rename(temporary, path);
-  const { size } = await stat(path);
-  const diffId = `sha256:${unpacked.digest('hex')}`;
-  return { digest: `sha256:${hex}`, size, mediaType: LAYER[compression], path, diffId };
-}
-
-async function* hashed(chunks: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) {
-    hash.update(chunk);
-    yield chunk;
-  }
-}
-
-async function writeJson(dir: string, mediaType: string, value: object): Promise<ImageBlob> {
-  const bytes = Buffer.from(JSON.stringify(value));
-  const digest = digestOf(bytes);
-  const path = join(dir, 'blobs', 'sha256', digest.slice('sha256:'.length));
-  await writeFile(path, bytes);
-  return { digest, size: bytes.length, mediaType, path };
-}
-
-async function writeLayout(dir: string, index: ImageBlob): Promise<void> {
-  const top = { ...descriptor(index), annotations: { 'org.opencontainers.image.ref.name': 'latest' } };
-  await writeFile(join(dir, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  await writeFile(join(dir, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [top] }));
-}
-
-function descriptor({ mediaType, digest, size }: ImageBlob): object {
-  return { mediaType, digest, size };
 }
 
 function describeImage(dir: string, index: ImageBlob, amd64: PlatformImage, arm64: PlatformImage): Image {

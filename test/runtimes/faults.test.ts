@@ -8,7 +8,7 @@ import type { PushedImage } from './images.ts';
 import type { Agent } from './part.ts';
 import { eventually } from './program.ts';
 import { startScene, type Scene } from './scene.ts';
-import type { ImageLayer } from '../../demo/image.ts';
+import type { ImageLayer } from '../../demo/oci-layout.ts';
 
 const SIZE = 24_000_000;
 const RATE = 4_000_000;

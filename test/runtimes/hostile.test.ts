@@ -9,7 +9,7 @@ import { keepLogsOnFailure } from './failure-logs.ts';
 import { basic, type PushedImage } from './images.ts';
 import { mirrorContainerd } from './mirrors.ts';
 import { startScene, type Scene } from './scene.ts';
-import type { ImageLayer } from '../../demo/image.ts';
+import type { ImageLayer } from '../../demo/oci-layout.ts';
 
 const ALICE = { user: 'alice', password: 'right' };
 const EVIL = 'evil.test';

@@ -10,7 +10,7 @@ import type { Part } from './part.ts';
 import { eventually, mustSucceed } from './program.ts';
 import { startScene, type Scene } from './scene.ts';
 import { downloadByAria2, startLibtorrent } from './stock-clients.ts';
-import type { ImageLayer } from '../../demo/image.ts';
+import type { ImageLayer } from '../../demo/oci-layout.ts';
 
 const UPLOAD = '2MB/s';
 /** Four pieces. */
