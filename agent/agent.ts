@@ -1,10 +1,9 @@
 import { randomInt } from 'node:crypto';
 import type { AgentConfig } from '#service/config/agent.ts';
 import { claimDataDirectory } from '#service/data-directory.ts';
-import { parseHostPort } from '#service/host-port.ts';
 import { clusterDispatcher, clusterScheme } from '#service/http-client.ts';
 import { createHttpServer, listen, type BoundServer } from '#service/http-server.ts';
-import { clientTls, loadSecurity, membershipKey, type Security, serverTls } from '#service/identity.ts';
+import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
 import { parsePublicKeys } from '#service/signing.ts';
@@ -14,18 +13,15 @@ import { Hosts } from '#registry/hosts.ts';
 import { proxySettings } from '#registry/proxy.ts';
 import { Upstream } from '#registry/upstream.ts';
 import { UpstreamPolicy } from '#registry/upstream-policy.ts';
-import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
-import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
-import { BlobStore } from '#swarm/store/blob-store.ts';
-import { addAdminRoutes } from './admin.ts';
+import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
+import { openMember } from '#swarm/member/open.ts';
 import { Admission } from './door/admission.ts';
 import { answerOciError } from './door/answer.ts';
 import { OwnDoor } from './door/own-door.ts';
 import { addDoorRoutes } from './door/routes.ts';
 import { RecentSources } from './door/sources.ts';
 import { AgentEvents } from './events.ts';
-import { countTorrents, observeDoor, observeStore, observeSwarm } from './gauges.ts';
-import { createAgentMetrics } from './metrics.ts';
+import { createAgentMetrics, observeDoor } from './metrics.ts';
 import { createPulls, type Pulls } from './pulls.ts';
 import { UpstreamClient } from './upstream-client.ts';
 
@@ -64,7 +60,11 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const { upstream, hosts } = openUpstream(config, parts, metrics, starting);
   const dispatcher = clusterDispatcher(security);
   starting.defer(() => dispatcher.destroy());
-  const { store, swarm } = await openSwarm(config, parts, { security, dispatcher }, starting);
+  const { store, swarm } = await openMember(
+    config,
+    { ...parts, role: 'agent', security, dispatcher, trusted: parsePublicKeys(config.trustedOriginKeys) },
+    starting,
+  );
   const scheme = clusterScheme(security);
   const pulls = createPulls(
     {
@@ -87,8 +87,6 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     requests: admission.running,
     pulls: pulls.running.size,
   });
-  observeStore(parts.metrics, store);
-  observeSwarm(parts.metrics, swarm.engine);
   observeDoor(parts.metrics, running);
   let serving = false;
   const status = starting.use(await listenForStatus(config, security, parts, () => serving));
@@ -96,7 +94,12 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     await startAdminSocket({
       directory: config.store.path,
       routes: (app) =>
-        addAdminRoutes(app, { store, engine: swarm.engine, limits: config.bandwidth, running }),
+        addAdminRoutes(app, {
+          store,
+          status: () => ({ swarm: swarm.engine.status, ...running() }),
+          limits: config.bandwidth,
+          setLimits: (limits) => swarm.engine.setLimits(limits),
+        }),
       ...parts,
     }),
   );
@@ -130,77 +133,6 @@ function openUpstream(
     ),
   );
   return { upstream: new UpstreamClient(registries), hosts };
-}
-
-async function openSwarm(
-  config: AgentConfig,
-  { logger, metrics }: AgentParts,
-  { security, dispatcher }: { security: Security; dispatcher: ReturnType<typeof clusterDispatcher> },
-  starting: AsyncDisposableStack,
-): Promise<{ store: BlobStore; swarm: RunningSwarm }> {
-  let swarm: RunningSwarm | undefined;
-  const store = starting.use(
-    await BlobStore.open(
-      { directory: config.store.path, quotaBytes: config.store.quotaBytes },
-      {
-        logger,
-        now: Date.now,
-        onEvict: (digest) => swarm?.engine.evicted(digest),
-        replicas: async (digests) => {
-          const ids = new Map(digests.map((digest) => [verifiedSwarmId(digest).toString('hex'), digest]));
-          const counts = await swarm?.announcer.replicas(
-            [...ids.keys()],
-            AbortSignal.timeout(REPLICAS_TIMEOUT_MS),
-          );
-          return new Set([...ids].filter(([id]) => (counts?.get(id) ?? 0) > 0).map(([, digest]) => digest));
-        },
-      },
-    ),
-  );
-  const { name: node, rack, zone, region } = config.node;
-  swarm = starting.use(
-    await startSwarm(
-      {
-        store,
-        trusted: parsePublicKeys(config.trustedOriginKeys),
-        dispatcher,
-        count: countTorrents(metrics),
-        logger,
-        now: () => performance.now(),
-        random: Math.random,
-      },
-      {
-        role: 'agent',
-        topology: { node, rack, zone, region },
-        listen: hostPort(config.peer.listen),
-        advertise: config.peer.advertise === undefined ? undefined : hostPort(config.peer.advertise),
-        trackers: config.trackers,
-        identity: identityOf(security),
-        admitStrangers: config.strangers,
-        limits: config.bandwidth,
-        peers: config.peer,
-      },
-    ),
-  );
-  return { store, swarm };
-}
-
-const REPLICAS_TIMEOUT_MS = 2_000;
-
-function identityOf(security: Security): {
-  membershipKey?: Buffer;
-  tls?: { server: object; client: object };
-} {
-  const key = membershipKey(security);
-  const server = serverTls(security);
-  const client = clientTls(security);
-  return { ...(key && { membershipKey: key }), ...(server && client && { tls: { server, client } }) };
-}
-
-function hostPort(text: string): { host: string; port: number } {
-  const parsed = parseHostPort(text);
-  if (parsed === undefined) throw new TypeError(`"${text}" is not host:port`);
-  return parsed;
 }
 
 function listenForStatus(

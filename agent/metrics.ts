@@ -61,3 +61,11 @@ export function createAgentMetrics(metrics: Metrics): AgentMetrics {
     registryLabel: registryLabel(),
   };
 }
+
+/** What runs at the door. */
+export function observeDoor(metrics: Metrics, running: () => { requests: number; pulls: number }): void {
+  metrics.gauge('door_running', 'What runs at the door now', ['kind'], (gauge) => {
+    gauge.set({ kind: 'requests' }, running().requests);
+    gauge.set({ kind: 'torrents' }, running().pulls);
+  });
+}

@@ -2,29 +2,36 @@ import type { FastifyInstance } from 'fastify';
 import type { OriginConfig } from '#service/config/origin.ts';
 import { startAdminSocket } from '#service/admin-socket.ts';
 import { claimDataDirectory } from '#service/data-directory.ts';
-import type { HostPort } from '#service/host-port.ts';
+import { expectHostPort, type HostPort } from '#service/host-port.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
 import { type BoundServer, createHttpServer, type HttpServerOptions, listen } from '#service/http-server.ts';
 import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
-import { expectOwnSigningKey, loadSigningKey } from '#service/signing.ts';
+import {
+  expectOwnSigningKey,
+  loadSigningKey,
+  parsePublicKeys,
+  type PublicKey,
+  type SigningKey,
+} from '#service/signing.ts';
 import { startStatusServer } from '#service/status-server.ts';
+import type { Digest } from '#registry/digest.ts';
 import { Hosts } from '#registry/hosts.ts';
 import { proxySettings } from '#registry/proxy.ts';
 import { Upstream } from '#registry/upstream.ts';
 import { UpstreamPolicy } from '#registry/upstream-policy.ts';
+import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
+import { openMember } from '#swarm/member/open.ts';
 import { announceUrls } from './announce-urls.ts';
 import { OriginEvents } from './events.ts';
-import { createOriginMetrics, observe, type OriginMetrics } from './metrics.ts';
+import { createOriginMetrics, observeReadings, type OriginMetrics } from './metrics.ts';
 import { PlainFront } from './plain-front.ts';
-import { addAdminRoutes } from './routes/admin.ts';
 import { addContentRoutes } from './routes/content.ts';
 import { answerOriginError } from './routes/errors.ts';
 import { addMemberRoutes } from './routes/members.ts';
 import { addTorrentRoutes } from './routes/torrents.ts';
 import { createServices, type Services } from './services.ts';
-import { hostPort, openSwarm } from './swarm.ts';
 
 export interface OriginParts {
   readonly signal: AbortSignal;
@@ -63,10 +70,11 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
   const dispatcher = clusterDispatcher(security);
   starting.defer(() => dispatcher.destroy());
   let services: Services | undefined;
-  const swarmParts = { logger, metrics, security, dispatcher, key };
-  const { store, swarm } = await openSwarm(
+  const trusted = trustedKeys(config, key);
+  const onEvict = (digest: Digest): void => services?.torrents.evicted(digest);
+  const { store, swarm } = await openMember(
     config,
-    { ...swarmParts, onEvict: (digest) => services?.torrents.evicted(digest) },
+    { role: 'origin', logger, metrics, security, dispatcher, trusted, onEvict },
     starting,
   );
   const life = new AbortController();
@@ -75,15 +83,14 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
   services = await createServices(config, ground, starting);
   starting.defer(() => life.abort(new Error('the origin stops')));
   const { readings, bandwidth } = services;
-  observe(metrics, { store, engine: swarm.engine, readings });
+  observeReadings(metrics, readings);
   starting.use(
     await startAdminSocket({
       directory: config.store.path,
       routes: (app) =>
         addAdminRoutes(app, {
           store,
-          readings,
-          swarm: () => swarm.engine.status,
+          status: () => ({ swarm: swarm.engine.status, reads: readings.size }),
           limits: config.bandwidth,
           setLimits: (limits) => {
             swarm.engine.setLimits(limits);
@@ -108,6 +115,12 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
     peerPort: swarm.port,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** An origin believes itself, also where its own key is not in its list. */
+function trustedKeys({ trustedOriginKeys }: OriginConfig, key: SigningKey): PublicKey[] {
+  const own = key.publicKey.toString('base64');
+  return parsePublicKeys([...trustedOriginKeys.filter((other) => other !== own), own]);
 }
 
 function openUpstream(
@@ -188,7 +201,8 @@ function peerPlace(
   port: number,
   localAddress: string | undefined,
 ): HostPort {
-  if (peer.advertise !== undefined) return hostPort(peer.advertise);
-  const host = advertise === undefined ? localAddress?.replace(/^::ffff:/iu, '') : hostPort(advertise).host;
+  if (peer.advertise !== undefined) return expectHostPort(peer.advertise);
+  const host =
+    advertise === undefined ? localAddress?.replace(/^::ffff:/iu, '') : expectHostPort(advertise).host;
   return { host: host ?? '127.0.0.1', port };
 }

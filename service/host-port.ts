@@ -20,6 +20,13 @@ export function parseHostPort(text: string): HostPort | undefined {
   return { host, port };
 }
 
+/** What {@link parseHostPort} reads. @throws TypeError where it is neither. */
+export function expectHostPort(text: string): HostPort {
+  const parsed = parseHostPort(text);
+  if (parsed === undefined) throw new TypeError(`"${text}" is not host:port`);
+  return parsed;
+}
+
 /** The inverse of {@link parseHostPort}: IPv6 addresses get their brackets. */
 export function formatHostPort({ host, port }: HostPort): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;

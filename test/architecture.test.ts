@@ -16,6 +16,7 @@ const ROOT = join(import.meta.dirname, '..');
 
 const OUTSIDE = ['node:', 'packages'];
 const SWARM = ['swarm/announce', 'swarm/core', 'swarm/hashes', 'swarm/session', 'swarm/store', 'swarm/wire'];
+const MEMBER = 'swarm/member';
 const DIGEST = 'registry/digest.ts';
 
 /** Dependencies point down. A new folder takes its place here, with what it needs and no more. */
@@ -26,11 +27,12 @@ const ALLOWED: AllowList = {
   'swarm/store': [...OUTSIDE, DIGEST, 'swarm/core'],
   'swarm/announce': [...OUTSIDE, DIGEST, 'swarm/core'],
   'swarm/session': [...OUTSIDE, DIGEST, ...SWARM],
+  [MEMBER]: [...OUTSIDE, ...SWARM, 'registry', 'service'],
   registry: OUTSIDE,
   service: [...OUTSIDE, 'registry'],
   tracker: [...OUTSIDE, ...SWARM, 'registry', 'service'],
-  origin: [...OUTSIDE, ...SWARM, 'registry', 'service'],
-  agent: [...OUTSIDE, ...SWARM, 'registry', 'service'],
+  origin: [...OUTSIDE, ...SWARM, MEMBER, 'registry', 'service'],
+  agent: [...OUTSIDE, ...SWARM, MEMBER, 'registry', 'service'],
   cli: [...OUTSIDE, ...SWARM, 'registry', 'service', 'agent', 'origin', 'tracker'],
 };
 

@@ -29,14 +29,6 @@ export function observeSwarm(metrics: Metrics, engine: Pick<Engine, 'status'>): 
   metrics.gauge('swarm_peers', 'Connections to peers', [], (gauge) => gauge.set(engine.status.connections));
 }
 
-/** What runs at the door. */
-export function observeDoor(metrics: Metrics, running: () => { requests: number; pulls: number }): void {
-  metrics.gauge('door_running', 'What runs at the door now', ['kind'], (gauge) => {
-    gauge.set({ kind: 'requests' }, running().requests);
-    gauge.set({ kind: 'torrents' }, running().pulls);
-  });
-}
-
 /** What torrents count. */
 export function countTorrents(metrics: Metrics): TorrentCounters {
   const verified = metrics.counter('pieces_verified_bytes_total', 'Bytes of pieces that matched their hash', [

@@ -1,0 +1,104 @@
+import type { Dispatcher } from 'undici';
+import type { Digest } from '#registry/digest.ts';
+import type { AgentConfig } from '#service/config/agent.ts';
+import { expectHostPort } from '#service/host-port.ts';
+import { clientTls, membershipKey, type Security, serverTls } from '#service/identity.ts';
+import type { Logger } from '#service/logger.ts';
+import type { Metrics } from '#service/metrics.ts';
+import type { BatchVerifier } from '#swarm/hashes/batch.ts';
+import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
+import { type RunningSwarm, startSwarm, type SwarmOptions } from '#swarm/session/start.ts';
+import { BlobStore } from '#swarm/store/blob-store.ts';
+import { countTorrents, observeStore, observeSwarm } from './gauges.ts';
+
+/** How long the tracker may take to tell, before an eviction, which blobs others hold too. */
+const REPLICAS_TIMEOUT_MS = 2_000;
+
+export interface MemberParts {
+  readonly role: SwarmOptions['role'];
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly security: Security;
+  /** For trackers. Not closed here. */
+  readonly dispatcher: Dispatcher;
+  /** Only their signatures vouch for piece hashes. */
+  readonly trusted: readonly BatchVerifier[];
+  /** The store does not have the digest any more. */
+  readonly onEvict?: (digest: Digest) => void;
+}
+
+/** The knobs that agents and origins have in common. */
+export type MemberConfig = Pick<
+  AgentConfig,
+  'store' | 'node' | 'peer' | 'trackers' | 'strangers' | 'bandwidth'
+>;
+
+/**
+ * Opens the store and takes this process' place in the swarm. Both end with `starting`.
+ * @throws StoreError, the listening error
+ */
+export async function openMember(
+  config: MemberConfig,
+  parts: MemberParts,
+  starting: AsyncDisposableStack,
+): Promise<{ store: BlobStore; swarm: RunningSwarm }> {
+  const { metrics, onEvict } = parts;
+  let swarm: RunningSwarm | undefined;
+  const store = starting.use(
+    await BlobStore.open(
+      { directory: config.store.path, quotaBytes: config.store.quotaBytes },
+      {
+        logger: parts.logger,
+        now: Date.now,
+        onEvict: (digest) => {
+          swarm?.engine.evicted(digest);
+          onEvict?.(digest);
+        },
+        replicas: async (digests) => (swarm ? replicated(swarm, digests) : new Set()),
+      },
+    ),
+  );
+  swarm = starting.use(await joinSwarm(config, parts, store));
+  observeStore(metrics, store);
+  observeSwarm(metrics, swarm.engine);
+  return { store, swarm };
+}
+
+function joinSwarm(config: MemberConfig, parts: MemberParts, store: BlobStore): Promise<RunningSwarm> {
+  const { peer } = config;
+  const { name: node, rack, zone, region } = config.node;
+  return startSwarm(
+    {
+      ...parts,
+      store,
+      count: countTorrents(parts.metrics),
+      now: () => performance.now(),
+      random: Math.random,
+    },
+    {
+      role: parts.role,
+      topology: { node, rack, zone, region },
+      listen: expectHostPort(peer.listen),
+      advertise: peer.advertise === undefined ? undefined : expectHostPort(peer.advertise),
+      trackers: config.trackers,
+      identity: identityOf(parts.security),
+      admitStrangers: config.strangers,
+      limits: config.bandwidth,
+      peers: peer,
+    },
+  );
+}
+
+/** Which of the blobs another member holds too, as far as the tracker knows. */
+async function replicated({ announcer }: RunningSwarm, digests: Digest[]): Promise<Set<Digest>> {
+  const ids = new Map(digests.map((digest) => [verifiedSwarmId(digest).toString('hex'), digest]));
+  const counts = await announcer.replicas([...ids.keys()], AbortSignal.timeout(REPLICAS_TIMEOUT_MS));
+  return new Set([...ids].filter(([id]) => (counts.get(id) ?? 0) > 0).map(([, digest]) => digest));
+}
+
+function identityOf(security: Security): SwarmOptions['identity'] {
+  const key = membershipKey(security);
+  const server = serverTls(security);
+  const client = clientTls(security);
+  return { ...(key && { membershipKey: key }), ...(server && client && { tls: { server, client } }) };
+}
