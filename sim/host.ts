@@ -1,6 +1,6 @@
 import { placeOf, type Member, type Place } from '#swarm/core/handout.ts';
 import type { SimAnnouncer } from './announcer.ts';
-import type { SimTorrent } from './session.ts';
+import type { SimTorrent } from './torrent.ts';
 
 /** A blob of the scenario. */
 export interface SimBlob {
@@ -53,7 +53,7 @@ export class SimHost implements Member {
 
   get connections(): number {
     let sum = 0;
-    for (const torrent of this.torrents.values()) sum += torrent.peers.length;
+    for (const torrent of this.torrents.values()) sum += torrent.connections.peers.length;
     return sum;
   }
 }

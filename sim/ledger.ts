@@ -1,5 +1,5 @@
 import type { SimBlob, SimHost } from './host.ts';
-import type { SimTorrent } from './session.ts';
+import type { SimTorrent } from './torrent.ts';
 import type { World } from './world.ts';
 
 /** One agent's pull of one blob; times in virtual milliseconds. */

@@ -1,7 +1,7 @@
 /** Mirrors the agent's way to an origin (`agent/pull/blob-access.ts`, `running-pulls.ts`), without what upstream says. */
 import { ASK_AGAIN_MS } from '#agent/defaults.ts';
 import type { SimBlob, SimHost } from './host.ts';
-import type { SimTorrent } from './session.ts';
+import type { SimTorrent } from './torrent.ts';
 import type { World } from './world.ts';
 
 /** A request to an origin takes the connection's set-up and its own way and back. */

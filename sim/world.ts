@@ -5,13 +5,15 @@ import { TICK_MS, WANTED_PEERS } from '#swarm/session/defaults.ts';
 import { HANDSHAKE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '#swarm/wire/defaults.ts';
 import { SimAnnouncer, type AnnouncerParts } from './announcer.ts';
 import { Clock } from './clock.ts';
+import { closeConnection } from './connections.ts';
 import { Fluid } from './fluid.ts';
 import { SimHost, type SimBlob } from './host.ts';
 import { Ledger } from './ledger.ts';
 import { OriginAsks } from './origin-asks.ts';
+import { SimPeer } from './peer.ts';
 import { seededRandom } from './random.ts';
 import type { Failure, Rates, Scenario } from './scenario.ts';
-import { closeConnection, SimPeer, SimTorrent, type TorrentWorld } from './session.ts';
+import { SimTorrent, type TorrentWorld } from './torrent.ts';
 import { SimTracker } from './tracker.ts';
 
 /** Ethernet, IP, TCP and the wire's own heads: measured on the rig, one stream of 1,500-byte packets. */
@@ -92,7 +94,7 @@ export class World implements TorrentWorld {
     this.clock.after(far.alive ? setUp : HANDSHAKE_TIMEOUT_MS, () => {
       if (!torrent.host.alive) return;
       const connected = far.alive && this.#connect(torrent, far.torrents.get(torrent.blob), target);
-      torrent.dialEnded(connected ? undefined : target);
+      torrent.connections.dialEnded(connected ? undefined : target);
     });
   }
 
@@ -225,9 +227,10 @@ export class World implements TorrentWorld {
 
   #connect(torrent: SimTorrent, far: SimTorrent | undefined, target: DialTarget): boolean {
     if (!far || far === torrent) return false;
-    if (!far.welcome(torrent.host, false) || !torrent.welcome(far.host, true)) return false;
-    const near = new SimPeer(torrent, far.host, target, true);
-    const other = new SimPeer(far, torrent.host, undefined, false);
+    if (!far.connections.welcome(torrent.host, false) || !torrent.connections.welcome(far.host, true))
+      return false;
+    const near = new SimPeer(torrent, far.host, target);
+    const other = new SimPeer(far, torrent.host, undefined);
     near.other = other;
     other.other = near;
     far.attach(other);
@@ -254,7 +257,7 @@ export class World implements TorrentWorld {
     this.ledger.died(host);
     const peers = host.torrents
       .values()
-      .flatMap(({ peers: open }) => open)
+      .flatMap(({ connections }) => connections.peers)
       .toArray();
     for (const peer of peers) {
       this.fluid.stop(peer.flow);
