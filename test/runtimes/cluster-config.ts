@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../../demo/free-port.ts';
 import type { Keys } from './keys.ts';
 import type { PartConfig } from './part.ts';
 

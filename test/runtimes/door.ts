@@ -1,4 +1,4 @@
-import { pullBlob, type PulledBlob, type PullOptions } from '../support/pull-blob.ts';
+import { pullBlob, type PulledBlob, type PullOptions } from '../../demo/pull-blob.ts';
 
 export interface Asked {
   /** The upstream's name, as containerd puts it into `ns`. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { PulledBlob } from '../support/pull-blob.ts';
+import type { PulledBlob } from '../../demo/pull-blob.ts';
 import { bytesToRuntimes } from './counted.ts';
 import { ask, pullImage } from './door.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Bandwidth } from '../../demo/upstream/bandwidth.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../../demo/free-port.ts';
 
 export interface LinkOptions {
   /** Where the far end is. */

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '../support/free-port.ts';
-import { pullBlob } from '../support/pull-blob.ts';
+import { freePort } from '../../demo/free-port.ts';
+import { pullBlob } from '../../demo/pull-blob.ts';
 import { makeCertificate } from './certificates.ts';
 import { run, startDaemon, type Daemon } from './program.ts';
 import type { TokenTrust } from './token-issuer.ts';

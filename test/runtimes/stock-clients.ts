@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../../demo/free-port.ts';
 import { killWithUs } from '../support/orphans.ts';
 import { attempt, eventually, words, type Outcome } from './program.ts';
 

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, randomUUID, sign, timingSafeEqual } 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import { makeCertificate, type Certificate } from './certificates.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '../../demo/free-port.ts';
 import { sha256Hex } from '../support/bytes.ts';
 
 const ISSUER = 'shoal-test-issuer';

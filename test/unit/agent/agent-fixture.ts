@@ -6,7 +6,7 @@ import { loadConfig } from '#service/config/load.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics, type Metrics } from '#service/metrics.ts';
 import type { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
-import { type PulledBlob, pullBlob, type PullOptions } from '../../support/pull-blob.ts';
+import { type PulledBlob, pullBlob, type PullOptions } from '../../../demo/pull-blob.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
 export interface AgentFixture extends AsyncDisposable {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
-import { pullBlob } from '../../support/pull-blob.ts';
+import { pullBlob } from '../../../demo/pull-blob.ts';
 import { startAgentFixture } from './agent-fixture.ts';
 
 const MIB = 1024 * 1024;

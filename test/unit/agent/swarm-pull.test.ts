@@ -8,7 +8,7 @@ import { generateSigningKey } from '#service/signing.ts';
 import { startTracker } from '#tracker/tracker.ts';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
-import { pullBlob } from '../../support/pull-blob.ts';
+import { pullBlob } from '../../../demo/pull-blob.ts';
 import { type AgentFixture, type AgentFixtureOptions, Arrival, startAgentFixture } from './agent-fixture.ts';
 import { OriginStandIn } from './origin-stand-in.ts';
 

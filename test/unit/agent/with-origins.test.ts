@@ -9,7 +9,7 @@ import { startTracker } from '#tracker/tracker.ts';
 import { stringify } from 'yaml';
 import { UpstreamRegistry, type UpstreamOptions } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
-import { freePorts } from '../../support/free-port.ts';
+import { freePorts } from '../../../demo/free-port.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { type AgentFixture, startAgentFixture } from './agent-fixture.ts';
 

@@ -6,7 +6,7 @@ import { startChild, untilReady } from '#cli/dev/child.ts';
 import { planCluster } from '#cli/dev/plan.ts';
 import type { PlannedPart } from '#cli/dev/plan.ts';
 
-import { freePorts } from '../../support/free-port.ts';
+import { freePorts } from '../../../demo/free-port.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../support/temporary-directory.ts';
 

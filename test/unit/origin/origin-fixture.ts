@@ -14,7 +14,7 @@ import type { Torrent } from '#swarm/session/torrent.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
 import { UpstreamRegistry, type UpstreamOptions } from '../../../demo/upstream-registry.ts';
-import { freePort } from '../../support/free-port.ts';
+import { freePort } from '../../../demo/free-port.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 export const MIB = 1024 ** 2;

@@ -1,1 +1,0 @@
-export { freePort, freePorts } from '../../demo/free-port.ts';

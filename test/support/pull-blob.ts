@@ -1,1 +1,0 @@
-export { pullBlob, type PulledBlob, type PullOptions } from '../../demo/pull-blob.ts';
