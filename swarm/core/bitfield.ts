@@ -52,6 +52,17 @@ export class Bitfield {
     for (let index = 0; index < this.length; index++) this.add(index);
   }
 
+  /** The first index from `from` on that is in this set and not in `other`, which is as long; `length` if there is none. */
+  nextWithout(other: Bitfield, from: number): number {
+    let byte = from >> 3;
+    let bits = 0xff >> (from & 7);
+    for (; byte < this.bytes.length; byte++, bits = 0xff) {
+      bits &= this.bytes[byte]! & ~other.bytes[byte]!;
+      if (bits !== 0) return byte * 8 + Math.clz32(bits) - 24;
+    }
+    return this.length;
+  }
+
   some(test: (index: number) => boolean): boolean {
     for (const index of this) if (test(index)) return true;
     return false;

@@ -79,14 +79,13 @@ function pickRarest(
   pieces: Bitfield,
   { random, accepts = acceptsAll }: PickOptions,
 ): number | undefined {
-  const { count, availability, held } = table;
+  const { count, availability, held, active } = table;
   let rarest: number | undefined;
   let copies = Infinity;
   let ties = 0;
-  for (let index = 0; index < count; index++) {
+  for (let index = pieces.nextWithout(held, 0); index < count; index = pieces.nextWithout(held, index + 1)) {
     const here = availability[index]!;
-    if (here > copies || !pieces.has(index) || held.has(index) || table.active.has(index)) continue;
-    if (!accepts(index)) continue;
+    if (here > copies || active.has(index) || !accepts(index)) continue;
     ties = here < copies ? 1 : ties + 1;
     if (here < copies || random() * ties < 1) rarest = index;
     copies = here;

@@ -36,8 +36,9 @@ export class Rate {
   }
 
   #decay(now: number): void {
-    this.#bytes *= 2 ** -(Math.max(now - this.#at, 0) / RATE_HALF_LIFE_MS);
-    this.#at = Math.max(this.#at, now);
+    if (now <= this.#at) return;
+    this.#bytes *= 2 ** -((now - this.#at) / RATE_HALF_LIFE_MS);
+    this.#at = now;
   }
 }
 

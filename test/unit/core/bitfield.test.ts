@@ -69,6 +69,21 @@ describe('a bitfield', () => {
     expect(field.full).toBe(true);
   });
 
+  it('tells in order what another lacks', () => {
+    fc.assert(
+      fc.property(fieldAndIndices, fc.array(fc.nat({ max: 69 })), ([bits, indices], others) => {
+        const [own, other] = [new Bitfield(bits), new Bitfield(bits)];
+        for (const index of bits === 0 ? [] : indices) own.add(index);
+        for (const index of others) if (index < bits) other.add(index);
+        const told: number[] = [];
+        for (let index = own.nextWithout(other, 0); index < bits; index = own.nextWithout(other, index + 1))
+          told.push(index);
+        expect(told).toEqual([...own].filter((index) => !other.has(index)));
+        expect(own.nextWithout(other, bits)).toBe(bits);
+      }),
+    );
+  });
+
   it('is full after it was filled, whatever was in it', () => {
     fc.assert(
       fc.property(fieldAndIndices, ([bits, indices]) => {
