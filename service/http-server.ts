@@ -10,6 +10,7 @@ import { OciError } from '#registry/oci-error.ts';
 
 import { describeError } from '#registry/redact.ts';
 import { boundClose } from './http-close.ts';
+import { answerMalformed } from './http-malformed.ts';
 import { formatHostPort, parseHostPort } from './host-port.ts';
 import { answerError } from './http-error.ts';
 import type { ErrorMap } from './http-error.ts';
@@ -60,6 +61,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
       observe(request, reply);
       sendError(error, reply, options.errors);
     },
+    clientErrorHandler: answerMalformed,
     // Naming factories keeps fastify from loading ajv; the compilers are set below.
     schemaController: { compilersFactory: { buildValidator: () => unused, buildSerializer: () => unused } },
   });
@@ -79,8 +81,12 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
         `${options.name}: request failed`,
       );
   });
-  app.setNotFoundHandler((_request, reply) => {
-    sendError(new OciError('UNSUPPORTED', 'there is no such route', { status: 404 }), reply);
+  app.setNotFoundHandler(({ method }, reply) => {
+    // RFC 9110, 9.1: 501 is for a method that no resource here knows.
+    const error = METHODS.has(method)
+      ? new OciError('UNSUPPORTED', 'there is no such route', { status: 404 })
+      : new OciError('UNSUPPORTED', `${method} is not implemented here`, { status: 501 });
+    sendError(error, reply);
   });
   return app;
 }

@@ -127,13 +127,6 @@ async function sendRaw(text: string): Promise<string> {
   return Buffer.concat(received).toString();
 }
 
-test('what is not HTTP is answered with 400 and headers without end with 431', async () => {
-  expect(await sendRaw('\u0013BitTorrent protocol\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
-  expect(await sendRaw(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(64 * 1024)}`)).toMatch(
-    /^HTTP\/1\.1 431 /,
-  );
-});
-
 test('a client that goes away is counted as such, not as a success', async () => {
   const leaving = new AbortController();
   const asked = fetch(url('/slow'), { signal: leaving.signal }).catch(() => 'left');
@@ -216,4 +209,24 @@ test('an address that cannot be had is named', async () => {
   });
   await expect(listen(again, server.address)).rejects.toThrow(`cannot listen at ${server.address}: `);
   await expect(listen(again, 'nonsense')).rejects.toThrow('host:port is expected');
+});
+
+test.each([
+  [
+    'a method that HTTP does not have',
+    'FROB / HTTP/1.1\r\nhost: a\r\n\r\n',
+    400,
+    'the method is none of HTTP',
+  ],
+  ['a method of WebDAV', 'PROPFIND / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n', 501, 'PROPFIND'],
+  ['headers without end', `GET / HTTP/1.1\r\na: ${'a'.repeat(40_000)}\r\n\r\n`, 431, 'too long'],
+  ['no HTTP at all', '\u0013BitTorrent protocol\r\n\r\n', 400, 'the method is none of HTTP'],
+  ['a version that is none', 'GET / HTTP/x\r\n\r\n', 400, 'not HTTP/1.1'],
+])('%s is refused in the OCI error format', async (_what, request, status, message) => {
+  const [head = '', body = ''] = (await sendRaw(request)).split('\r\n\r\n');
+  expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `, 'u'));
+  expect(head.toLowerCase()).toContain(`content-length: ${body.length}`);
+  expect(JSON.parse(body)).toEqual({
+    errors: [{ code: 'UNSUPPORTED', message: expect.stringContaining(message) }],
+  });
 });
