@@ -5,11 +5,11 @@ import { join } from 'node:path';
 
 import { agentOption } from '#cli/agent-url.ts';
 import { UsageError } from '#cli/failure.ts';
-import { Door } from '#cli/fetch/door.ts';
+import { Mirror } from '#registry/mirror.ts';
 import { fetchArtifact } from '#cli/fetch/fetch.ts';
 import { formatBytes } from '#cli/fetch/format-bytes.ts';
-import { parsePlatform } from '#cli/fetch/platform.ts';
-import type { Platform } from '#cli/fetch/platform.ts';
+import { parsePlatform } from '#registry/platform.ts';
+import type { Platform } from '#registry/platform.ts';
 import { createProgress } from '#cli/fetch/progress.ts';
 import { describeSources } from '#cli/fetch/sources.ts';
 import { CredentialsError, readDockerConfig } from '#registry/credentials.ts';
@@ -57,7 +57,7 @@ async function get(text: string, options: GetOptions): Promise<void> {
   const interrupt = new AbortController();
   const stop = (): void => interrupt.abort(new Error('interrupted'));
   process.once('SIGINT', stop).once('SIGTERM', stop);
-  await using door = new Door(reference, {
+  await using door = new Mirror(reference, {
     agent: options.agent,
     proxy: proxySettings(process.env),
     ...(credentials && { credentials }),

@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 
 import { digestHash, digestHex } from '#registry/digest.ts';
 
-import type { Door } from './door.ts';
+import type { Mirror } from '#registry/mirror.ts';
 import { FetchError } from './fetch-error.ts';
-import type { Descriptor } from './manifest.ts';
+import type { Descriptor } from '#registry/image-manifest.ts';
 
 /** Told what arrives. */
 export type CountBytes = (bytes: number) => void;
@@ -18,7 +18,7 @@ export type CountBytes = (bytes: number) => void;
  * @throws FetchError where they are not; what the read throws; the signal's reason.
  */
 export async function fetchBlobFile(
-  door: Door,
+  door: Mirror,
   blob: Descriptor,
   path: string,
   count: CountBytes,
@@ -34,7 +34,7 @@ export async function fetchBlobFile(
 }
 
 async function writeVerified(
-  door: Door,
+  door: Mirror,
   { digest, size }: Descriptor,
   path: string,
   count: CountBytes,

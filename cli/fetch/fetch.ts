@@ -11,13 +11,13 @@ import { describeUpstreamFault } from '#registry/upstream-fault.ts';
 import { makeDirectory } from '#service/make-directory.ts';
 
 import { fetchBlobFile, holdsBlob } from './blob-file.ts';
-import type { Door } from './door.ts';
+import type { Mirror } from '#registry/mirror.ts';
 import { FetchError } from './fetch-error.ts';
 import { addToLayout, layoutBlobPath, prepareLayout, writeWhole } from './layout.ts';
-import { choosePlatform, parseManifest } from './manifest.ts';
-import type { Descriptor, Manifest } from './manifest.ts';
-import type { Platform } from './platform.ts';
-import { hostPlatform } from './platform.ts';
+import { choosePlatform, parseManifest } from '#registry/image-manifest.ts';
+import type { Descriptor, Manifest } from '#registry/image-manifest.ts';
+import type { Platform } from '#registry/platform.ts';
+import { hostPlatform } from '#registry/platform.ts';
 import type { Progress } from './progress.ts';
 import { addSources, describeSources, noSources, readSources, sourcesSince } from './sources.ts';
 import type { Sources } from './sources.ts';
@@ -51,7 +51,7 @@ const PARALLEL_BLOBS = 3;
  * else an OCI image layout. Everything is verified by digest before it is in place.
  * @throws FetchError, ManifestError, UpstreamRefusedError, UpstreamUnreachableError, the signal's reason.
  */
-export async function fetchArtifact(door: Door, options: FetchOptions): Promise<Fetched> {
+export async function fetchArtifact(door: Mirror, options: FetchOptions): Promise<Fetched> {
   const { reference, directory, progress, signal } = options;
   const found = await findImage(door, options);
   const titled = titledBlobs(found.image.layers);
@@ -72,7 +72,7 @@ interface FoundImage {
 }
 
 /** Follows an index to the platform's manifest. */
-async function findImage(door: Door, options: FetchOptions): Promise<FoundImage> {
+async function findImage(door: Mirror, options: FetchOptions): Promise<FoundImage> {
   const { reference, platform, signal } = options;
   let name = reference.digest ?? reference.tag ?? 'latest';
   for (let depth = 0; depth < MAX_INDEX_DEPTH; depth += 1) {
@@ -85,7 +85,7 @@ async function findImage(door: Door, options: FetchOptions): Promise<FoundImage>
 }
 
 async function fetchManifest(
-  door: Door,
+  door: Mirror,
   name: string,
   signal: AbortSignal,
 ): Promise<{ digest: Digest; bytes: Buffer }> {
@@ -158,7 +158,7 @@ function layoutEntry({ digest, bytes, image }: FoundImage, reference: Reference)
 
 /** A few blobs at a time; the first failure ends the others. */
 async function runJobs(
-  door: Door,
+  door: Mirror,
   jobs: readonly Job[],
   progress: Progress,
   signal: AbortSignal,
@@ -182,7 +182,7 @@ async function runJobs(
 }
 
 async function runJob(
-  door: Door,
+  door: Mirror,
   { blob, name, path }: Job,
   progress: Progress,
   sources: Sources,

@@ -1,7 +1,7 @@
 import type { Digest } from '#registry/digest.ts';
 import { isJsonObject } from '#registry/json-object.ts';
 
-import type { Door } from './door.ts';
+import type { Mirror } from '#registry/mirror.ts';
 
 const SOURCES = ['cache', 'peer', 'origin', 'upstream'] as const;
 /** Bytes by where the agent had them from. */
@@ -13,7 +13,7 @@ export function noSources(): Sources {
 
 /** What the agent says of all its pulls of a digest, of late; undefined where it says nothing. Never throws but the signal's reason. */
 export async function readSources(
-  door: Door,
+  door: Mirror,
   digest: Digest,
   signal: AbortSignal,
 ): Promise<Sources | undefined> {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { quote } from '#registry/redact.ts';
 
 import { FetchError } from './fetch-error.ts';
-import type { Descriptor } from './manifest.ts';
+import type { Descriptor } from '#registry/image-manifest.ts';
 
 /** OCI image specification, annotations.md: the name of the file that a blob is. */
 const TITLE = 'org.opencontainers.image.title';

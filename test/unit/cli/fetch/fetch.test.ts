@@ -2,8 +2,8 @@ import * as fc from 'fast-check';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-import { Door } from '#cli/fetch/door.ts';
-import type { DoorOptions } from '#cli/fetch/door.ts';
+import { Mirror } from '#registry/mirror.ts';
+import type { MirrorOptions } from '#registry/mirror.ts';
 import { fetchArtifact } from '#cli/fetch/fetch.ts';
 import type { FetchOptions, Fetched } from '#cli/fetch/fetch.ts';
 import type { Progress } from '#cli/fetch/progress.ts';
@@ -52,10 +52,10 @@ const progress: Progress = {
 async function get(
   reference: string,
   options: Partial<FetchOptions> = {},
-  doorOptions: Partial<DoorOptions> = {},
+  doorOptions: Partial<MirrorOptions> = {},
 ): Promise<Fetched> {
   const parsed = parseReference(`${registry.host}/${reference}`);
-  await using opened = new Door(parsed, {
+  await using opened = new Mirror(parsed, {
     agent: door.url,
     plainHosts: [registry.host, new URL(registry.realmUrl).host],
     backoffBaseMs: 5,
@@ -290,7 +290,7 @@ describe('an image', () => {
     const image = await makeImage({ dir: dir.join('image'), layers: [1000] });
     await registry.addImage(REPOSITORY, '1', image);
     await expect(get(`${REPOSITORY}:1`, { platform: { os: 'plan9', architecture: 'mips' } })).rejects.toThrow(
-      'there is nothing for plan9/mips: choose with --platform among "linux/amd64", "linux/arm64',
+      'there is nothing for plan9/mips: there are "linux/amd64", "linux/arm64',
     );
   });
 
@@ -367,7 +367,7 @@ describe('on a bad line', () => {
   });
 });
 
-function login(password: string): Partial<DoorOptions> {
+function login(password: string): Partial<MirrorOptions> {
   const auth = Buffer.from(`jo:${password}`).toString('base64');
   return { credentials: parseDockerConfig(JSON.stringify({ auths: { [registry.host]: { auth } } })) };
 }

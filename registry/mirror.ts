@@ -1,42 +1,44 @@
 import type { Dispatcher } from 'undici';
 
-import type { Credentials } from '#registry/credentials.ts';
-import { Hosts } from '#registry/hosts.ts';
-import type { UpstreamHosts } from '#registry/hosts.ts';
-import type { ProxySettings } from '#registry/proxy.ts';
-import type { Reference } from '#registry/reference.ts';
-import { Upstream } from '#registry/upstream.ts';
-import type { UpstreamOptions } from '#registry/upstream.ts';
-import type { Authorization } from '#registry/upstream-answer.ts';
+import type { Credentials } from './credentials.ts';
+import { Hosts } from './hosts.ts';
+import type { UpstreamHosts } from './hosts.ts';
+import type { ProxySettings } from './proxy.ts';
+import type { Reference } from './reference.ts';
+import { Upstream } from './upstream.ts';
+import type { UpstreamOptions } from './upstream.ts';
+import type { Authorization } from './upstream-answer.ts';
 
-export interface DoorOptions extends UpstreamOptions {
-  /** The agent's door. */
+export interface MirrorOptions extends UpstreamOptions {
+  /** Base URL of the mirror: an agent's door. */
   readonly agent: URL;
   readonly credentials?: Credentials;
-  /** Hosts, beside the door, that may be asked over plain HTTP: a token realm of a test registry. */
+  /** Hosts, beside the mirror, that may be asked over plain HTTP: a token realm of a test registry. */
   readonly plainHosts?: readonly string[];
+  /** How single hosts beside the mirror are reached: token realms. */
+  readonly hosts?: UpstreamHosts;
   readonly proxy?: ProxySettings;
 }
 
 /**
- * The agent's door seen as a registry: each request says by `ns` which registry is meant, as containerd's do.
- * The door relays the registry's 401; it is answered here, at the real realm, with the credential of the real registry.
+ * A mirror seen as the registry it stands for: each request says by `ns` which one is meant, as containerd's do.
+ * The mirror relays the registry's 401; it is answered here, at the real realm, with the credential of the real registry.
  */
-export class Door implements AsyncDisposable {
+export class Mirror implements AsyncDisposable {
   readonly upstream: Upstream;
-  /** The door in the place of the registry. */
+  /** The mirror in the place of the registry. */
   readonly target: { readonly registry: string; readonly repository: string };
   readonly auth: Authorization;
-  readonly #hosts: DoorHosts;
+  readonly #hosts: MirrorHosts;
   readonly #agent: URL;
 
-  constructor({ registry, repository }: Reference, options: DoorOptions) {
-    const { agent, credentials, plainHosts = [] } = options;
+  constructor({ registry, repository }: Reference, options: MirrorOptions) {
+    const { agent, credentials, plainHosts = [], hosts: others = {} } = options;
     const plain = plainHosts.map((host) => [host, { plainHttp: true }] as const);
     const door = { endpoint: agent.href, plainHttp: agent.protocol === 'http:' };
-    const hosts = { ...Object.fromEntries(plain), [agent.host]: door };
+    const hosts = { ...others, ...Object.fromEntries(plain), [agent.host]: door };
     this.#agent = agent;
-    this.#hosts = new DoorHosts(hosts, agent, registry, options.proxy);
+    this.#hosts = new MirrorHosts(hosts, agent, registry, options.proxy);
     this.upstream = new Upstream({ hosts: this.#hosts }, options);
     this.target = { registry: agent.host, repository };
     this.auth = {
@@ -45,7 +47,7 @@ export class Door implements AsyncDisposable {
     };
   }
 
-  /** GET of a route of the door's own. */
+  /** GET of a route of the mirror's own. */
   async get(path: string, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     return this.#hosts
       .dispatcher(this.#agent)
@@ -58,8 +60,8 @@ export class Door implements AsyncDisposable {
   }
 }
 
-/** Adds the registry's name to what is asked of the door; other hosts are asked as they are. */
-class DoorHosts extends Hosts {
+/** Adds the registry's name to what is asked of the mirror; other hosts are asked as they are. */
+class MirrorHosts extends Hosts {
   readonly #agent: URL;
   readonly #registry: string;
 

@@ -1,10 +1,9 @@
-import { isDigest } from '#registry/digest.ts';
-import type { Digest } from '#registry/digest.ts';
-import { isJsonObject } from '#registry/json-object.ts';
-import { detectManifestType, isIndexType, isManifestType } from '#registry/media-types.ts';
-import { quote } from '#registry/redact.ts';
+import { isDigest } from './digest.ts';
+import type { Digest } from './digest.ts';
+import { isJsonObject } from './json-object.ts';
+import { detectManifestType, isIndexType, isManifestType, ManifestError } from './media-types.ts';
+import { quote } from './redact.ts';
 
-import { FetchError } from './fetch-error.ts';
 import { formatPlatform } from './platform.ts';
 import type { Platform } from './platform.ts';
 
@@ -32,7 +31,7 @@ const MAX_DESCRIPTORS = 4096;
 
 /**
  * Reads a manifest or index, OCI's or docker's (schema 2).
- * @throws ManifestError, FetchError
+ * @throws ManifestError
  */
 export function parseManifest(bytes: Uint8Array): Manifest {
   const mediaType = detectManifestType(bytes);
@@ -41,28 +40,28 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   if (isIndexType(mediaType))
     return { kind: 'index', mediaType, manifests: readList(members['manifests'], 'manifests') };
   if (!isManifestType(mediaType))
-    throw new FetchError(`a manifest of type ${quote(mediaType)} cannot be fetched`);
+    throw new ManifestError(`a manifest of type ${quote(mediaType)} cannot be fetched`);
   const config = readDescriptor(members['config'], 'config');
   return { kind: 'image', mediaType, config, layers: readList(members['layers'], 'layers') };
 }
 
 function readList(value: unknown, name: string): Descriptor[] {
-  if (!Array.isArray(value)) throw new FetchError(`the manifest's "${name}" is not a list`);
+  if (!Array.isArray(value)) throw new ManifestError(`the manifest's "${name}" is not a list`);
   if (value.length > MAX_DESCRIPTORS)
-    throw new FetchError(
+    throw new ManifestError(
       `the manifest's "${name}" has ${value.length} entries, at most ${MAX_DESCRIPTORS} are allowed`,
     );
   return value.map((item, index) => readDescriptor(item, `${name}[${index}]`));
 }
 
 function readDescriptor(value: unknown, name: string): Descriptor {
-  if (!isJsonObject(value)) throw new FetchError(`the manifest's "${name}" is not a descriptor`);
+  if (!isJsonObject(value)) throw new ManifestError(`the manifest's "${name}" is not a descriptor`);
   const { mediaType, digest, size, annotations, platform } = value;
-  if (typeof mediaType !== 'string') throw new FetchError(`the manifest's "${name}" has no mediaType`);
+  if (typeof mediaType !== 'string') throw new ManifestError(`the manifest's "${name}" has no mediaType`);
   if (typeof digest !== 'string' || !isDigest(digest))
-    throw new FetchError(`the manifest's "${name}" has no digest that can be verified`);
+    throw new ManifestError(`the manifest's "${name}" has no digest that can be verified`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-    throw new FetchError(`the manifest's "${name}" has no size`);
+    throw new ManifestError(`the manifest's "${name}" has no size`);
   const read = readPlatform(platform);
   return {
     mediaType,
@@ -88,7 +87,7 @@ function readPlatform(value: unknown): Platform | undefined {
 
 /**
  * The manifest of an index that fits the platform; the only one of an index of one.
- * @throws FetchError naming the platforms that there are.
+ * @throws ManifestError naming the platforms that there are.
  */
 export function choosePlatform(
   manifests: readonly Descriptor[],
@@ -102,8 +101,8 @@ export function choosePlatform(
   const known = manifests.flatMap(({ platform }) =>
     platform && platform.os !== 'unknown' ? [formatPlatform(platform)] : [],
   );
-  throw new FetchError(
-    `there is nothing for ${formatPlatform(wanted)}: choose with --platform among ${known.map((name) => quote(name)).join(', ') || 'none'}`,
+  throw new ManifestError(
+    `there is nothing for ${formatPlatform(wanted)}: there are ${known.map((name) => quote(name)).join(', ') || 'none'}`,
   );
 }
 
