@@ -1,8 +1,6 @@
-import { digestAlgorithm, digestOf, isDigest } from '#registry/digest.ts';
 import type { Digest } from '#registry/digest.ts';
 import { formatReference } from '#registry/reference.ts';
 import type { Reference } from '#registry/reference.ts';
-import { readBody } from '#registry/response-body.ts';
 import { resultError } from '#registry/upstream-answer.ts';
 import type { Refused, Unreachable } from '#registry/upstream-answer.ts';
 import { UpstreamProtocolError, UpstreamUnreachableError } from '#registry/upstream-error.ts';
@@ -14,10 +12,10 @@ import { fetchBlobFile, holdsBlob } from './blob-file.ts';
 import type { Mirror } from '#registry/mirror.ts';
 import { FetchError } from './fetch-error.ts';
 import { addToLayout, layoutBlobPath, prepareLayout, writeWhole } from './layout.ts';
-import { choosePlatform, parseManifest } from '#registry/image-manifest.ts';
-import type { Descriptor, Manifest } from '#registry/image-manifest.ts';
+import type { Descriptor } from '#registry/image-manifest.ts';
+import { findImage } from '#registry/image-search.ts';
+import type { FoundImage, ImageWish } from '#registry/image-search.ts';
 import type { Platform } from '#registry/platform.ts';
-import { hostPlatform } from '#registry/platform.ts';
 import type { Progress } from './progress.ts';
 import { addSources, describeSources, noSources, readSources, sourcesSince } from './sources.ts';
 import type { Sources } from './sources.ts';
@@ -41,9 +39,6 @@ export interface Fetched {
   readonly sources: Sources;
 }
 
-/** OCI distribution specification 1.1: registries should take manifests of at least 4 MiB; more is not read. */
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
-const MAX_INDEX_DEPTH = 4;
 const PARALLEL_BLOBS = 3;
 
 /**
@@ -53,7 +48,7 @@ const PARALLEL_BLOBS = 3;
  */
 export async function fetchArtifact(door: Mirror, options: FetchOptions): Promise<Fetched> {
   const { reference, directory, progress, signal } = options;
-  const found = await findImage(door, options);
+  const found = await findImage(door, imageWish(door, options), signal);
   const titled = titledBlobs(found.image.layers);
   await makeDirectory(directory);
   const form = titled.length > 0 ? 'files' : 'layout';
@@ -65,42 +60,12 @@ export async function fetchArtifact(door: Mirror, options: FetchOptions): Promis
   return { digest: found.digest, form, blobs: jobs.length, bytes, sources };
 }
 
-interface FoundImage {
-  readonly digest: Digest;
-  readonly bytes: Buffer;
-  readonly image: Manifest & { readonly kind: 'image' };
-}
-
-/** Follows an index to the platform's manifest. */
-async function findImage(door: Mirror, options: FetchOptions): Promise<FoundImage> {
-  const { reference, platform, signal } = options;
-  let name = reference.digest ?? reference.tag ?? 'latest';
-  for (let depth = 0; depth < MAX_INDEX_DEPTH; depth += 1) {
-    const { digest, bytes } = await fetchManifest(door, name, signal);
-    const manifest = parseManifest(bytes);
-    if (manifest.kind === 'image') return { digest, bytes, image: manifest };
-    name = choosePlatform(manifest.manifests, platform ?? hostPlatform(), platform !== undefined).digest;
-  }
-  throw new FetchError(`more than ${MAX_INDEX_DEPTH} indexes lie inside one another`);
-}
-
-async function fetchManifest(
-  door: Mirror,
-  name: string,
-  signal: AbortSignal,
-): Promise<{ digest: Digest; bytes: Buffer }> {
-  const result = await door.upstream.get(
-    { ...door.target, kind: 'manifest', reference: name },
-    door.auth,
-    signal,
-  );
-  if (!result.ok) throw doorError(door.target.registry, result);
-  const bytes = await readBody(result.body, MAX_MANIFEST_BYTES);
-  const expected = isDigest(name) ? name : result.digest;
-  const digest = digestOf(bytes, expected && digestAlgorithm(expected));
-  if (expected !== undefined && expected !== digest)
-    throw new FetchError(`the manifest that came for ${expected} does not match it`);
-  return { digest, bytes };
+function imageWish({ target }: Mirror, { reference, platform }: FetchOptions): ImageWish {
+  return {
+    reference: reference.digest ?? reference.tag ?? 'latest',
+    ...(platform && { platform }),
+    failure: (result) => doorError(target.registry, result),
+  };
 }
 
 /** Nobody at the door is another matter than a registry behind it that says no. */
