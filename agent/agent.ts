@@ -2,27 +2,24 @@ import { randomInt } from 'node:crypto';
 import type { AgentConfig } from '#service/config/agent.ts';
 import { claimDataDirectory } from '#service/data-directory.ts';
 import { clusterDispatcher, clusterScheme } from '#service/http-client.ts';
-import { createHttpServer, listen, type BoundServer } from '#service/http-server.ts';
+import type { BoundServer } from '#service/http-server.ts';
 import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
 import { parsePublicKeys } from '#service/signing.ts';
 import { startAdminSocket } from '#service/admin-socket.ts';
 import { startStatusServer } from '#service/status-server.ts';
+import type { ChallengeAnswerer } from '#registry/challenge-answerer.ts';
 import { Hosts } from '#registry/hosts.ts';
 import { proxySettings } from '#registry/proxy.ts';
 import { Upstream } from '#registry/upstream.ts';
-import { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
 import { openMember } from '#swarm/member/open.ts';
 import { Admission } from './door/admission.ts';
-import { answerOciError } from './door/answer.ts';
-import { OwnDoor } from './door/own-door.ts';
-import { addDoorRoutes } from './door/routes.ts';
-import { RecentSources } from './door/sources.ts';
+import { openDoor } from './door/door.ts';
 import { AgentEvents } from './events.ts';
 import { createAgentMetrics, observeDoor } from './metrics.ts';
-import { createPulls, type Pulls } from './pulls.ts';
+import { createPulls } from './pulls.ts';
 import { UpstreamClient } from './upstream-client.ts';
 
 export interface AgentParts {
@@ -57,7 +54,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   starting.use(await claimDataDirectory(config.store.path));
   const metrics = createAgentMetrics(parts.metrics);
   const events = new AgentEvents(parts.logger, metrics);
-  const { upstream, hosts } = openUpstream(config, parts, metrics, starting);
+  const { upstream, answerer, hosts } = openUpstream(config, parts, metrics, starting);
   const dispatcher = clusterDispatcher(security);
   starting.defer(() => dispatcher.destroy());
   const { store, swarm } = await openMember(
@@ -103,7 +100,9 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       ...parts,
     }),
   );
-  const door = starting.use(await openDoor(config, parts, { pulls, upstream, hosts, admission, events }));
+  const door = starting.use(
+    await openDoor(config, { ...parts, ...pulls, upstream, answerer, hosts, admission, events }),
+  );
   serving = true;
   parts.logger.info({ door: door.address, peers: swarm.port, security: security.mode }, 'agent serves');
   const all = starting.move();
@@ -120,7 +119,7 @@ function openUpstream(
   { env = process.env }: AgentParts,
   metrics: ReturnType<typeof createAgentMetrics>,
   starting: AsyncDisposableStack,
-): { upstream: UpstreamClient; hosts: Hosts } {
+): { upstream: UpstreamClient; answerer: ChallengeAnswerer; hosts: Hosts } {
   const proxy = proxySettings(env);
   const hosts = starting.use(new Hosts(upstreams.hosts, { proxy, connectTimeoutMs: CONNECT_TIMEOUT_MS }));
   const registries = starting.use(
@@ -132,7 +131,7 @@ function openUpstream(
       },
     ),
   );
-  return { upstream: new UpstreamClient(registries), hosts };
+  return { upstream: new UpstreamClient(registries), answerer: registries.answerer, hosts };
 }
 
 function listenForStatus(
@@ -153,34 +152,4 @@ function listenForStatus(
         : { ready: false, reasons: ['the door is not open yet'] };
     },
   });
-}
-
-async function openDoor(
-  config: AgentConfig,
-  { logger, metrics }: AgentParts,
-  parts: { pulls: Pulls; upstream: UpstreamClient; hosts: Hosts; admission: Admission; events: AgentEvents },
-): Promise<BoundServer> {
-  const { pulls, upstream, hosts, admission, events } = parts;
-  let door: BoundServer | undefined;
-  const app = createHttpServer({ name: 'door', bodyLimit: 1024, logger, metrics, errors: answerOciError });
-  const ownDoor = new OwnDoor({
-    door: () => door,
-    endpoint: (registry) => hosts.endpoint(registry),
-    now: Date.now,
-  });
-  const { blobs, manifests } = pulls;
-  const recent = new RecentSources();
-  addDoorRoutes(app, {
-    admission,
-    policy: new UpstreamPolicy(config.upstreams),
-    ownDoor,
-    blobs,
-    manifests,
-    upstream,
-    recent,
-    events,
-    now: () => performance.now(),
-  });
-  door = await listen(app, config.door.listen);
-  return door;
 }

@@ -104,6 +104,16 @@ export class AgentEvents {
     this.#logger.warn({ digest, reason: reasonOf(error) }, 'content could not be stored');
   }
 
+  /** `withheld`: the credential is not for the registry that was named, so the token stands for none. */
+  tokenIssued(kind: 'anonymous' | 'login' | 'withheld'): void {
+    this.#metrics.doorTokens.inc({ kind });
+  }
+
+  /** A private image, and the client has given the door no credential for it. */
+  leftToDirectPull(): void {
+    this.#metrics.leftToDirectPulls.inc();
+  }
+
   shed(): void {
     this.#metrics.shed.inc();
     this.#logger.debug('request shed');

@@ -15,6 +15,8 @@ export interface AgentMetrics {
   readonly staleTags: Counter;
   readonly originFailures: Counter;
   readonly shed: Counter;
+  readonly doorTokens: Counter<'kind'>;
+  readonly leftToDirectPulls: Counter;
   readonly upstreamRequests: Counter<'purpose' | 'status'>;
   readonly registryLabel: (registry: string) => string;
 }
@@ -53,7 +55,19 @@ export function createAgentMetrics(metrics: Metrics): AgentMetrics {
       'origin_failures_total',
       'Requests to an origin that had no usable answer',
     ),
-    shed: metrics.counter('door_shed_total', 'Requests refused because too many were running'),
+    shed: metrics.counter(
+      'door_shed_total',
+      'Requests refused because too many were running or came at once',
+    ),
+    doorTokens: metrics.counter(
+      'door_tokens_total',
+      'Tokens given to clients that take challenges from /v2/ alone; withheld: their credential is not for that registry',
+      ['kind'],
+    ),
+    leftToDirectPulls: metrics.counter(
+      'private_direct_total',
+      'Requests of clients that gave no credential for a private image: CRI-O gives mirrors none and asks the registry itself',
+    ),
     upstreamRequests: metrics.counter('upstream_requests_total', 'Requests sent to registries', [
       'purpose',
       'status',

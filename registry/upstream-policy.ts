@@ -13,9 +13,13 @@ export class UpstreamPolicy {
 
   /** @throws OciError DENIED */
   check(registry: string): void {
+    if (!this.allows(registry))
+      throw new OciError('DENIED', `${registry} is not asked: the operator does not allow it`);
+  }
+
+  allows(registry: string): boolean {
     const isAllowed = this.#allow.length === 0 || this.#allow.some((glob) => matches(glob, registry));
-    if (isAllowed && !this.#deny.some((glob) => matches(glob, registry))) return;
-    throw new OciError('DENIED', `${registry} is not asked: the operator does not allow it`);
+    return isAllowed && !this.#deny.some((glob) => matches(glob, registry));
   }
 }
 

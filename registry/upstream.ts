@@ -61,7 +61,8 @@ export class Upstream implements AsyncDisposable {
   readonly #options: UpstreamOptions;
   readonly #transport: Transport;
   readonly #tokens: TokenSource;
-  readonly #answerer: ChallengeAnswerer;
+  /** For who asks in several names: `own` credentials of a call go through it. */
+  readonly answerer: ChallengeAnswerer;
 
   /** Uses the hosts' connections, which stay open until their owner closes them. */
   constructor(parts: { hosts: Hosts }, options: UpstreamOptions = {}) {
@@ -69,7 +70,7 @@ export class Upstream implements AsyncDisposable {
     this.#options = options;
     this.#transport = new Transport(parts, options);
     this.#tokens = new TokenSource({ transport: this.#transport }, options);
-    this.#answerer = new ChallengeAnswerer({ tokens: this.#tokens });
+    this.answerer = new ChallengeAnswerer({ tokens: this.#tokens });
   }
 
   /**
@@ -209,11 +210,11 @@ export class Upstream implements AsyncDisposable {
     const credential = auth.credentials?.lookup(asked.registry);
     const scope = `repository:${asked.repository}:pull`;
     const wish = { registry: asked.registry, scope, ...(credential !== undefined && { credential }) };
-    const authorization = await this.#answerer.before(wish, signal);
+    const authorization = await this.answerer.before(wish, signal);
     const answer = await this.#send(asked, authorization, signal);
     if (answer.status !== 401 || answer.redirected) return answer;
     const challenges = headerValues(answer.headers, 'www-authenticate');
-    const next = await this.#answerer.after(challenges, wish, authorization, signal);
+    const next = await this.answerer.after(challenges, wish, authorization, signal);
     if (next === undefined) return answer;
     await discard(answer);
     return this.#send(asked, next, signal);

@@ -15,7 +15,7 @@ import { PullMeter } from './pull-meter.ts';
 import type { RecentSources } from './sources.ts';
 
 export interface BlobDoorParts {
-  readonly access: BlobAccess;
+  readonly access: Pick<BlobAccess, 'get' | 'size'>;
   readonly events: Pick<AgentEvents, 'pulled'>;
   readonly recent: RecentSources;
   readonly now: () => number;

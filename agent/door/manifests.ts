@@ -10,7 +10,7 @@ import { PullMeter } from './pull-meter.ts';
 import type { RecentSources } from './sources.ts';
 
 export interface ManifestDoorParts {
-  readonly access: ManifestAccess;
+  readonly access: Pick<ManifestAccess, 'get' | 'head'>;
   readonly events: Pick<AgentEvents, 'pulled'>;
   readonly recent: RecentSources;
   readonly now: () => number;

@@ -41,7 +41,7 @@ export function parseDoorRequest(target: string, authorization: string | undefin
   const { name, kind, reference } = PATH.exec(path)?.groups ?? {};
   if (name === undefined)
     throw new OciError('UNSUPPORTED', 'the mirror has no such endpoint', { status: 404 });
-  const caller = { ...readName(name, ns), authorization };
+  const caller = { ...parseDoorName(name, ns), authorization };
   if (kind === 'manifests')
     return { kind: 'content', caller, resource: { kind: 'manifest', reference: readReference(reference!) } };
   if (kind === 'blobs')
@@ -50,8 +50,8 @@ export function parseDoorRequest(target: string, authorization: string | undefin
   return { kind: 'list', caller, resource, query: query.toString(), path: encoded, ns };
 }
 
-/** The registry by `ns`, else by a first part that looks like one, else docker.io. */
-function readName(name: string, ns: string | undefined): { registry: string; repository: string } {
+/** The registry by `ns`, else by a first part that looks like one, else docker.io. @throws OciError NAME_INVALID */
+export function parseDoorName(name: string, ns?: string): { registry: string; repository: string } {
   try {
     if (ns !== undefined) return complete(parseRegistryHost(ns), name);
     const [first, rest] = splitOnce(name, '/');

@@ -1,30 +1,33 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isDigest } from '#registry/digest.ts';
-import { OciError } from '#registry/oci-error.ts';
+import { OciError, unauthorized } from '#registry/oci-error.ts';
 import type { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import type { AgentEvents } from '#agent/events.ts';
-import type { BlobAccess } from '#agent/pull/blob-access.ts';
-import type { ManifestAccess } from '#agent/pull/manifest-access.ts';
-import type { Upstream } from '#agent/upstream.ts';
 import type { Admission } from './admission.ts';
 import { REGISTRY_HEADERS } from './answer.ts';
 import { answerBlob, answerBlobHead } from './blobs.ts';
 import { ClientGoneError } from './body.ts';
 import { answerListing } from './listing.ts';
 import { answerManifest, answerManifestHead } from './manifests.ts';
+import type { DoorTokens } from './door-tokens.ts';
+import type { Accesses } from './on-behalf.ts';
 import { type DoorRequest, parseDoorRequest } from './request.ts';
+import type { RequestRate } from './request-rate.ts';
 import type { RecentSources } from './sources.ts';
 import type { OwnDoor } from './own-door.ts';
+import { answerToken, doorChallenge, TOKEN_PATH } from './token-endpoint.ts';
 
-export interface DoorParts {
+export interface DoorParts extends Accesses {
   readonly admission: Admission;
+  readonly rate: RequestRate;
+  readonly tokens: DoorTokens;
+  readonly logins: UpstreamPolicy | undefined;
+  /** `host:port` of the door. */
+  readonly door: () => string;
   readonly policy: UpstreamPolicy;
   readonly ownDoor: OwnDoor;
-  readonly blobs: BlobAccess;
-  readonly manifests: ManifestAccess;
-  readonly upstream: Pick<Upstream, 'list'>;
   readonly recent: RecentSources;
-  readonly events: Pick<AgentEvents, 'pulled'>;
+  readonly events: Pick<AgentEvents, 'pulled' | 'tokenIssued'>;
   readonly now: () => number;
 }
 
@@ -37,8 +40,13 @@ export function addDoorRoutes(app: FastifyInstance, parts: DoorParts): void {
     done(null);
   });
   const method = ['GET', 'HEAD'];
-  app.route({ method, url: '/v2/', handler: answerBase });
-  app.route({ method, url: '/v2', handler: answerBase });
+  app.addHook('onRequest', ({ headers: { authorization } }, _reply, done) => {
+    parts.rate.take(authorization);
+    done();
+  });
+  for (const url of ['/v2/', '/v2'])
+    app.route({ method, url, handler: (request, reply) => answerBase(parts, request, reply) });
+  app.route({ method, url: TOKEN_PATH, handler: (request, reply) => answerToken(parts, request, reply) });
   app.route({
     method,
     url: '/v2/*',
@@ -65,7 +73,15 @@ export function addDoorRoutes(app: FastifyInstance, parts: DoorParts): void {
   });
 }
 
-function answerBase(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
+/** Clients that take a challenge from here alone get one; it leads to the door's own token endpoint and costs no request upstream. */
+function answerBase(
+  { tokens, door }: DoorParts,
+  { headers: { authorization } }: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const { kind } = tokens.holder(authorization);
+  if (kind === 'foreign' || kind === 'unknown')
+    throw unauthorized([doorChallenge(door())], 'a token is needed');
   return reply.headers(REGISTRY_HEADERS).send({});
 }
 

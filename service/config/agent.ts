@@ -5,6 +5,8 @@ import {
   common,
   node,
   peer,
+  REGISTRIES,
+  REGISTRY_PATTERN,
   store,
   strangers,
   trackers,
@@ -12,7 +14,7 @@ import {
   upstreams,
   upstreamWaitMs,
 } from './common.ts';
-import { count, duration, hostPort, hostPorts } from './knobs.ts';
+import { count, duration, hostPort, hostPorts, texts } from './knobs.ts';
 
 /** Every knob of the agent. */
 export const AgentSchema = Type.Object({
@@ -23,6 +25,19 @@ export const AgentSchema = Type.Object({
       default: '127.0.0.1:29500',
       description:
         "The registry mirror that the node's container runtime asks. Must be on loopback, with a port outside Kubernetes' NodePort range (30000–32767) and outside the kernel's ephemeral range: there a Service or another process could take it and with it pull secrets.",
+    }),
+    logins: texts({
+      pattern: REGISTRY_PATTERN,
+      allowed: REGISTRIES,
+      description:
+        'Registries to which a name and password that docker, podman or skopeo gave to the door itself are handed on. Such a client may send the same password whatever registry it asks for, so name only registries that may see it. Empty: none, and those clients pull anonymously. containerd needs no entry: it answers the registry itself.',
+    }),
+    requestsPerSecond: count({
+      default: 500,
+      minimum: 1,
+      maximum: 100_000,
+      description:
+        'Most requests a second from one caller, that is one credential, or all callers without; twice as many at once. More get 503.',
     }),
   }),
   peer: peer('0.0.0.0:29502'),

@@ -91,8 +91,9 @@ export const store = (path: string, quota: string) =>
     }),
   });
 
-const REGISTRY_PATTERN = '^(?:\\*\\.)?[A-Za-z0-9\\[][A-Za-z0-9.:_\\]-]*$';
-const REGISTRIES = 'a list of registry names such as ghcr.io, registry.example.com:5000 or *.example.com';
+export const REGISTRY_PATTERN = '^(?:\\*\\.)?[A-Za-z0-9\\[][A-Za-z0-9.:_\\]-]*$';
+export const REGISTRIES =
+  'a list of registry names such as ghcr.io, registry.example.com:5000 or *.example.com';
 
 export const upstreams = () =>
   Type.Object({

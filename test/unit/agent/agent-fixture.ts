@@ -30,6 +30,9 @@ export interface AgentFixtureOptions {
   readonly trustedOriginKeys?: readonly string[];
   /** An agent that is stopped first, and whose store this one takes up. */
   readonly after?: AgentFixture;
+  /** Registries that get what clients give to the door. */
+  readonly logins?: readonly string[];
+  readonly requestsPerSecond?: number;
   readonly rights?: Record<string, string | number>;
   readonly fallback?: Record<string, string>;
   /** Of the store; 1 GiB by default. */
@@ -44,12 +47,21 @@ export async function startAgentFixture(options: AgentFixtureOptions): Promise<A
   const directory = options.after?.directory ?? starting.use(await temporaryDirectory('agent'));
   if (options.after !== undefined) await options.after.agent[Symbol.asyncDispose]();
   const file = directory.join('agent.yaml');
-  const { registries, upstreams, quota = '1GiB', after: _after, ...others } = options;
+  const {
+    registries,
+    upstreams,
+    quota = '1GiB',
+    after: _after,
+    logins,
+    requestsPerSecond,
+    ...others
+  } = options;
+  const door = { ...(logins && { logins }), ...(requestsPerSecond && { requestsPerSecond }) };
   const hosts = Object.fromEntries(registries.map(({ host }) => [host, { plainHttp: true }]));
   const values = {
     security: 'off',
     log: { level: 'debug' },
-    door: { listen: '127.0.0.1:0' },
+    door: { listen: '127.0.0.1:0', ...door },
     status: { listen: '127.0.0.1:0' },
     peer: { listen: '127.0.0.1:0' },
     store: { path: directory.join('store'), quota },

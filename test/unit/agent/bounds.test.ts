@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Admission } from '#agent/door/admission.ts';
+import { DoorTokens } from '#agent/door/door-tokens.ts';
+import { RequestRate } from '#agent/door/request-rate.ts';
 import { RecentSources } from '#agent/door/sources.ts';
 import { LruMap } from '#service/lru-map.ts';
 import { createAgentMetrics } from '#agent/metrics.ts';
@@ -27,6 +29,36 @@ describe('the door', () => {
     admission.enter();
     expect(() => admission.enter()).toThrow('try again');
     expect(shed).toBe(2);
+  });
+
+  test('sheds who asks too often, and nobody else, until a second has passed', () => {
+    let time = 0;
+    let shed = 0;
+    const rate = new RequestRate({ perSecond: 10, now: () => time, onShed: () => (shed += 1) });
+    const ask = (caller: string | undefined, times: number): void => {
+      for (let n = 0; n < times; n += 1) rate.take(caller);
+    };
+    ask('Basic a', 20);
+    expect(() => rate.take('Basic a')).toThrow(
+      expect.objectContaining({ status: 503, code: 'UNAVAILABLE', headers: { 'retry-after': '1' } }),
+    );
+    ask(undefined, 20);
+    ask('Basic b', 20);
+    time = 1000;
+    ask('Basic a', 10);
+    expect(() => rate.take('Basic a')).toThrow('10 requests a second');
+    expect(shed).toBe(2);
+  });
+
+  test('keeps a bounded number of passwords, each for no longer than its token counts', async () => {
+    using tokens = new DoorTokens(50);
+    const login = { credential: { kind: 'password', username: 'a', password: 'b' }, places: [] } as const;
+    const issued = Array.from({ length: 1025 }, () => tokens.issue(login));
+    const kinds = (): Set<string> =>
+      new Set(issued.slice(1).map((token) => tokens.holder(`Bearer ${token}`).kind));
+    expect(tokens.holder(`Bearer ${issued[0]}`).kind).toBe('unknown');
+    expect(kinds()).toEqual(new Set(['login']));
+    await expect.poll(kinds).toEqual(new Set(['unknown']));
   });
 
   test('remembers the sources of a bounded number of digests', () => {

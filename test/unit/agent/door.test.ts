@@ -191,10 +191,9 @@ describe('HEAD', () => {
 });
 
 describe('what the door does not do', () => {
-  test('it answers the base of the API, and errors in the OCI format for anything else', async () => {
+  test('it answers errors in the OCI format for what it has not', async () => {
     await using agent = await startAgentFixture({ registries: [] });
     const door = `http://${agent.agent.address}`;
-    expect(await pullBlob(`${door}/v2/`)).toMatchObject({ status: 200 });
     for (const [path, status, code] of [
       ['/v2/_catalog', 404, 'UNSUPPORTED'],
       ['/v1/search', 404, 'UNSUPPORTED'],

@@ -39,7 +39,7 @@ function refusal(part: Part, sources: ConfigSources): string {
 describe('where values come from', () => {
   test('defaults are typed numbers', () => {
     const config = loadConfig('agent', { flags: OFF, takenPorts });
-    expect(config.door).toEqual({ listen: '127.0.0.1:29500' });
+    expect(config.door).toMatchObject({ listen: '127.0.0.1:29500', requestsPerSecond: 500 });
     expect(config.store.quotaBytes).toBe(50 * 2 ** 30);
     expect(config.rights.staleAuthMs).toBe(24 * 3600 * 1000);
     expect(config.bandwidth).toEqual({});
