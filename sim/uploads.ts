@@ -100,6 +100,7 @@ export class SimUploads {
     for (const peer of this.#peers) {
       peer.sentSinceChoice = 0;
       peer.setChoking(!chosen.has(peer));
+      this.#show(peer);
     }
   }
 
@@ -150,7 +151,7 @@ export class SimUploads {
   }
 
   #show(peer: SimPeer): void {
-    if (!this.#distribution || !peer.peerInterested) return;
+    if (!this.#distribution || !peer.peerInterested || peer.choking) return;
     const { world, table } = this.#torrent;
     const { now } = world.clock;
     const rate = peer.sent.perSecond(now);

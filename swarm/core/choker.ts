@@ -1,5 +1,8 @@
-/** Peers served at once per torrent. The others wait choked, so that those served get whole pieces soon. */
-export const UPLOAD_SLOTS = 32;
+/**
+ * Peers served at once per torrent. More than a torrent has connections as a rule (knob `peer.maxPeersPerSwarm`): who
+ * waits choked may be the only one to lack, or to have been shown, what the rest wait for.
+ */
+export const UPLOAD_SLOTS = 64;
 
 /** Slots given at random among those that wait, so that nobody waits for ever (BEP 3's optimistic unchoke). */
 export const OPTIMISTIC_SLOTS = 2;

@@ -104,6 +104,7 @@ export class Uploads {
     for (const peer of peers) {
       peer.sentSinceChoice = 0;
       peer.setChoking(!chosen.has(peer));
+      this.#show(peer);
     }
   }
 
@@ -172,8 +173,8 @@ export class Uploads {
 
   #show(peer: PeerSession): void {
     const { distribution, table, now } = this.#parts;
-    // A stock client shows interest only in what it was shown.
-    if (!distribution || (peer.wire.member && !peer.peerInterested)) return;
+    // A stock client shows interest only in what it was shown, and is unchoked only then.
+    if (!distribution || (peer.wire.member && (!peer.peerInterested || peer.choking))) return;
     const rate = peer.sent.perSecond(now());
     for (const index of distribution.grant(peer, rate, table.pieceLength, now())) peer.wire.have(index);
   }
