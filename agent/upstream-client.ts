@@ -35,7 +35,7 @@ export class UpstreamClient implements Upstream {
     const waiting = AbortSignal.any([signal, patience]);
     try {
       const result = await this.#registries.head(targetOf(request), forward(caller), waiting, options);
-      return result.ok ? { kind: 'ok', told: told(result) } : failure(result, request.resource.kind);
+      return result.ok ? { kind: 'ok', told: told(result) } : failure(result);
     } catch (error) {
       if (signal.aborted || !patience.aborted) throw error;
       return { kind: 'unreachable', cause: asError(error) };
@@ -49,9 +49,7 @@ export class UpstreamClient implements Upstream {
       ...(range !== undefined && { range: formatRange(range.start, range.end) }),
     };
     const result = await this.#registries.get(targetOf(request), forward(caller), signal, options);
-    return result.ok
-      ? { kind: 'ok', told: told(result), body: result.body }
-      : failure(result, request.resource.kind);
+    return result.ok ? { kind: 'ok', told: told(result), body: result.body } : failure(result);
   }
 
   async list({ caller, resource, query }: ListRequest, signal: AbortSignal): Promise<ListAnswer> {
@@ -60,7 +58,7 @@ export class UpstreamClient implements Upstream {
       resource.kind === 'tags'
         ? await this.#registries.tags(caller, auth, signal, query)
         : await this.#registries.referrers(caller, resource.digest, auth, signal, query);
-    if (!result.ok) return failure(result, 'list');
+    if (!result.ok) return failure(result);
     const { mediaType, link, body } = result;
     const filters = [result.headers['oci-filters-applied'] ?? []].flat()[0];
     return { kind: 'ok', mediaType, link, filters, body };
@@ -80,9 +78,8 @@ function told({ status, size, digest, mediaType, range }: Delivered): Told {
   return { status, size, digest, mediaType, range };
 }
 
-/** @param kind of what was asked for */
-function failure(result: Refused | Unreachable, kind: keyof typeof NOT_FOUND): UpstreamFailure {
-  if (result.kind === 'refused') return { kind: 'refused', refusal: refusalOf(result, kind) };
+function failure(result: Refused | Unreachable): UpstreamFailure {
+  if (result.kind === 'refused') return { kind: 'refused', refusal: refusalOf(result) };
   const { cause, status, retryAfterSeconds } = result;
   if (cause instanceof UpstreamProtocolError) return { kind: 'broken', cause };
   if (status !== 429) return { kind: 'unreachable', cause };
@@ -90,25 +87,6 @@ function failure(result: Refused | Unreachable, kind: keyof typeof NOT_FOUND): U
 }
 
 /** The errors are written anew: a body that is not in the OCI format is not relayed. */
-function refusalOf({ status, challenges, errors }: Refused, kind: keyof typeof NOT_FOUND): Refusal {
-  return {
-    status,
-    challenges,
-    body: JSON.stringify({ errors: errors.length > 0 ? errors : [plainError(status, kind)] }),
-  };
-}
-
-/** What a 404 without a code of the registry's own means. */
-const NOT_FOUND = { blob: 'BLOB_UNKNOWN', manifest: 'MANIFEST_UNKNOWN', list: 'NAME_UNKNOWN' } as const;
-
-function plainError(status: number, kind: keyof typeof NOT_FOUND): { code: string; message: string } {
-  const code =
-    status === 401
-      ? 'UNAUTHORIZED'
-      : status === 403
-        ? 'DENIED'
-        : status === 404
-          ? NOT_FOUND[kind]
-          : 'UNKNOWN';
-  return { code, message: `the upstream registry answered ${status}` };
+function refusalOf({ status, challenges, errors }: Refused): Refusal {
+  return { status, challenges, body: JSON.stringify({ errors }) };
 }

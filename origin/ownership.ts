@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import type { Digest } from '#registry/digest.ts';
+import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
 import { owners } from '#swarm/core/ring.ts';
 import { OriginHealth } from '#service/origin-health.ts';
 import { ASK_READS_MS, FORWARD_MS, MANIFEST_LIMIT } from './defaults.ts';
@@ -123,7 +124,8 @@ export class Ownership {
 
   #lost(member: string, error: unknown): void {
     this.#health.failed(member);
-    this.#parts.events.lost(member, error);
+    const mismatch = describeKeyMismatch(error);
+    this.#parts.events.lost(member, mismatch === undefined ? error : new Error(mismatch, { cause: error }));
   }
 
   async #ask(member: string, { path, headers }: Handed, signal: AbortSignal): Promise<Relayed> {

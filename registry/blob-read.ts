@@ -120,7 +120,11 @@ export class BlobRead implements AsyncIterableIterator<Buffer, undefined, undefi
     const { result, section, size } = await this.#request({});
     if (this.#position > 0 && this.#position >= size) {
       section.body.cancel();
-      throw new UpstreamRefusedError(this.#target.registry, { status: 416, challenges: [], errors: [] });
+      throw new UpstreamRefusedError(this.#target.registry, {
+        status: 416,
+        challenges: [],
+        errors: [{ code: 'RANGE_INVALID', message: 'the blob has no byte there' }],
+      });
     }
     this.#section = section;
     this.#size = size;

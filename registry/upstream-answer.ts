@@ -5,7 +5,7 @@ import { headerValue, headerValues, type ResponseHeaders } from './exchange.ts';
 import { type OciErrorEntry, parseOciErrors } from './oci-error.ts';
 import { type ContentRange, ContentRangeError, parseContentRange } from './range.ts';
 import { readErrorBody, type ResponseBody } from './response-body.ts';
-import type { TransportAnswer } from './transport.ts';
+import type { Purpose, TransportAnswer } from './transport.ts';
 import { UpstreamProtocolError, UpstreamRefusedError, UpstreamUnreachableError } from './upstream-error.ts';
 
 /** A repository of a registry, both as `parseReference` gives them. */
@@ -56,6 +56,7 @@ export interface Refused {
   readonly status: number;
   /** WWW-Authenticate values of the registry, as they came; none where a host that it redirected to refused. */
   readonly challenges: readonly string[];
+  /** At least one: the registry's own, else what the status means. */
   readonly errors: readonly OciErrorEntry[];
   /** At most 64 KiB of it. */
   readonly body: Buffer;
@@ -112,19 +113,36 @@ export function delivered(answer: TransportAnswer): DeliveredBody {
   };
 }
 
+/** What a 404 without a code of the registry's own means, by what was asked for. */
+const NOT_FOUND = {
+  blob: 'BLOB_UNKNOWN',
+  manifest: 'MANIFEST_UNKNOWN',
+  list: 'NAME_UNKNOWN',
+  token: 'NAME_UNKNOWN',
+} as const;
+
 /** Reads the refusal's body, to its cap. */
-export async function refused({ status, headers, body, redirected }: TransportAnswer): Promise<Refused> {
+export async function refused(
+  { status, headers, body, redirected }: TransportAnswer,
+  purpose: Purpose,
+): Promise<Refused> {
   const bytes = await readErrorBody(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT_MS);
+  const told = parseOciErrors(bytes);
   return {
     ok: false,
     kind: 'refused',
     status,
     challenges: redirected ? [] : headerValues(headers, 'www-authenticate'),
-    errors: parseOciErrors(bytes),
+    errors: told.length > 0 ? told : [plainError(status, purpose)],
     body: bytes,
     headers,
     redirected,
   };
+}
+
+function plainError(status: number, purpose: Purpose): OciErrorEntry {
+  const codes: Record<number, string> = { 401: 'UNAUTHORIZED', 403: 'DENIED', 404: NOT_FOUND[purpose] };
+  return { code: codes[status] ?? 'UNKNOWN', message: `the upstream registry answered ${status}` };
 }
 
 /** A failure of the transport as a result; what is none is thrown on. */

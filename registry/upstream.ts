@@ -153,7 +153,7 @@ export class Upstream implements AsyncDisposable {
   async #deliver(asked: Asked, auth: Authorization, signal: AbortSignal): Promise<GetResult> {
     try {
       const answer = await this.#authorized(asked, auth, signal);
-      return answer.status >= 400 ? await refused(answer) : delivered(answer);
+      return answer.status >= 400 ? await refused(answer, asked.purpose) : delivered(answer);
     } catch (error) {
       return failed(error);
     }
@@ -184,7 +184,7 @@ export class Upstream implements AsyncDisposable {
     const asked: Asked = { ...name, purpose: 'list', method: 'GET', url, headers };
     try {
       const answer = await this.#authorized(asked, auth, signal);
-      return answer.status >= 400 ? await refused(answer) : await this.#listing(answer);
+      return answer.status >= 400 ? await refused(answer, asked.purpose) : await this.#listing(answer);
     } catch (error) {
       signal.throwIfAborted();
       return failed(error);

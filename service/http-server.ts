@@ -74,12 +74,15 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     done();
   });
   app.setErrorHandler((error, request, reply) => {
+    const route = routeLabel(request);
+    // Who leaves has work for nobody cut short: no failure of ours, whatever it is that ended with it.
+    if (reply.raw.destroyed) {
+      options.logger.debug({ err: error, route }, `${options.name}: the client left before its answer`);
+      reply.hijack();
+      return;
+    }
     const status = sendError(error, reply, options.errors);
-    if (status >= 500)
-      options.logger.warn(
-        { err: error, route: routeLabel(request), status },
-        `${options.name}: request failed`,
-      );
+    if (status >= 500) options.logger.warn({ err: error, route, status }, `${options.name}: request failed`);
   });
   app.setNotFoundHandler(({ method }, reply) => {
     // RFC 9110, 9.1: 501 is for a method that no resource here knows.

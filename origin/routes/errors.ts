@@ -28,14 +28,8 @@ function refusal({ status, challenges, errors }: UpstreamRefusedError): ErrorAns
       'shoal-upstream': 'refused',
       ...(challenges.length > 0 && { 'www-authenticate': challenges }),
     },
-    body: { errors: errors.length > 0 ? errors : [plainError(status)] },
+    body: { errors },
   };
-}
-
-function plainError(status: number): { code: string; message: string } {
-  const code =
-    status === 401 ? 'UNAUTHORIZED' : status === 403 ? 'DENIED' : status === 404 ? 'NAME_UNKNOWN' : 'UNKNOWN';
-  return { code, message: `the upstream registry answered ${status}` };
 }
 
 /** The messages of these errors are made by Shoal's own parts, which keep credentials out. */

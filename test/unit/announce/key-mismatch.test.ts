@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { OriginClient } from '#agent/origin-client.ts';
+import { Ownership } from '#origin/ownership.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
 import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
 import type { Security } from '#service/identity.ts';
@@ -50,6 +51,25 @@ describe.each([
     const parts = { dispatcher, now: Date.now, random: Math.random, onFailure };
     const client = new OriginClient(parts, { origins, scheme: 'https' });
     await client.anonymous('r.example', 'team/app', signal);
+    expect(failures).toEqual([expect.stringContaining(message)]);
+  });
+
+  test('as another origin: the error says so', async () => {
+    const place = await startMember(other);
+    const failures: string[] = [];
+    const dispatcher = clusterDispatcher(OWN);
+    onTestFinished(() => dispatcher.destroy());
+    const ownership = new Ownership(
+      {
+        dispatcher,
+        now: Date.now,
+        random: Math.random,
+        events: { lost: (_member, error) => void failures.push(String(error)), forwarded: () => {} },
+        life: signal,
+      },
+      { self: '127.0.0.1:1', members: ['127.0.0.1:1', place], scheme: 'https' },
+    );
+    expect(await ownership.askOthers('/v1/reads/x')).toEqual([]);
     expect(failures).toEqual([expect.stringContaining(message)]);
   });
 });

@@ -15,7 +15,11 @@ const caller = (authorization: string, positive = false, repository = 'team/app'
   authorization,
   positive,
 });
-const refusal = new UpstreamRefusedError('r.example', { status: 401, challenges: [], errors: [] });
+const refusal = new UpstreamRefusedError('r.example', {
+  status: 401,
+  challenges: [],
+  errors: [{ code: 'UNAUTHORIZED' }],
+});
 
 test('a request is read as agents write it', () => {
   const headers = { 'shoal-authorization': 'Bearer t', 'shoal-verdict': 'positive', accept: 'a/b' };

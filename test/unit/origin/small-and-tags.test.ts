@@ -1,6 +1,9 @@
-import { expect, test } from 'vitest';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { expect, onTestFinished, test } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { normalizeAccept } from '#origin/tags.ts';
+import { digestOf } from '#registry/digest.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { addBlob, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
 
@@ -107,3 +110,21 @@ async function metricsOf(fixture: OriginFixture): Promise<{ text: string }> {
   const response = await fetch(`http://${fixture.origin(0).statusAddress}/metrics`);
   return { text: await response.text() };
 }
+
+test('what a registry does not have, and says no more of, is unknown by the name of its kind', async () => {
+  const bare = createServer((_request, response) => response.writeHead(404).end());
+  await once(bare.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => void bare.close());
+  const address = bare.address();
+  const host = `127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  const settings = { upstreams: { hosts: { [host]: { plainHttp: true } } } };
+  await using fixture = await OriginFixture.start({ origins: 1, settings });
+  const codeOf = async (what: string): Promise<unknown> => {
+    const { status, headers, body } = await fixture.ask(0, what, { upstream: host });
+    expect([status, headers['shoal-upstream']]).toEqual([404, 'refused']);
+    return JSON.parse(body.toString()).errors[0].code;
+  };
+  expect(await codeOf(`blobs/${digestOf('none')}`)).toBe('BLOB_UNKNOWN');
+  expect(await codeOf('manifests/none')).toBe('MANIFEST_UNKNOWN');
+  expect(await codeOf('tags/list')).toBe('NAME_UNKNOWN');
+});

@@ -43,6 +43,11 @@ beforeEach(async () => {
   app.get('/known', () => Promise.reject(unauthorized(['Bearer realm="a"', 'Basic realm="b"'])));
   app.get('/unknown', () => Promise.reject(new Error('database password is hunter2')));
   app.get('/own', () => Promise.reject(new TeapotError()));
+  app.get('/cut-short', async (_request, reply) => {
+    release = () => {};
+    await once(reply.raw, 'close');
+    throw new Error('the work for the client was cut short');
+  });
   app.get('/slow', async () => {
     await new Promise<void>((resolve) => {
       release = resolve;
@@ -137,6 +142,16 @@ test('a client that goes away is counted as such, not as a success', async () =>
     .poll(async () => (await metrics.expose()).text, PATIENT)
     .toContain('route="/slow",method="GET",status="aborted"} 1');
   release?.();
+});
+
+test('a client that goes away is no failure of the server: no warning', async () => {
+  const leaving = new AbortController();
+  const asked = fetch(url('/cut-short'), { signal: leaving.signal }).catch(() => 'left');
+  await expect.poll(() => release, PATIENT).toBeDefined();
+  leaving.abort();
+  expect(await asked).toBe('left');
+  await expect.poll(() => lines.join(''), PATIENT).toContain('left before its answer');
+  expect(lines.filter((line) => /"level":"(?:warn|error)"|"level":[45]0/u.test(line))).toEqual([]);
 });
 
 async function openSocket(port: number): Promise<Socket> {
