@@ -1,4 +1,5 @@
 import { setPriority } from 'node:os';
+import { calibrate } from './calibrate.ts';
 import { OptionError, parseOptions, usage } from './options.ts';
 import { checkMachine, sweep } from './rig/machine.ts';
 import { toResult } from './result.ts';
@@ -9,18 +10,21 @@ import { renderTable } from './table.ts';
  * Brings content to many nodes over shaped links, with the real parts, and says how near to the bound and how dear it was.
  *
  *     npm run bench -- <scenario> [options]
+ *     npm run bench -- calibrate
  */
 async function main(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const options = parseOptions(args, SCENARIOS);
-  await checkMachine();
-  await sweep();
-  // Inherited by all that is started.
-  if (options.priority !== undefined) setPriority(options.priority);
   const started = performance.now();
   const say = (text: string): void =>
     void process.stderr.write(
       `${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${text}\n`,
     );
+  const calibrating = args.length === 1 && args[0] === 'calibrate';
+  const options = calibrating ? undefined : parseOptions(args, SCENARIOS);
+  await checkMachine();
+  await sweep();
+  if (!options) return calibrate({ signal, say });
+  // Inherited by all that is started.
+  if (options.priority !== undefined) setPriority(options.priority);
   const outcome = await options.scenario.run(options, { signal, say });
   const result = toResult(options, outcome);
   process.stdout.write(`\n${renderTable(result, outcome)}`);

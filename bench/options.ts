@@ -74,6 +74,7 @@ export function usage(scenarios: readonly Scenario[]): string {
     return `  ${name.padEnd(14)}${summary} (default: ${nodes} agents, ${size}, ${rate})`;
   });
   return `npm run bench -- <scenario> [options]   (root; ip, tc, nginx)
+npm run bench -- calibrate              records what the simulator is compared with
 
 ${lines.join('\n')}
 

@@ -2,7 +2,7 @@
 import { ASK_AGAIN_MS } from '#agent/defaults.ts';
 import type { SimBlob, SimHost } from './host.ts';
 import type { SimTorrent } from './torrent.ts';
-import type { World } from './world.ts';
+import { WIRE_OVERHEAD, type World } from './world.ts';
 
 /** A request to an origin takes the connection's set-up and its own way and back. */
 const ASK_ROUND_TRIPS = 3;
@@ -56,7 +56,7 @@ export class OriginAsks {
   #readUpstream(owner: SimHost, blob: SimBlob): void {
     const { clock, scenario } = this.#world;
     const torrent = this.#world.join(owner, blob);
-    const rate = (scenario.coldFrom ?? scenario.upstream) / scenario.scale / 1_000;
+    const rate = (scenario.coldFrom ?? scenario.upstream) / WIRE_OVERHEAD / scenario.scale / 1_000;
     let at = clock.now;
     for (let index = 0; index < torrent.table.count; index++) {
       at += torrent.table.sizeOf(index) / rate;

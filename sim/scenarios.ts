@@ -37,11 +37,24 @@ const BASE = {
   limit: 3_600,
 } as const;
 
+/** The rig's links hold up to 50 ms of what waits for them, and they are full: half of that, there and back together. */
+const RIG_RTT_MS = 25;
+
+/** The fastest link over the slowest where links are unequal. */
+const SPREAD = 10;
+
 export const SCENARIOS: Readonly<Record<string, Make>> = {
   'flash-crowd': (options) => rig('flash-crowd', options),
   cold: (options) => {
     const scenario = rig('cold', options);
     return { ...scenario, coldFrom: scenario.origins[0]!.up };
+  },
+  unequal: (options) => {
+    const { nodes = 8, rateMbit = 100 } = options;
+    const rateOf = (index: number): Rates =>
+      both((rateMbit * SPREAD ** (index / Math.max(1, nodes - 1)) * MB) / 8);
+    const agents = Array.from({ length: nodes }, (_, index) => rateOf(index));
+    return { ...rig('unequal', options), agents, origins: [rateOf(nodes - 1)] };
   },
   'kraken-headline': (options) => headline('kraken-headline', options, { rate: 300 * MB }),
   zones,
@@ -73,6 +86,7 @@ function rig(
     pulls: allPull(nodes, 1, () => 0),
     scale,
     grainMs: 0,
+    rttMs: { near: RIG_RTT_MS, far: RIG_RTT_MS },
   };
 }
 

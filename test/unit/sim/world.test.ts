@@ -7,8 +7,10 @@ import { WIRE_OVERHEAD, World } from '../../../sim/world.ts';
 
 const MIB = 1024 * 1024;
 
+/** Over links that delay nothing to speak of. */
 function flashCrowd(nodes: number, bytes: number): Scenario {
-  return SCENARIOS['flash-crowd']!({ nodes, bytes, rateMbit: 80, seed: 1 });
+  const scenario = SCENARIOS['flash-crowd']!({ nodes, bytes, rateMbit: 80, seed: 1 });
+  return { ...scenario, rttMs: { near: 0.5, far: 0.5 } };
 }
 
 function headline(nodes: number, seed: number): Report {
@@ -25,9 +27,10 @@ describe('a swarm in virtual time', () => {
     const world = new World(scenario, 1);
     world.run();
     const [pull] = world.ledger.pulls;
-    // The question to the origin is 3 round trips of 0.5 ms, the connection 4 and 2 ms of work; then interest, news of
-    // the two pieces, requests, and the last byte's way: 4 times 0.25 ms.
-    const setUp = 1.5 + 4 + 1;
+    // The question to the origin takes 3 round trips, the connection 4 and 2 ms of work; then interest, news of the
+    // two pieces, requests, and the last byte's way: 4 times half of one.
+    const { near } = scenario.rttMs;
+    const setUp = 3 * near + (4 * near + 2) + 2 * near;
     const transfer = (MIB / 2 / 10_000) * WIRE_OVERHEAD;
     expect(pull!.endedAt! - pull!.startedAt).toBeCloseTo(setUp + transfer, 6);
   });
