@@ -8,7 +8,8 @@ export interface HostPort {
 }
 
 /**
- * Reads `host:port` or `[ipv6]:port`.
+ * Reads `host:port` or `[address]:port`: brackets are needed around IPv6 addresses and allowed around IPv4 ones,
+ * for who writes down an address without looking at its kind.
  * @returns undefined if it is neither.
  */
 export function parseHostPort(text: string): HostPort | undefined {
@@ -16,7 +17,7 @@ export function parseHostPort(text: string): HostPort | undefined {
   if (!match) return undefined;
   const host = match[1] ?? match[2] ?? '';
   const port = Number(match[3]);
-  if (port > 65_535 || (match[1] !== undefined && isIP(host) !== 6)) return undefined;
+  if (port > 65_535 || (match[1] !== undefined && isIP(host) === 0)) return undefined;
   return { host, port };
 }
 

@@ -12,6 +12,10 @@ test.each([
   expect(formatHostPort(place)).toBe(text);
 });
 
+test('an IPv4 address may have brackets too', () => {
+  expect(parseHostPort('[10.0.0.7]:29502')).toEqual({ host: '10.0.0.7', port: 29_502 });
+});
+
 test.each([
   '',
   ':80',
