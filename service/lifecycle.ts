@@ -9,10 +9,13 @@ export interface LifecycleOptions {
 }
 
 const GRACE_MS = 20_000;
+/** npm hands a Ctrl-C on to a process that the terminal has told already: what comes so soon is the same signal. */
+const SAME_SIGNAL_MS = 1_000;
 
 /**
  * The life of a process that serves: `main` starts everything into `stack` and returns; SIGTERM or SIGINT aborts `signal` and
- * disposes the stack, last started first stopped. A second signal, or a stop that outlasts the grace, ends the process with 1.
+ * disposes the stack, last started first stopped. Another signal a second later or more, or a stop that outlasts the grace,
+ * ends the process with 1.
  * Resolves when all is stopped.
  * @throws what `main` threw, after what it had started is stopped.
  */
@@ -39,6 +42,7 @@ class StopSignals implements Disposable {
   readonly #options: LifecycleOptions;
   readonly stopped: Promise<void>;
   #grace: NodeJS.Timeout | undefined;
+  #stoppedAt = 0;
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
@@ -60,7 +64,11 @@ class StopSignals implements Disposable {
   }
 
   readonly #onStop = (name: NodeJS.Signals): void => {
-    if (this.signal.aborted) process.exit(1);
+    if (this.signal.aborted) {
+      if (performance.now() - this.#stoppedAt > SAME_SIGNAL_MS) process.exit(1);
+      return;
+    }
+    this.#stoppedAt = performance.now();
     this.#options.logger?.info({ signal: name }, 'stopping');
     this.#controller.abort(new Error(`stopped by ${name}`));
   };

@@ -1,3 +1,5 @@
+import { backoffMs } from '#registry/retry.ts';
+
 /** An origin that failed is left alone for this long at first, doubling to the cap; milliseconds. */
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 15_000;
@@ -30,8 +32,12 @@ export class OriginHealth {
 
   failed(origin: string): void {
     const failures = (this.#failing.get(origin)?.failures ?? 0) + 1;
-    const delay = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(failures - 1, 16));
-    // Half to whole of the delay, so that those who lost an origin together do not come back together.
-    this.#failing.set(origin, { failures, until: this.#now() + delay * (0.5 + this.#random() / 2) });
+    // Its random half keeps those who lost an origin together from coming back together.
+    const delay = backoffMs(failures, {
+      baseMs: BACKOFF_BASE_MS,
+      capMs: BACKOFF_CAP_MS,
+      random: this.#random,
+    });
+    this.#failing.set(origin, { failures, until: this.#now() + delay });
   }
 }

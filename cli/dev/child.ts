@@ -5,8 +5,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+
+import { pause } from '#registry/retry.ts';
 
 import type { PlannedPart } from './plan.ts';
 
@@ -65,13 +66,23 @@ async function stop(child: ChildProcess, ended: Promise<string>): Promise<void> 
   clearTimeout(timer);
 }
 
-/** Waits until `/readyz` says ok. @throws Error when it does not in time; the signal's reason. */
-export async function untilReady({ name, status }: PlannedPart, signal: AbortSignal): Promise<void> {
+/**
+ * Waits until `/readyz` says ok.
+ * @throws Error when it does not in time, or at once when the part ends before; the signal's reason
+ */
+export async function untilReady(
+  child: Pick<Child, 'name' | 'ended'>,
+  status: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const ended = new AbortController();
+  void child.ended.then((how) => ended.abort(new Error(`${child.name} ${how}`)));
+  const until = AbortSignal.any([signal, ended.signal]);
   const deadline = performance.now() + READY_TIMEOUT_MS;
-  while (!(await isReady(status, signal))) {
+  while (!(await isReady(status, until))) {
     if (performance.now() > deadline)
-      throw new Error(`${name} was not ready after ${READY_TIMEOUT_MS / 1000} s`);
-    await sleep(READY_POLL_MS, undefined, { signal });
+      throw new Error(`${child.name} was not ready after ${READY_TIMEOUT_MS / 1000} s`);
+    await pause(READY_POLL_MS, until);
   }
 }
 

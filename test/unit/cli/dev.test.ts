@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { access, readFile } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -103,6 +103,32 @@ test('dev that is killed leaves no part behind', async () => {
   child.kill('SIGKILL');
   await expect.poll(() => firstTaken(ports()), { timeout: 20_000 }).toBeUndefined();
 }, 60_000);
+
+test('a part that is killed is started again, and the others go on', async () => {
+  const { child, ended, output } = await startDev();
+  const [door = ''] = output().match(/http:\S+/u) ?? [];
+  const first = await processOf('agent-1.yaml');
+  const others = await Promise.all(['tracker.yaml', 'origin-1.yaml', 'agent-2.yaml'].map(processOf));
+  process.kill(first, 'SIGKILL');
+  await expect.poll(output, { timeout: 10_000 }).toMatch(/^agent-1 \| was ended by SIGKILL; started again/mu);
+  const answers = async (): Promise<boolean> =>
+    (await fetch(`${door}/v2/`).catch(() => undefined)) !== undefined;
+  await expect.poll(answers, { timeout: 20_000 }).toBe(true);
+  expect(await processOf('agent-1.yaml')).not.toBe(first);
+  expect(await Promise.all(['tracker.yaml', 'origin-1.yaml', 'agent-2.yaml'].map(processOf))).toEqual(others);
+  child.kill('SIGINT');
+  expect(await ended).toEqual([0, null]);
+  expect(await firstTaken(ports())).toBeUndefined();
+}, 60_000);
+
+/** The process that was started with that file of this test's directory. */
+async function processOf(file: string): Promise<number> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/u.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (command.includes(dir.join(file))) return Number(pid);
+  }
+  throw new Error(`no process was started with ${file}`);
+}
 
 test('dev says which port is taken', async () => {
   const server = createServer();

@@ -38,7 +38,7 @@ const soon = (): AbortSignal => AbortSignal.timeout(10_000);
 
 test('a part gets ready, logs under its name, and ends well when it is told to', async () => {
   const child = await startChild(tracker, dir.path, output);
-  await untilReady(tracker, soon());
+  await untilReady(child, tracker.status, soon());
   expect(lines).toContain('tracker | {');
   await child[Symbol.asyncDispose]();
   expect(await child.ended).toBe('ended with code 0');
@@ -48,6 +48,8 @@ test('a part gets ready, logs under its name, and ends well when it is told to',
 test('a part that cannot start says why and ends with 1', async () => {
   const broken = { ...tracker, config: { ...tracker.config, clusterKeyFile: dir.join('none') } };
   const child = await startChild(broken, dir.path, output);
+  // Far less than the patience with a part that is slow to start.
+  await expect(untilReady(child, tracker.status, soon())).rejects.toThrow('tracker ended with code 1');
   expect(await child.ended).toBe('ended with code 1');
   expect(lines).toMatch(/^tracker \| shoal: cannot read the cluster key .*\/none: ENOENT/m);
 });
@@ -57,7 +59,7 @@ test('a part ends by itself when its parent is killed', async () => {
     import { startChild, untilReady } from '#cli/dev/child.ts';
     const part = ${JSON.stringify(tracker)};
     const child = await startChild(part, ${JSON.stringify(dir.path)}, { write: () => {} });
-    await untilReady(part, AbortSignal.timeout(10000));
+    await untilReady(child, part.status, AbortSignal.timeout(10000));
     console.log(child.pid);
   `;
   const parent = spawn(process.execPath, ['--input-type=module', '--eval', script], {

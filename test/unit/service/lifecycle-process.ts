@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { run } from '#service/lifecycle.ts';
 
 /** Run by lifecycle.test.ts as a process of its own. */
@@ -16,7 +18,7 @@ await run(
     if (kind !== 'orderly')
       stack.defer(() => {
         say('stopping');
-        return new Promise<void>(() => {});
+        return kind === 'slow' ? sleep(400) : new Promise<void>(() => {});
       });
     say('up');
   },

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
@@ -40,10 +41,20 @@ test('SIGHUP is told to the part and stops nothing', async () => {
   expect(await exited).toEqual([0, null]);
 });
 
+test('a signal that comes twice at once, as npm hands on a Ctrl-C, does not cut the stop', async () => {
+  const { child, exited, output } = await startProcess('slow');
+  child.kill('SIGINT');
+  await expect.poll(output, PATIENT).toContain('stopping\n');
+  child.kill('SIGINT');
+  expect(await exited).toEqual([0, null]);
+  expect(output()).toContain('stopped b\nstopped a\nend\n');
+});
+
 test('a second signal ends a stop that hangs', async () => {
   const { child, exited, output } = await startProcess('hangs');
   child.kill('SIGTERM');
   await expect.poll(output, PATIENT).toContain('stopping\n');
+  await sleep(1_100);
   child.kill('SIGTERM');
   expect(await exited).toEqual([1, null]);
 });
