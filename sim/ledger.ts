@@ -22,6 +22,8 @@ export class Ledger {
   /** Connections of one host, and of all hosts together, when there were most. */
   mostConnections = 0;
   mostConnectionsInAll = 0;
+  /** Memory for pieces, peers and requests of all hosts together, when it was most. Bytes. */
+  mostStateBytes = 0;
   readonly #world: World;
   readonly #open = new Map<SimTorrent['host'], Map<SimBlob, PullRecord>>();
   #left: number;
@@ -75,11 +77,14 @@ export class Ledger {
 
   sample(): void {
     let all = 0;
+    let stateBytes = 0;
     for (const host of this.#world.hosts) {
       const { connections } = host;
       all += connections;
+      for (const torrent of host.torrents.values()) stateBytes += torrent.stateBytes;
       this.mostConnections = Math.max(this.mostConnections, connections);
     }
+    this.mostStateBytes = Math.max(this.mostStateBytes, stateBytes);
     this.mostConnectionsInAll = Math.max(this.mostConnectionsInAll, all);
   }
 }

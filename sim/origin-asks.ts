@@ -1,8 +1,9 @@
 /** Mirrors the agent's way to an origin (`agent/pull/blob-access.ts`, `running-pulls.ts`), without what upstream says. */
 import { ASK_AGAIN_MS } from '#agent/defaults.ts';
 import type { SimBlob, SimHost } from './host.ts';
+import { WIRE_OVERHEAD } from './scenario.ts';
 import type { SimTorrent } from './torrent.ts';
-import { WIRE_OVERHEAD, type World } from './world.ts';
+import type { World } from './world.ts';
 
 /** A request to an origin takes the connection's set-up and its own way and back. */
 const ASK_ROUND_TRIPS = 3;

@@ -34,7 +34,10 @@ export interface Report {
   /** When there were most: per host on average, and of the one that had most. */
   readonly connectionsPerHost: number;
   readonly connectionsOfOneMax: number;
+  /** Sent to peers, blocks not among them. */
   readonly messagesPerHost: number;
+  /** What a host remembers of pieces, peers and requests, on average when that was most. Bytes, at the simulated pieces. */
+  readonly stateBytesPerHost: number;
   readonly originUploadOverF: number;
   /** Received twice, over all received. */
   readonly duplicateShare: number;
@@ -89,6 +92,7 @@ export function reportOn(world: World): Report {
     connectionsPerHost: rounded(ledger.mostConnectionsInAll / hosts.length),
     connectionsOfOneMax: ledger.mostConnections,
     messagesPerHost: Math.round(total(hosts.map(({ messages }) => messages)) / hosts.length),
+    stateBytesPerHost: Math.round(ledger.mostStateBytes / hosts.length),
     originUploadOverF: rounded(real(total(origins.map(({ index }) => ledger.sent[index]!))) / all),
     duplicateShare: rounded(ledger.duplicateBytes / taken),
     zoneOverF: rounded(real(total([...ledger.byZone])) / Math.max(1, ledger.byZone.length) / all),

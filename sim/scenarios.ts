@@ -177,9 +177,9 @@ function dying(options: ScenarioOptions): Scenario {
   return { ...scenario, failures };
 }
 
-/** Half of what a piece takes on an idle link. Milliseconds. */
+/** What a piece takes on an idle link. Milliseconds. */
 function grainFor({ down }: Rates, scale: number): number {
-  return ((256 * KIB * scale) / down) * 1_000 * 0.5;
+  return ((256 * KIB * scale) / down) * 1_000;
 }
 
 function both(rate: number): Rates {

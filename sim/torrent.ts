@@ -9,6 +9,9 @@ import type { SimBlob, SimHost } from './host.ts';
 import type { SimPeer } from './peer.ts';
 import { SimUploads } from './uploads.ts';
 
+/** A request that waits: index, offset and length, and its place in a map. */
+const BLOCK_BYTES = 32;
+
 /** What a torrent needs of the world it is in. */
 export interface TorrentWorld {
   readonly clock: Clock;
@@ -69,6 +72,16 @@ export class SimTorrent {
   /** The piece that the reader waits for. */
   get awaited(): number {
     return this.cursors.at(-1)!;
+  }
+
+  /** What is remembered of pieces, peers and requests. Bytes. */
+  get stateBytes(): number {
+    const { held, availability, active } = this.table;
+    let bytes = held.bytes.length + availability.byteLength;
+    for (const { units } of active.values()) bytes += units.length;
+    for (const { pieces, outstanding, queue } of this.connections.peers)
+      bytes += pieces.bytes.length + (outstanding.length + queue.length) * BLOCK_BYTES;
+    return bytes;
   }
 
   /** A runtime reads it from its start to its end. */

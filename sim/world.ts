@@ -12,12 +12,9 @@ import { Ledger } from './ledger.ts';
 import { OriginAsks } from './origin-asks.ts';
 import { SimPeer } from './peer.ts';
 import { seededRandom } from './random.ts';
-import type { Failure, Rates, Scenario } from './scenario.ts';
+import { type Failure, type Rates, type Scenario, WIRE_OVERHEAD } from './scenario.ts';
 import { SimTorrent, type TorrentWorld } from './torrent.ts';
 import { SimTracker } from './tracker.ts';
-
-/** Ethernet, IP, TCP and the wire's own heads: measured on the rig, one stream of 1,500-byte packets. */
-export const WIRE_OVERHEAD = 1.045;
 
 /** TCP, proof of membership, BEP 3 handshake and extended handshake. */
 const SET_UP_ROUND_TRIPS = 4;

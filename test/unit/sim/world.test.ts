@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { reportOn, type Report } from '../../../sim/report.ts';
-import type { Scenario } from '../../../sim/scenario.ts';
+import { type Scenario, WIRE_OVERHEAD } from '../../../sim/scenario.ts';
 import { SCENARIOS } from '../../../sim/scenarios.ts';
 import { simulate } from '../../../sim/simulate.ts';
-import { WIRE_OVERHEAD, World } from '../../../sim/world.ts';
+import { World } from '../../../sim/world.ts';
 
 const MIB = 1024 * 1024;
 
@@ -122,10 +122,15 @@ describe('every scenario finishes', () => {
     expect(report.connectionsOfOneMax).toBeLessThanOrEqual(512);
   });
 
-  test("a host's messages and connections do not grow with the number of hosts", { timeout: 60_000 }, () => {
-    const few = headline(90, 1);
-    const many = headline(270, 1);
-    expect(many.messagesPerHost).toBeLessThan(few.messagesPerHost * 1.2);
-    expect(many.connectionsOfOneMax).toBeLessThanOrEqual(2 * 40);
-  });
+  test(
+    "a host's messages, memory and connections do not grow with the number of hosts",
+    { timeout: 60_000 },
+    () => {
+      const few = headline(90, 1);
+      const many = headline(270, 1);
+      expect(many.messagesPerHost).toBeLessThan(few.messagesPerHost * 1.2);
+      expect(many.stateBytesPerHost).toBeLessThan(few.stateBytesPerHost * 1.1);
+      expect(many.connectionsOfOneMax).toBeLessThanOrEqual(2 * 40);
+    },
+  );
 });
