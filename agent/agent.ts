@@ -18,6 +18,7 @@ import { openMember } from '#swarm/member/open.ts';
 import { Admission } from './door/admission.ts';
 import { openDoor } from './door/door.ts';
 import { AgentEvents } from './events.ts';
+import { ClusterKeyCheck } from './cluster-key-check.ts';
 import { createAgentMetrics, observeDoor } from './metrics.ts';
 import { createPulls } from './pulls.ts';
 import { UpstreamClient } from './upstream-client.ts';
@@ -85,8 +86,13 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     pulls: pulls.running.size,
   });
   observeDoor(parts.metrics, running);
+  const key = new ClusterKeyCheck(
+    { dispatcher, now: () => performance.now(), signal: life.signal },
+    { places: () => config, scheme },
+  );
   let serving = false;
-  const status = starting.use(await listenForStatus(config, security, parts, () => serving));
+  const unready = (): readonly string[] => (serving ? key.faults : ['the door is not open yet']);
+  const status = starting.use(await listenForStatus(config, security, parts, unready));
   starting.use(
     await startAdminSocket({
       directory: config.store.path,
@@ -138,7 +144,7 @@ function listenForStatus(
   config: AgentConfig,
   security: Security,
   { signal, metrics, logger }: AgentParts,
-  serving: () => boolean,
+  unready: () => readonly string[],
 ): Promise<BoundServer> {
   return startStatusServer({
     ...config.status,
@@ -146,10 +152,8 @@ function listenForStatus(
     metrics,
     logger,
     readiness: () => {
-      if (signal.aborted) return { ready: false, reasons: ['stopping'] };
-      return serving()
-        ? { ready: true, reasons: [] }
-        : { ready: false, reasons: ['the door is not open yet'] };
+      const reasons = signal.aborted ? ['stopping'] : unready();
+      return { ready: reasons.length === 0, reasons };
     },
   });
 }

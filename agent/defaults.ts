@@ -79,3 +79,7 @@ export const REMEMBERED_SOURCES = 1024;
 /** How long the addresses of a registry that uses the door's own port are kept. */
 export const ADDRESS_MS = 60_000;
 export const REMEMBERED_ADDRESSES = 256;
+
+/** How long one tracker or origin may take to show that it takes the cluster key, and how long that is believed. */
+export const KEY_CHECK_TIMEOUT_MS = 5_000;
+export const KEY_CHECK_LIFETIME_MS = 30_000;

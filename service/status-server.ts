@@ -12,7 +12,7 @@ import type { Metrics } from './metrics.ts';
 
 interface Readiness {
   readonly ready: boolean;
-  /** Why not; logged, not shown. */
+  /** Why not; told to callers on this machine, who may read the log too. */
   readonly reasons: readonly string[];
 }
 
@@ -30,7 +30,7 @@ export interface StatusServerOptions {
 /**
  * `/metrics` (Prometheus text), `/healthz` (the process answers) and `/readyz` (it can do its work).
  * Bound outside loopback, `/metrics` wants `Authorization: Bearer <token>` unless security is off;
- * the other two say only ok or not ready.
+ * the other two say only ok or not ready, and why not to callers on loopback.
  */
 export async function startStatusServer(options: StatusServerOptions): Promise<BoundServer> {
   const { logger, metrics } = options;
@@ -43,13 +43,13 @@ export async function startStatusServer(options: StatusServerOptions): Promise<B
     return reply.header('content-type', contentType).send(text);
   });
   app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'));
-  app.get('/readyz', async (_request, reply) => {
+  app.get('/readyz', async (request, reply) => {
     const { ready, reasons } = await options.readiness();
-    if (!ready) logger.debug({ reasons }, 'not ready');
-    return reply
-      .code(ready ? 200 : 503)
-      .type('text/plain')
-      .send(ready ? 'ok\n' : 'not ready\n');
+    reply.type('text/plain');
+    if (ready) return reply.send('ok\n');
+    logger.debug({ reasons }, 'not ready');
+    const shown = isLoopback(request.socket.remoteAddress ?? '') ? reasons : [];
+    return reply.code(503).send(`${['not ready', ...shown].join('\n')}\n`);
   });
   return listen(app, options.listen);
 }

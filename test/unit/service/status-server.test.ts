@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { expect, test } from 'vitest';
 
 import type { Security } from '#service/identity.ts';
@@ -41,13 +42,27 @@ test('on loopback anyone on the machine reads metrics, the process’ own among 
   expect(text).toContain('process_resident_memory_bytes');
 });
 
-test('readiness follows the part and tells no reasons', async () => {
-  const state = { ready: false, reasons: ['tracker 10.0.0.7 does not answer'] };
+test('readiness follows the part; who is on the machine is told why', async () => {
+  const state = { ready: false, reasons: ['the door is not open yet', 'stopping'] };
   await using server = await start({ readiness: () => state });
-  expect(await get(server.port, '/readyz')).toEqual([503, 'not ready\n']);
+  expect(await get(server.port, '/readyz')).toEqual([503, 'not ready\nthe door is not open yet\nstopping\n']);
   state.ready = true;
   expect(await get(server.port, '/readyz')).toEqual([200, 'ok\n']);
   expect(await get(server.port, '/healthz')).toEqual([200, 'ok\n']);
+});
+
+test('a caller from another machine is told no reasons', async () => {
+  const other = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ internal, family }) => !internal && family === 'IPv4');
+  if (other === undefined) return; // a machine with no network has no such callers
+  await using server = await start({
+    listen: '0.0.0.0:0',
+    readiness: () => ({ ready: false, reasons: ['tracker 10.0.0.7 does not answer'] }),
+  });
+  // From its own address, as a kubelet asks.
+  const answer = await fetch(`http://${other.address}:${server.port}/readyz`);
+  expect([answer.status, await answer.text()]).toEqual([503, 'not ready\n']);
 });
 
 test('outside loopback metrics want the token, which may be rotated; health does not', async () => {
