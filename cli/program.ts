@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   keygen: () => import('./commands/keygen.ts'),
   get: () => import('./commands/get.ts'),
   config: () => import('./commands/config.ts'),
+  prepare: () => import('./commands/prepare.ts'),
   status: () => import('./commands/status.ts'),
   limits: () => import('./commands/limits.ts'),
   prune: () => import('./commands/prune.ts'),

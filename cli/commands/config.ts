@@ -5,7 +5,10 @@ import { stat } from 'node:fs/promises';
 import { agentOption } from '#cli/agent-url.ts';
 import { UsageError } from '#cli/failure.ts';
 import { COMMON_REGISTRIES, configure, RUNTIMES } from '#cli/runtimes/configure.ts';
-import type { Runtime } from '#cli/runtimes/configure.ts';
+import type { Configured, Runtime } from '#cli/runtimes/configure.ts';
+import { hold } from '#cli/runtimes/hold.ts';
+import { NODE_KINDS } from '#cli/runtimes/nodes.ts';
+import type { NodeKind } from '#cli/runtimes/nodes.ts';
 import { parseRegistryHost } from '#registry/reference.ts';
 import { readTakenPorts } from '#service/config/ports.ts';
 import { doorDanger } from '#service/config/rules.ts';
@@ -14,7 +17,9 @@ interface ConfigOptions {
   readonly registry?: string[];
   readonly agent: URL;
   readonly root: string;
+  readonly configPath?: string;
   readonly remove?: boolean;
+  readonly hold?: boolean;
 }
 
 export function register(program: Command): void {
@@ -23,23 +28,59 @@ export function register(program: Command): void {
     .description(
       "Writes a container runtime's mirror configuration, keeps what was there, and takes it back.",
     )
-    .addArgument(new Argument('<runtime>', 'the container runtime').choices(RUNTIMES))
+    .addArgument(
+      new Argument('<runtime>', 'the container runtime, or the kind of node that it is on').choices(NAMES),
+    )
     .option(
       '--registry <name...>',
       `registries to mirror (default: containerd _default, all; podman and crio ${COMMON_REGISTRIES.join(', ')})`,
     )
     .addOption(agentOption())
     .option('--root <dir>', 'directory in which the paths are looked for', '/')
+    .option(
+      '--config-path <dir>',
+      "containerd's config_path, where its configuration need not be read for it",
+    )
     .option('--remove', 'take it back')
-    .action(async (runtime: Runtime, options: ConfigOptions) => {
-      const { agent, root, remove = false } = options;
-      if (!remove) checkAgent(agent);
-      await checkRoot(root);
-      const registries = registriesFor(runtime, options.registry);
-      const { changes, advice } = await configure(runtime, { registries, agent, root, remove });
-      for (const { path, change } of changes) process.stdout.write(`${path}: ${change}\n`);
-      for (const text of advice) process.stderr.write(`${text}\n`);
-    });
+    .option('--hold', 'stay, keep it in place, and take it back when stopped')
+    .action(config);
+}
+
+const NAMES = [...new Set([...RUNTIMES, ...Object.keys(NODE_KINDS)])];
+
+async function config(name: string, options: ConfigOptions): Promise<void> {
+  const { agent, root, remove = false, configPath } = options;
+  if (remove && options.hold) throw new UsageError('--remove and --hold: one of them is allowed');
+  if (!remove) checkAgent(agent);
+  await checkRoot(root);
+  const { runtime, main, remedy } = NODE_KINDS[name] ?? plainRuntime(name);
+  const registries = registriesFor(runtime, options.registry);
+  const place = {
+    ...(main !== undefined && { main }),
+    ...(remedy !== undefined && { remedy }),
+    ...(configPath !== undefined && { certs: configPath }),
+  };
+  const given = { registries, agent, root, ...place };
+  if (!options.hold) return tell(await configure(runtime, { ...given, remove }));
+  await hold(runtime, given, { tell, signal: stopSignal() });
+}
+
+/** docker and podman are on no kind of Kubernetes node. */
+function plainRuntime(name: string): Pick<NodeKind, 'runtime' | 'main' | 'remedy'> {
+  const runtime = RUNTIMES.find((known) => known === name);
+  if (runtime === undefined) throw new UsageError(`${name} is no runtime: ${NAMES.join(', ')} are allowed`);
+  return { runtime };
+}
+
+function tell({ changes, advice }: Configured): void {
+  for (const { path, change } of changes) process.stdout.write(`${path}: ${change}\n`);
+  for (const text of advice) process.stderr.write(`${text}\n`);
+}
+
+function stopSignal(): AbortSignal {
+  const stopping = new AbortController();
+  process.once('SIGTERM', () => stopping.abort()).once('SIGINT', () => stopping.abort());
+  return stopping.signal;
 }
 
 /** A mirror that the agent itself would not open would get every pull of the node, and its credentials. */

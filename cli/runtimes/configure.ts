@@ -1,7 +1,8 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { readContainerdMain } from './containerd-main.ts';
+import { DEFAULT_CERTS, readContainerdMain } from './containerd-main.ts';
+import type { MainPlace } from './containerd-main.ts';
 import { hostsEdit } from './containerd-hosts.ts';
 import { DROP_IN, readRegistries, registriesEdit } from './containers-registries.ts';
 import { daemonEdit } from './docker-daemon.ts';
@@ -15,7 +16,9 @@ export type Runtime = (typeof RUNTIMES)[number];
 /** podman and CRI-O have no entry for all registries. */
 export const COMMON_REGISTRIES = ['docker.io', 'ghcr.io', 'quay.io', 'registry.k8s.io'];
 
-export interface ConfigureOptions {
+export interface ConfigureOptions extends MainPlace {
+  /** Where containerd is known to look for hosts.toml files, whatever its configuration says. */
+  readonly certs?: string;
   /** Registry hosts; for containerd also `_default`. None: the runtime's usual ones; to remove, all that were written. */
   readonly registries: readonly string[] | undefined;
   /** The agent's door. */
@@ -48,16 +51,9 @@ interface Plan {
   readonly advice: { readonly always: readonly string[]; readonly changed: readonly string[] };
 }
 
-async function plan(runtime: Runtime, { registries, agent, root, remove }: ConfigureOptions): Promise<Plan> {
-  if (runtime === 'containerd') {
-    const { certs, advice } = await readContainerdMain(root);
-    const all = remove ? await writtenHosts(join(root, certs)) : ['_default'];
-    const edits = (registries ?? all).map((registry) => {
-      const path = `${certs}/${registry}/hosts.toml`;
-      return [path, hostsEdit(path, registry, agent)] as const;
-    });
-    return { edits, advice: { always: advice === undefined ? [] : [advice], changed: [] } };
-  }
+async function plan(runtime: Runtime, options: ConfigureOptions): Promise<Plan> {
+  const { registries, agent, root } = options;
+  if (runtime === 'containerd') return planContainerd(options);
   if (runtime === 'docker') {
     const path = '/etc/docker/daemon.json';
     const changed = [
@@ -68,6 +64,20 @@ async function plan(runtime: Runtime, { registries, agent, root, remove }: Confi
   const edit = registriesEdit(registries ?? COMMON_REGISTRIES, agent, await readRegistries(root));
   const changed = runtime === 'crio' ? ['let CRI-O read the change: systemctl reload crio'] : [];
   return { edits: [[DROP_IN, edit]], advice: { always: [], changed } };
+}
+
+/** Where containerd looks nowhere, nothing is written; what was written before that is taken back all the same. */
+async function planContainerd(options: ConfigureOptions): Promise<Plan> {
+  const { registries, agent, root, remove, certs } = options;
+  const found = certs === undefined ? await readContainerdMain(root, options) : { certs };
+  if ('advice' in found && !remove) return { edits: [], advice: { always: [found.advice], changed: [] } };
+  const directory = 'certs' in found ? found.certs : DEFAULT_CERTS;
+  const all = remove ? await writtenHosts(join(root, directory)) : ['_default'];
+  const edits = (registries ?? all).map((registry) => {
+    const path = `${directory}/${registry}/hosts.toml`;
+    return [path, hostsEdit(path, registry, agent)] as const;
+  });
+  return { edits, advice: { always: [], changed: [] } };
 }
 
 /** The registries whose hosts.toml has a backup of ours beside it. */

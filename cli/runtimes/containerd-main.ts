@@ -11,32 +11,36 @@ const REGISTRY_TABLES: readonly (readonly string[])[] = [
   ['plugins', 'cri', 'registry'],
 ];
 
-const DEFAULT_CERTS = '/etc/containerd/certs.d';
+/** Where containerd looks by its own documentation. */
+export const DEFAULT_CERTS = '/etc/containerd/certs.d';
+const DEFAULT_MAIN = '/etc/containerd/config.toml';
 
-export interface ContainerdMain {
-  /** The directory of the `<registry>/hosts.toml` files, without the root prefix. */
-  readonly certs: string;
-  /** What the operator must add so that containerd looks there; undefined where it does already. */
-  readonly advice: string | undefined;
+/** `certs`: the directory of the `<registry>/hosts.toml` files, without the root prefix. `advice`: there is none; what the operator must add. */
+export type ContainerdMain = { readonly certs: string } | { readonly advice: string };
+
+export interface MainPlace {
+  /** The configuration file, without the root prefix. */
+  readonly main?: string;
+  /** How an operator changes it; where it is a file that one edits, that need not be said. */
+  readonly remedy?: string;
 }
 
 /**
  * Reads containerd's main configuration, with its imports, for where it looks for hosts.toml files.
  * @throws RuntimeConfigError where it is malformed.
  */
-export async function readContainerdMain(root: string): Promise<ContainerdMain> {
-  const path = '/etc/containerd/config.toml';
+export async function readContainerdMain(root: string, place: MainPlace = {}): Promise<ContainerdMain> {
+  const path = place.main ?? DEFAULT_MAIN;
   const main = await readTable(root, path);
-  if (main === undefined) return { certs: DEFAULT_CERTS, advice: adviseBoth(path) };
+  if (main === undefined) return { advice: adviseBoth(path) };
   const tables = [...(await readImports(root, path, main)), main];
   const registries = tables.flatMap(registryTables);
   const configPath = registries
     .map((registry) => registry['config_path'])
     .find((value) => typeof value === 'string' && value !== '');
-  if (typeof configPath === 'string')
-    return { certs: configPath.split(':')[0] ?? DEFAULT_CERTS, advice: undefined };
+  if (typeof configPath === 'string') return { certs: configPath.split(':')[0] ?? DEFAULT_CERTS };
   const hasMirrors = registries.some((registry) => isTable(registry['mirrors']));
-  return { certs: DEFAULT_CERTS, advice: advise(path, main, hasMirrors) };
+  return { advice: advise(place.remedy ?? `Add to ${path} and restart containerd`, main, hasMirrors) };
 }
 
 function registryTables(table: TomlTable): TomlTable[] {
@@ -67,18 +71,18 @@ async function readImports(root: string, path: string, main: TomlTable): Promise
   return found;
 }
 
-function advise(path: string, main: TomlTable, hasMirrors: boolean): string {
+function advise(remedy: string, main: TomlTable, hasMirrors: boolean): string {
   const table = REGISTRY_TABLES[main['version'] === 3 ? 0 : 1] ?? [];
   const move = hasMirrors
     ? '\nThe registry.mirrors that stand there must go: containerd refuses to start with both. Move them to hosts.toml files.'
     : '';
-  return `containerd does not look for mirrors yet. Add to ${path} and restart containerd:\n\n${lines(table)}\n${move}`;
+  return `containerd does not look for mirrors yet; nothing was written. ${remedy}:\n\n${lines(table)}\n${move}`;
 }
 
 function adviseBoth(path: string): string {
   const [second = [], first = []] = REGISTRY_TABLES;
   return (
-    `there is no ${path}, so containerd does not look for mirrors yet. Make it and restart containerd. For containerd 2.x:\n\n` +
+    `there is no ${path}, so containerd does not look for mirrors yet; nothing was written. Make it and restart containerd. For containerd 2.x:\n\n` +
     `version = 3\n${lines(second)}\n\nFor containerd 1.x:\n\nversion = 2\n${lines(first)}\n`
   );
 }

@@ -157,23 +157,22 @@ describe('commands to the running agent', () => {
   });
 });
 
-test('config writes below the root, says what it did and what is left to do, and takes it back', async () => {
-  const written = await runShoal([
-    'config',
-    'containerd',
-    '--root',
-    dir.path,
-    '--registry',
-    'ghcr.io',
-    'quay.io',
-  ]);
+test('config writes below the root, says what it did, and takes it back', async () => {
+  const config = ['config', 'containerd', '--root', dir.path];
+  const at = [...config, '--config-path', '/etc/containerd/certs.d'];
+  const written = await runShoal([...at, '--registry', 'ghcr.io', 'quay.io']);
   expect(written.code).toBe(0);
   expect(written.stdout).toBe(
     '/etc/containerd/certs.d/ghcr.io/hosts.toml: written\n/etc/containerd/certs.d/quay.io/hosts.toml: written\n',
   );
-  expect(written.stderr).toContain('config_path = "/etc/containerd/certs.d"');
-  const removed = await runShoal(['config', 'containerd', '--root', dir.path, '--remove']);
+  const removed = await runShoal([...config, '--remove']);
   expect(removed.stdout).toContain('/etc/containerd/certs.d/ghcr.io/hosts.toml: deleted\n');
+});
+
+test('config writes nothing where containerd looks for no mirrors, and says what to add', async () => {
+  const { code, stdout, stderr } = await runShoal(['config', 'containerd', '--root', dir.path]);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+  expect(stderr).toContain('config_path = "/etc/containerd/certs.d"');
 });
 
 test('get fetches a file through the door, tells progress in plain lines and the share from peers', async () => {

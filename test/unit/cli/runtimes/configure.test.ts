@@ -21,8 +21,12 @@ beforeEach(async () => {
 });
 afterEach(() => dir[Symbol.asyncDispose]());
 
+const CERTS = '/etc/containerd/certs.d';
+
 interface Options {
   readonly registries?: string[];
+  /** None: containerd's configuration says it. */
+  readonly certs?: string | undefined;
   readonly agent?: URL;
   readonly remove?: boolean;
   readonly root?: string;
@@ -30,7 +34,8 @@ interface Options {
 
 function act(runtime: Runtime, options: Options = {}): Promise<Configured> {
   const { registries, agent = AGENT, remove = false, root = dir.path } = options;
-  return configure(runtime, { registries, agent, root, remove });
+  const certs = 'certs' in options ? options.certs : CERTS;
+  return configure(runtime, { registries, agent, root, remove, ...(certs !== undefined && { certs }) });
 }
 
 const read = (path: string): Promise<string> => readFile(dir.join(path), 'utf8');
@@ -201,20 +206,28 @@ describe('containerd', () => {
       'version = 3\n',
       '[plugins."io.containerd.cri.v1.images".registry]\n  config_path = "/etc/containerd/certs.d"',
     ],
-  ])('says what to add to the configuration of containerd %s', async (_version, text, wanted) => {
-    await writeTree(dir.path, { '/etc/containerd/config.toml': text });
-    const { advice } = await act('containerd');
-    expect(advice.join('')).toContain(wanted);
-    expect(() => parse(wanted)).not.toThrow();
-  });
+  ])(
+    'says what to add to the configuration of containerd %s, and writes nothing',
+    async (_version, text, wanted) => {
+      await writeTree(dir.path, { '/etc/containerd/config.toml': text });
+      const before = await readTree(dir.path);
+      const { advice, changes } = await act('containerd', { certs: undefined });
+      expect(advice.join('')).toContain(wanted);
+      expect(changes).toEqual([]);
+      expect(await readTree(dir.path)).toEqual(before);
+      expect(() => parse(wanted)).not.toThrow();
+    },
+  );
 
   test('says so when there is no configuration, or one with mirrors of the old kind', async () => {
-    expect((await act('containerd')).advice.join('')).toMatch(/there is no [^]*version = 3[^]*version = 2/);
+    expect((await act('containerd', { certs: undefined })).advice.join('')).toMatch(
+      /there is no [^]*version = 3[^]*version = 2/,
+    );
     await writeTree(dir.path, {
       '/etc/containerd/config.toml':
         'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]\nendpoint = ["https://m"]\n',
     });
-    expect((await act('containerd')).advice.join('')).toContain('registry.mirrors');
+    expect((await act('containerd', { certs: undefined })).advice.join('')).toContain('registry.mirrors');
   });
 
   test.each([
@@ -225,7 +238,7 @@ describe('containerd', () => {
     ['2.x', '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/srv/certs"\n'],
   ])('writes where the configuration of containerd %s looks', async (_version, text) => {
     await writeTree(dir.path, { '/etc/containerd/config.toml': text });
-    const { advice, changes } = await act('containerd', { registries: ['ghcr.io'] });
+    const { advice, changes } = await act('containerd', { registries: ['ghcr.io'], certs: undefined });
     expect(advice).toEqual([]);
     expect(changes).toEqual([{ path: '/srv/certs/ghcr.io/hosts.toml', change: 'written' }]);
   });
@@ -236,7 +249,9 @@ describe('containerd', () => {
       '/etc/containerd/conf.d/certs.toml':
         '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/srv/certs"\n',
     });
-    expect((await act('containerd')).changes).toMatchObject([{ path: '/srv/certs/_default/hosts.toml' }]);
+    expect((await act('containerd', { certs: undefined })).changes).toMatchObject([
+      { path: '/srv/certs/_default/hosts.toml' },
+    ]);
   });
 });
 

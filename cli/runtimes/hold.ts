@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describeError } from '#registry/redact.ts';
+
+import { configure } from './configure.ts';
+import type { Configured, ConfigureOptions, Runtime } from './configure.ts';
+
+/** Somebody may write the files anew, or a configuration that made it impossible may be mended. */
+const CHECK_MS = 60_000;
+const MESSAGE_LIMIT = 1000;
+
+/**
+ * Keeps a runtime's mirror configuration in place until the signal aborts, then takes it back. An end by force leaves it:
+ * the next run goes on with it, and until then the runtime falls back to the registry after one refused connection.
+ * What cannot be done now, such as changing a malformed file or writing to a full disk, is told of and tried again.
+ * @param tell what was done or is to be done; not told again while it is the same.
+ */
+export async function hold(
+  runtime: Runtime,
+  options: Omit<ConfigureOptions, 'remove'>,
+  {
+    tell,
+    signal,
+    checkMs = CHECK_MS,
+  }: { tell: (done: Configured) => void; signal: AbortSignal; checkMs?: number },
+): Promise<void> {
+  let told = '';
+  while (!signal.aborted) {
+    const done = await attempt(runtime, { ...options, remove: false });
+    const news = JSON.stringify(done.advice);
+    if (news !== told || done.changes.some(({ change }) => change !== 'unchanged')) tell(done);
+    told = news;
+    await sleep(checkMs, undefined, { signal }).catch(() => undefined);
+  }
+  // All that was ever written, should the registries have been others in an earlier run.
+  tell(await attempt(runtime, { ...options, registries: undefined, remove: true }));
+}
+
+async function attempt(runtime: Runtime, options: ConfigureOptions): Promise<Configured> {
+  try {
+    return await configure(runtime, options);
+  } catch (error) {
+    return { changes: [], advice: [describeError(error, MESSAGE_LIMIT)] };
+  }
+}

@@ -1,0 +1,34 @@
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { runShoal } from './shoal-process.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+test.runIf(isRoot)("a part's directory is made for its user, and what is in one stays", async () => {
+  await using dir = await temporaryDirectory('prepare');
+  await mkdir(dir.join('store'));
+  await writeFile(dir.join('store/blob'), '');
+  for (const path of ['store', 'new/store']) {
+    expect((await runShoal(['prepare', dir.join(path), '--owner', '65532:65533'])).code).toBe(0);
+    const { uid, gid, mode } = await stat(dir.join(path));
+    expect({ uid, gid, mode: mode & 0o777 }).toEqual({ uid: 65_532, gid: 65_533, mode: 0o700 });
+  }
+  expect(await readdir(dir.join('store'))).toEqual(['blob']);
+});
+
+test('a directory that is its user’s already is left as it is', async () => {
+  await using dir = await temporaryDirectory('prepare');
+  await chmod(dir.path, 0o750);
+  const owner = `${process.getuid?.()}:${process.getgid?.()}`;
+  expect((await runShoal(['prepare', dir.path, '--owner', owner])).code).toBe(0);
+  expect((await stat(dir.path)).mode & 0o777).toBe(0o750);
+});
+
+test.each(['root', '65532', '1:-1'])('an owner such as %s is refused', async (owner) => {
+  await using dir = await temporaryDirectory('prepare');
+  const { code, stderr } = await runShoal(['prepare', dir.path, '--owner', owner]);
+  expect(code).toBe(2);
+  expect(stderr).toContain('65532:65532');
+});
