@@ -12,12 +12,16 @@ import {
   ORIGIN_ANSWER_MS,
   ORIGIN_BODY_LIMIT,
 } from './defaults.ts';
+import { flowOf } from './limited-upstream.ts';
 import { header, type OriginAnswer, readOriginAnswer } from './origin-answer.ts';
+import type { DownloadLimit } from './pull/swarm.ts';
 import { type Caller, readWhole, type UpstreamRequest } from './upstream.ts';
 
 export interface OriginClientParts {
   /** Connections that prove cluster membership. */
   readonly dispatcher: Dispatcher;
+  /** Of all that the agent downloads. */
+  readonly limit: Pick<DownloadLimit, 'passDownload'>;
   readonly now: () => number;
   readonly random: () => number;
   /** An origin did not answer, or answered nonsense. */
@@ -48,7 +52,7 @@ export class OriginClient {
     return this.#options.origins.some((origin) => this.#health.isUsable(origin));
   }
 
-  /** A manifest or blob. Throws only when aborted. */
+  /** A manifest or blob; small content waits for its share of the limit. Throws only when aborted. */
   async fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> {
     const { caller, accept } = request;
     const { path, key, digest } = placeOf(request);
@@ -61,6 +65,8 @@ export class OriginClient {
       this.#noteAnonymous(caller, header(response, 'shoal-anonymous'));
       return readOriginAnswer(response, digest);
     });
+    if (answer?.kind === 'content')
+      await this.#parts.limit.passDownload(flowOf(request), answer.bytes.length, signal);
     return answer ?? { kind: 'absent' };
   }
 

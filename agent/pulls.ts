@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici';
 import type { RunningSwarm } from '#swarm/session/start.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { AgentEvents } from './events.ts';
+import { LimitedUpstream } from './limited-upstream.ts';
 import { OriginClient } from './origin-client.ts';
 import { BlobAccess } from './pull/blob-access.ts';
 import { BlobSources } from './pull/blob-sources.ts';
@@ -51,11 +52,18 @@ export interface Pulls extends Disposable {
 
 /** Puts together what answers pulls: rights, origins, swarm and fallback. */
 export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
-  const { store, upstream, events, dispatcher, signal, now, random, randomInt } = parts;
+  const { store, events, dispatcher, signal, now, random, randomInt } = parts;
   const { engine: swarm, announcer } = parts.swarm;
+  const upstream = new LimitedUpstream(parts.upstream, swarm);
   const known = new KnownFacts(store);
   const origins = new OriginClient(
-    { dispatcher, now, random, onFailure: (origin, error) => events.originFailed(origin, error) },
+    {
+      dispatcher,
+      limit: swarm,
+      now,
+      random,
+      onFailure: (origin, error) => events.originFailed(origin, error),
+    },
     options,
   );
   const verdicts = new Verdicts(
@@ -69,10 +77,7 @@ export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
   );
   const onRefused = (caller: Caller): void => verdicts.revoke(caller);
   const leases = options.trackers.length > 0 ? announcer : UNSHARED;
-  const fallback = new Fallback(
-    { upstream, leases, limit: swarm, now, random, events, onRefused },
-    options.fallback,
-  );
+  const fallback = new Fallback({ upstream, leases, now, random, events, onRefused }, options.fallback);
   const running = new RunningPulls(
     { origins, fallback, limit: swarm, now, random, onRefused },
     options.fallback,

@@ -3,6 +3,7 @@ import type { Digest } from '#registry/digest.ts';
 import type { Upstream } from '#registry/upstream.ts';
 import { UpstreamRefusedError } from '#registry/upstream-error.ts';
 import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
+import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import { VERIFIED } from '#swarm/session/torrent.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
@@ -23,6 +24,8 @@ import { WaitingCallers } from './waiting-callers.ts';
 export interface BlobsParts {
   readonly upstream: Pick<Upstream, 'readBlob'>;
   readonly store: BlobStore;
+  /** Of all that is read from upstream. */
+  readonly bandwidth: Pick<Bandwidth, 'passed'>;
   readonly engine: Pick<Engine, 'poisoned'>;
   readonly readings: Readings;
   readonly provenance: Provenance;
@@ -192,7 +195,7 @@ export class Blobs {
   }
 
   async #small(caller: Caller, digest: Digest, { size, body, mediaType }: OpenBlob): Promise<Answer> {
-    const { upstream, now, random, events, small, life } = this.#parts;
+    const { upstream, bandwidth, now, random, events, small, life } = this.#parts;
     const reader = new UpstreamReader(
       {
         upstream,
@@ -206,7 +209,10 @@ export class Blobs {
       { upstreamWaitMs: SMALL_WAIT_MS },
     );
     const chunks: Buffer[] = [];
-    for await (const chunk of reader.read(0, size, life, body)) chunks.push(chunk);
+    for await (const chunk of reader.read(0, size, life, body)) {
+      await bandwidth.passed(digest, chunk.length, life);
+      chunks.push(chunk);
+    }
     body.cancel();
     const content = await small.take(caller, digest, Buffer.concat(chunks), mediaType);
     events.answered('bytes');

@@ -3,6 +3,7 @@ import { chooseProofRanges, type ProofRange, type ReadableContent } from '#regis
 import type { Upstream } from '#registry/upstream.ts';
 import { resultError } from '#registry/upstream-answer.ts';
 import { UpstreamRefusedError } from '#registry/upstream-error.ts';
+import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { type Caller, fullName, inNameOf } from './caller.ts';
 import { WrongContentError } from './errors.ts';
@@ -11,6 +12,8 @@ import type { OriginEvents } from './events.ts';
 export interface ProvenanceParts {
   readonly upstream: Pick<Upstream, 'head' | 'readBlob'>;
   readonly store: Pick<BlobStore, 'stat' | 'addFacts'>;
+  /** Of all that is read from upstream. */
+  readonly bandwidth: Pick<Bandwidth, 'passed'>;
   /** A random whole number from 0 up to, and without, `below`; unpredictable to registries. */
   readonly randomInt: (below: number) => number;
   readonly events: Pick<OriginEvents, 'proved'>;
@@ -104,7 +107,10 @@ export class Provenance {
       const { size } = await read.open();
       if (size !== held.size) return 'the registry tells another size';
       const chunks: Buffer[] = [];
-      for await (const chunk of read) chunks.push(chunk);
+      for await (const chunk of read) {
+        await this.#parts.bandwidth.passed(held.digest, chunk.length, signal);
+        chunks.push(chunk);
+      }
       return Buffer.concat(chunks).equals(bytes) ? undefined : 'the registry has other bytes';
     } catch (error) {
       if (error instanceof UpstreamRefusedError && error.status === 416)

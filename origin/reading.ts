@@ -4,7 +4,6 @@ import { pieceLength } from '#swarm/core/piece-length.ts';
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { DigestMismatchError } from '#swarm/session/errors.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
-import { abortable } from '#swarm/store/abortable.ts';
 import type { Caller } from './caller.ts';
 import {
   LINGER_MS,
@@ -143,20 +142,11 @@ export class Reading {
   /** Waits until there is room, on disk or in memory, and bandwidth for more. */
   async #room(bytes: number, signal: AbortSignal): Promise<void> {
     this.#throwIfOver();
-    if (!this.#parts.bandwidth.unlimited) await abortable(this.#turn(bytes), signal);
+    await this.#parts.bandwidth.passed(this.torrent.digest, bytes, signal);
     while (this.#isFull()) {
       await pause(PAUSE_MS, signal);
       this.#throwIfOver();
     }
-  }
-
-  #turn(bytes: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#parts.bandwidth.pass(this.torrent.digest, bytes, () => {
-        resolve();
-        return bytes;
-      });
-    });
   }
 
   #isFull(): boolean {

@@ -58,12 +58,12 @@ export async function createServices(
 ): Promise<Services> {
   const { store, swarm, upstream, events, now, life, dispatcher, security, key } = ground;
   const { engine, announcer } = swarm;
-  const common = { store, engine, upstream, events, life, now, random: Math.random };
   const bandwidth = starting.use(new Bandwidth(config.bandwidth.downloadBytesPerSecond, now));
+  const common = { store, engine, upstream, bandwidth, events, life, now, random: Math.random };
   const provenance = new Provenance({ ...common, randomInt });
   const signer = new HashSigner({ key, events });
   const small = new SmallContent(common);
-  const readings = starting.use(new Readings({ ...common, provenance, signer, bandwidth }, config));
+  const readings = starting.use(new Readings({ ...common, provenance, signer }, config));
   const ownership = new Ownership(
     { ...common, dispatcher },
     { ...ring(config), scheme: clusterScheme(security) },

@@ -3,6 +3,7 @@ import { BodyTooLongError, readBody } from '#registry/response-body.ts';
 import type { Upstream } from '#registry/upstream.ts';
 import { resultError } from '#registry/upstream-answer.ts';
 import { UpstreamRefusedError } from '#registry/upstream-error.ts';
+import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { type Caller, fullName, inNameOf } from './caller.ts';
@@ -21,6 +22,8 @@ export interface Content {
 export interface SmallContentParts {
   readonly upstream: Pick<Upstream, 'get'>;
   readonly store: Pick<BlobStore, 'open' | 'put' | 'stat'>;
+  /** Of all that is read from upstream. */
+  readonly bandwidth: Pick<Bandwidth, 'passed'>;
   readonly engine: Pick<Engine, 'stored'>;
   readonly events: Pick<OriginEvents, 'notKept' | 'bytesRead'>;
   /** Ends with the origin. */
@@ -82,7 +85,7 @@ export class SmallContent {
   }
 
   async #get(caller: Caller, reference: string, accept: string | undefined): Promise<Content> {
-    const { upstream, life, events } = this.#parts;
+    const { upstream, bandwidth, life, events } = this.#parts;
     const { registry, repository } = caller;
     const target = { registry, repository, kind: 'manifest', reference } as const;
     const options = accept === undefined ? {} : { accept };
@@ -90,6 +93,7 @@ export class SmallContent {
     if (!result.ok) throw resultError(registry, result);
     const bytes = await readManifest(result.body, registry);
     events.bytesRead(registry, bytes.length);
+    await bandwidth.passed(reference, bytes.length, life);
     const digest = isDigest(reference) ? reference : (result.digest ?? digestOf(bytes));
     return this.take(caller, digest, bytes, result.mediaType);
   }

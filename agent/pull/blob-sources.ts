@@ -14,7 +14,7 @@ import type { OriginState, RunningPull } from './running-pull.ts';
 import type { RunningPulls } from './running-pulls.ts';
 import { type OpenedBlob, readStored } from './stored.ts';
 import { readCounted, readGuarded, readJoined } from './streams.ts';
-import { type CountBytes, passLimited, type PullTorrent, type Swarm } from './swarm.ts';
+import type { CountBytes, PullTorrent, Swarm } from './swarm.ts';
 
 /** One caller's wish for one blob. */
 export interface Wish {
@@ -137,11 +137,7 @@ export class BlobSources {
       kind: 'granted',
       size,
       open: (range, _signal, count) =>
-        readCounted(
-          passVerified(passLimited(answer.body, digest, this.#parts.swarm, reading), digest, size, range),
-          count,
-          'upstream',
-        ),
+        readCounted(passVerified(answer.body, digest, size, range), count, 'upstream'),
       [Symbol.asyncDispose]: async () => gone.abort(),
     };
   }

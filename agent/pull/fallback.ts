@@ -16,7 +16,6 @@ import {
 import type { FallbackReason } from '#agent/events.ts';
 import { type Caller, type GetAnswer, type Upstream, UpstreamAnswerError } from '#agent/upstream.ts';
 import { CallerRefusedError, type Reader, type RunningPull } from './running-pull.ts';
-import { type DownloadLimit, passLimited } from './swarm.ts';
 
 /** Who may read a blob from upstream, so that only a few do; `Announcer` of swarm/announce. */
 export interface Leases {
@@ -39,7 +38,6 @@ export const UNSHARED: Leases = {
 export interface FallbackParts {
   readonly upstream: Pick<Upstream, 'get' | 'head'>;
   readonly leases: Leases;
-  readonly limit: Pick<DownloadLimit, 'passDownload'>;
   readonly now: () => number;
   /** From 0 up to, and without, 1. */
   readonly random: () => number;
@@ -219,8 +217,7 @@ export class Fallback {
       },
       signal,
     );
-    const unlimited = this.#bodyOf(answer, reader, start, pull);
-    const body = passLimited(unlimited, pull.torrent.digest, this.#parts.limit, signal);
+    const body = this.#bodyOf(answer, reader, start, pull);
     // Who does not heed ranges would send all of it again for the next run.
     const isWhole = answer.kind === 'ok' && answer.told.status !== 206;
     const most = isWhole ? pieceCount(pull.size) - first : count;

@@ -40,23 +40,10 @@ export interface PullTorrent {
 
 /** The limit of all that the agent downloads, shared fairly by blobs; `Engine` of swarm/session. */
 export interface DownloadLimit {
-  /** Resolves when `bytes` of the blob may come in. Rejects with the signal's reason. */
-  passDownload(digest: Digest, bytes: number, signal: AbortSignal): Promise<void>;
+  /** Resolves when `bytes` of the blob or manifest may come in. Rejects with the signal's reason. */
+  passDownload(flow: string, bytes: number, signal: AbortSignal): Promise<void>;
   /** Whether the limit, and not what others send, makes this blob wait now. */
   holdsBack(digest: Digest): boolean;
-}
-
-/** A body as fast as the limit lets it through: what waits stays with who sends it. */
-export async function* passLimited(
-  body: AsyncIterable<Uint8Array>,
-  digest: Digest,
-  limit: Pick<DownloadLimit, 'passDownload'>,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of body) {
-    await limit.passDownload(digest, chunk.length, signal);
-    yield chunk;
-  }
 }
 
 /** Where torrents are had; `Engine` of swarm/session. */

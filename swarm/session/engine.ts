@@ -190,11 +190,12 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * For who reads by another way than a torrent: resolves when `bytes` of the blob may come in, under the same limit
-   * as the swarm's and as fairly. Rejects with the signal's reason.
+   * For who reads by another way than a torrent: resolves when `bytes` may come in, under the same limit as the
+   * swarm's and as fairly. Rejects with the signal's reason.
+   * @param flow what shares one turn: a blob's digest
    */
-  passDownload(digest: Digest, bytes: number, signal: AbortSignal): Promise<void> {
-    return this.#downloads.passed(digest, bytes, AbortSignal.any([signal, this.#closing.signal]));
+  passDownload(flow: string, bytes: number, signal: AbortSignal): Promise<void> {
+    return this.#downloads.passed(flow, bytes, AbortSignal.any([signal, this.#closing.signal]));
   }
 
   /** Whether the limit of downloads, and not what others send, makes this blob wait now. */

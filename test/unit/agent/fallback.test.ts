@@ -41,7 +41,22 @@ test('what a store without room keeps in memory for a client that has paused is 
 });
 
 /** No limit. */
-const limit = { passDownload: async () => {}, holdsBack: () => false };
+const limit = { holdsBack: () => false };
+
+test('small blobs keep to the limit of downloads too', async () => {
+  await using upstream = await UpstreamRegistry.start();
+  const blobs = Array.from({ length: 8 }, (_, n) => deterministicBytes(`small-${n}`, 200 * 1024));
+  const digests = blobs.map((blob) => upstream.content.addBlob('team/app', blob));
+  await using agent = await startAgentFixture({
+    registries: [upstream],
+    bandwidth: { download: '512KiB/s' },
+  });
+  const started = performance.now();
+  const pulled = await Promise.all(digests.map((digest) => agent.get(upstream, `team/app/blobs/${digest}`)));
+  const seconds = (performance.now() - started) / 1_000;
+  expect(pulled.map(({ status, complete }) => [status, complete])).toEqual(blobs.map(() => [200, true]));
+  expect(1600 * 1024).toBeLessThanOrEqual(seconds * 512 * 1024 + 512 * 1024);
+});
 
 test('what is read from upstream keeps to the limit of downloads, and blobs share it', async () => {
   await using upstream = await UpstreamRegistry.start();
@@ -109,7 +124,6 @@ test('what is read from upstream waits for a disk that is slower, and no longer 
     {
       upstream: endless,
       leases: UNSHARED,
-      limit,
       now: Date.now,
       random: Math.random,
       events,

@@ -28,6 +28,10 @@ const DESCRIPTOR = {
 
 /** Origins that tests script, each on a socket of its own. */
 class Ring implements AsyncDisposable {
+  readonly passed: [flow: string, bytes: number][] = [];
+  readonly limit = {
+    passDownload: async (flow: string, bytes: number) => void this.passed.push([flow, bytes]),
+  };
   readonly servers = new Map<string, Server>();
   readonly asked: { origin: string; url: string; headers: IncomingMessage['headers'] }[] = [];
   readonly failures: string[] = [];
@@ -51,6 +55,7 @@ class Ring implements AsyncDisposable {
     return new OriginClient(
       {
         dispatcher: this.dispatcher,
+        limit: this.limit,
         now: () => this.now,
         random: () => 0.5,
         onFailure: (origin) => this.failures.push(origin),
@@ -114,6 +119,7 @@ describe('what an origin answers', () => {
       mediaType: 'text/x',
       positive: false,
     });
+    expect(ring.passed).toEqual([[DIGEST, 7]]);
   });
 
   test('a refusal of upstream’s comes with its challenges and body', async () => {

@@ -48,7 +48,8 @@ describe.each([
     const dispatcher = clusterDispatcher(OWN);
     onTestFinished(() => dispatcher.destroy());
     const onFailure = (_origin: string, error: Error): number => failures.push(error.message);
-    const parts = { dispatcher, now: Date.now, random: Math.random, onFailure };
+    const limit = { passDownload: async () => {} };
+    const parts = { dispatcher, limit, now: Date.now, random: Math.random, onFailure };
     const client = new OriginClient(parts, { origins, scheme: 'https' });
     await client.anonymous('r.example', 'team/app', signal);
     expect(failures).toEqual([expect.stringContaining(message)]);

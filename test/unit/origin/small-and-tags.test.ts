@@ -128,3 +128,22 @@ test('what a registry does not have, and says no more of, is unknown by the name
   expect(await codeOf('manifests/none')).toBe('MANIFEST_UNKNOWN');
   expect(await codeOf('tags/list')).toBe('NAME_UNKNOWN');
 });
+
+test('small blobs and manifests keep to the limit of what is read from upstream', async () => {
+  const settings = { bandwidth: { download: '512KiB/s' } };
+  await using fixture = await OriginFixture.start({ origins: 1, settings });
+  const blobs = Array.from({ length: 6 }, (_, n) =>
+    addBlob(fixture.upstream, deterministicBytes(`small-${n}`, 200 * 1024)),
+  );
+  const large = fixture.upstream.content.addManifest('team/app', {
+    ...manifest('large'),
+    annotations: { name: 'x'.repeat(400 * 1024) },
+  });
+  const started = performance.now();
+  const asked = [...blobs.map((digest) => `blobs/${digest}`), `manifests/${large}`];
+  const told = await Promise.all(asked.map((what) => fixture.ask(0, what)));
+  const seconds = (performance.now() - started) / 1000;
+  expect(told.map(({ status }) => status)).toEqual(asked.map(() => 200));
+  const bytes = told.reduce((sum, { body }) => sum + body.length, 0);
+  expect(bytes).toBeLessThanOrEqual((seconds + 1) * 512 * 1024);
+});
