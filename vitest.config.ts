@@ -33,6 +33,26 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'hostile',
+          include: ['test/hostile/**/*.test.ts'],
+          testTimeout: 1_800_000,
+          hookTimeout: 60_000,
+          expect: PATIENCE,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'tenants',
+          include: ['test/tenants/**/*.test.ts'],
+          testTimeout: 120_000,
+          retry,
+          hookTimeout: 120_000,
+          expect: PATIENCE,
+        },
+      },
+      {
+        test: {
           name: 'runtimes',
           include: ['test/runtimes/**/*.test.ts'],
           testTimeout: 300_000,

@@ -52,7 +52,7 @@ function unknownKey(knob: string, prefix: string, path: string, leaves: readonly
 }
 
 function readYaml(path: string): unknown {
-  const document = parseDocument(readText(path), { uniqueKeys: true, prettyErrors: true });
+  const document = parseDocument(readText(path), { uniqueKeys: true, prettyErrors: true, logLevel: 'error' });
   const [error] = document.errors;
   if (error)
     throw new ConfigError(`${path} is not valid YAML: ${error.message.split('\n')[0]}`, { cause: error });

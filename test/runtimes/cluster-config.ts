@@ -23,6 +23,8 @@ export interface ClusterKnobs {
   /** By the upstream's name. */
   upstreams: Readonly<Record<string, UpstreamHost>>;
   strangers?: boolean;
+  /** Registries that get what clients give to the agents' doors. */
+  logins?: readonly string[];
   /** Knobs for every agent or origin, over the harness' own. */
   agent?: Readonly<Record<string, unknown>>;
   origin?: Readonly<Record<string, unknown>>;
@@ -86,7 +88,7 @@ export class ClusterConfig {
     return {
       ...this.#peered(status, peer),
       node: { name: `node-${index}` },
-      door: { listen: door },
+      door: { listen: door, logins: this.#knobs.logins ?? [] },
       store: { path: join(this.#directory, `agent-${index}`), quota: QUOTA },
       ...this.#knobs.agent,
     };

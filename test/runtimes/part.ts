@@ -8,6 +8,7 @@ const READY_TIMEOUT_MS = 100_000;
 /** The YAML file of a part, as far as the harness reads it itself. */
 export interface PartConfig {
   readonly [knob: string]: unknown;
+  readonly listen?: string;
   readonly peer?: { readonly listen: string };
 }
 
@@ -54,6 +55,12 @@ export class Part implements AsyncDisposable {
   /** Where its peer wire listens; the tracker has none. */
   get peerAddress(): string | undefined {
     return this.config.peer?.listen;
+  }
+
+  /** `host:port` of the HTTP listener for members; an agent has none. */
+  get httpAddress(): string {
+    if (this.config.listen === undefined) throw new Error(`${this.name} has no HTTP listener`);
+    return this.config.listen;
   }
 
   get pid(): number | undefined {

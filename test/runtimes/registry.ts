@@ -43,6 +43,8 @@ export interface Registry extends AsyncDisposable {
   /** PEM. */
   readonly ca: string | undefined;
   readonly storage: string;
+  /** With htpasswd authentication: where the names and passwords are. */
+  readonly usersFile: string;
   /** The access log so far: one entry per answered request, after its body ended. */
   accesses(): Access[];
   /** Body bytes of GETs per blob digest. */
@@ -101,6 +103,7 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     caFile: certificate?.certFile,
     ca: certificate?.cert,
     storage,
+    usersFile: usersFile(directory),
     accesses: () => readAccesses(logs()),
     blobBytes: () => blobBytes(readAccesses(logs())),
     logs,
@@ -128,10 +131,14 @@ function registryUrl(address: string, port: number, tls: boolean): string {
 async function authSection(directory: string, auth: RegistryAuth): Promise<object> {
   if (auth.kind === 'none') return {};
   if (auth.kind === 'token') return { auth: { token: auth.trust } };
-  const path = join(directory, 'htpasswd');
+  const path = usersFile(directory);
   // Four rounds: a bcrypt hash is checked at every request, and speed is not what is tested.
   await writeFile(path, await run(['htpasswd', '-nbB', '-C', '4', auth.user, auth.password]));
   return { auth: { htpasswd: { realm: 'shoal-test', path } } };
+}
+
+function usersFile(directory: string): string {
+  return join(directory, 'htpasswd');
 }
 
 async function answers(url: string, ca: string | undefined): Promise<boolean> {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs from Debian what the runtime tests need (real registries, real container runtimes, stock BitTorrent clients),
-# then runs the vitest project `runtimes`. Extra arguments go to vitest, e.g. a file's name.
+# then runs the vitest project that the first argument names. Further arguments go to vitest, e.g. a file's name.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -51,4 +51,4 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 
 export PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin"
-vitest run --project runtimes "$@"
+vitest run --project "$@"

@@ -13,9 +13,6 @@ import type { LayerSpec } from '../../demo/image.ts';
 /** On an address of its own the registry gets port 443, and image references name it without a port. */
 const REGISTRY_ADDRESS = '127.77.0.2';
 
-/** For tests that count bytes: a machine that stands still for seconds is no reason to read from upstream twice. */
-export const PATIENT = { agent: { fallback: { stall: '10s' } } } as const;
-
 export interface SceneOptions {
   auth?: RegistryAuth | { kind: 'token'; issuer: Omit<IssuerOptions, 'directory'> };
   /** Of the link between cluster and registry. */
@@ -57,7 +54,9 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
     }),
   );
   const upstream = { endpoint: `https://127.0.0.1:${link.port}`, ca: registry.caFile ?? '' };
-  const upstreams = { [registry.name]: upstream, ...options.cluster?.upstreams };
+  // The door asks the realm itself for clients that are logged in to it.
+  const realm = issuer === undefined ? {} : { [new URL(issuer.trust.realm).host]: { plainHttp: true } };
+  const upstreams = { [registry.name]: upstream, ...realm, ...options.cluster?.upstreams };
   const cluster = stack.use(await startCluster({ ...options.cluster, directory, upstreams }));
   const directHostsDir = await writeHostsDir(temporary.join('hosts-direct'), registry);
   const resources = stack.move();

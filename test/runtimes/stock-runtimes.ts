@@ -26,7 +26,12 @@ export function copyBySkopeo(
 
 export interface Podman {
   /** `registriesConf` as `shoal config podman` writes it. */
-  pull(reference: string, options?: { registriesConf?: string; credentials?: Credentials }): Promise<Outcome>;
+  pull(
+    reference: string,
+    options?: { registriesConf?: string; credentials?: Credentials; authFile?: string },
+  ): Promise<Outcome>;
+  /** Keeps the credentials in `authFile`; `place` is a registry, or a part of one: `127.0.0.1:29500/registry.example`. */
+  login(place: string, credentials: Credentials, authFile: string): Promise<Outcome>;
   files(reference: string): Promise<Map<string, string>>;
 }
 
@@ -40,15 +45,28 @@ export function podmanIn(directory: string): Podman {
     ...words('--storage-driver=vfs --events-backend=none'),
   ];
   return {
-    pull: (reference, { registriesConf, credentials } = {}) =>
+    pull: (reference, { registriesConf, credentials, authFile } = {}) =>
       attempt(
         [
           ...podman,
           ...words('pull --arch amd64 --tls-verify=false'),
           ...(credentials === undefined ? [] : ['--creds', pair(credentials)]),
+          ...(authFile === undefined ? [] : ['--authfile', authFile]),
           reference,
         ],
         { env: registriesConf === undefined ? {} : { CONTAINERS_REGISTRIES_CONF: registriesConf } },
+      ),
+    login: (place, { user, password }, authFile) =>
+      attempt(
+        [
+          ...podman,
+          ...words('login --tls-verify=false --password-stdin --username'),
+          user,
+          '--authfile',
+          authFile,
+          place,
+        ],
+        { input: password },
       ),
     async files(reference) {
       const mounted = (await run([...podman, 'image', 'mount', reference])).trim();

@@ -15,6 +15,8 @@ interface User {
   pull: readonly string[];
   /** Repositories that the user may also push to. */
   push?: readonly string[];
+  /** Of this user's tokens, instead of everybody's; may lie in the past. */
+  lifetimeSeconds?: number;
 }
 
 export interface IssuerOptions {
@@ -45,6 +47,8 @@ export interface TokenTrust {
 export interface TokenIssuer extends AsyncDisposable {
   readonly trust: TokenTrust;
   readonly issued: readonly IssuedToken[];
+  /** Gives the user no more tokens; those given out count to their end. */
+  forget(user: string): void;
 }
 
 interface Access {
@@ -60,9 +64,16 @@ interface Access {
 export async function startTokenIssuer(options: IssuerOptions): Promise<TokenIssuer> {
   const certificate = await makeCertificate(options.directory, 'issuer');
   const issued: IssuedToken[] = [];
+  const forgotten = new Set<string>();
   const server = createServer((request, response) => {
     void readAsked(request)
-      .then((asked) => answer(response, decide(asked, options, certificate), issued))
+      .then((asked) =>
+        answer(
+          response,
+          forgotten.has(asked.user ?? '') ? 'refused' : decide(asked, options, certificate),
+          issued,
+        ),
+      )
       .catch(() => response.destroy());
   });
   const port = await freePort();
@@ -76,6 +87,7 @@ export async function startTokenIssuer(options: IssuerOptions): Promise<TokenIss
       rootcertbundle: certificate.certFile,
     },
     issued,
+    forget: (user) => void forgotten.add(user),
     async [Symbol.asyncDispose]() {
       server.close();
       server.closeAllConnections();
@@ -94,7 +106,7 @@ function decide(asked: Asked, options: IssuerOptions, certificate: Certificate):
   const access = scopes
     .map((scope) => grant(scope, known, options.anonymous ?? []))
     .filter(({ actions }) => actions.length > 0);
-  const lifetime = options.lifetimeSeconds ?? DEFAULT_LIFETIME_SECONDS;
+  const lifetime = known?.lifetimeSeconds ?? options.lifetimeSeconds ?? DEFAULT_LIFETIME_SECONDS;
   const token = signToken(certificate, user ?? '', access, lifetime);
   const granted = access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`);
   return { at: Date.now(), user, granted, token, lifetime };
