@@ -62,6 +62,18 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        test: {
+          name: 'kubernetes-api',
+          include: ['test/kubernetes/api/**/*.test.ts'],
+          globalSetup: ['test/kubernetes/api/setup.ts'],
+          testTimeout: 120_000,
+          retry,
+          hookTimeout: 120_000,
+          expect: PATIENCE,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import type { AgentConfig } from '#service/config/agent.ts';
 import { claimDataDirectory } from '#service/data-directory.ts';
-import { clusterDispatcher, clusterScheme } from '#service/http-client.ts';
+import { findMembers } from '#service/discovery/find-members.ts';
+import { clusterScheme } from '#service/http-client.ts';
 import type { BoundServer } from '#service/http-server.ts';
 import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
@@ -15,6 +16,7 @@ import { proxySettings } from '#registry/proxy.ts';
 import { Upstream } from '#registry/upstream.ts';
 import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
 import { openMember } from '#swarm/member/open.ts';
+import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { Admission } from './door/admission.ts';
 import { openDoor } from './door/door.ts';
 import { AgentEvents } from './events.ts';
@@ -22,6 +24,7 @@ import { ClusterKeyCheck } from './cluster-key-check.ts';
 import { createAgentMetrics, observeDoor } from './metrics.ts';
 import { createPulls } from './pulls.ts';
 import { UpstreamClient } from './upstream-client.ts';
+import { listenForMembers } from './warm/member-listener.ts';
 
 export interface AgentParts {
   readonly signal: AbortSignal;
@@ -56,11 +59,17 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const metrics = createAgentMetrics(parts.metrics);
   const events = new AgentEvents(parts.logger, metrics);
   const { upstream, answerer, hosts } = openUpstream(config, parts, metrics, starting);
-  const dispatcher = clusterDispatcher(security);
-  starting.defer(() => dispatcher.destroy());
+  const { trackers, origins, dispatcher } = await findMembers(config, { ...parts, security }, starting);
   const { store, swarm } = await openMember(
     config,
-    { ...parts, role: 'agent', security, dispatcher, trusted: parsePublicKeys(config.trustedOriginKeys) },
+    {
+      ...parts,
+      role: 'agent',
+      security,
+      dispatcher,
+      trackers,
+      trusted: parsePublicKeys(config.trustedOriginKeys),
+    },
     starting,
   );
   const scheme = clusterScheme(security);
@@ -76,7 +85,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       random: Math.random,
       randomInt,
     },
-    { ...config, scheme },
+    { ...config, origins, scheme },
   );
   starting.use(pulls);
   starting.defer(() => life.abort());
@@ -88,7 +97,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   observeDoor(parts.metrics, running);
   const key = new ClusterKeyCheck(
     { dispatcher, now: () => performance.now(), signal: life.signal },
-    { places: () => config, scheme },
+    { places: () => ({ trackers: trackers.current, origins: origins.current }), scheme },
   );
   let serving = false;
   const unready = (): readonly string[] => (serving ? key.faults : ['the door is not open yet']);
@@ -109,6 +118,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const door = starting.use(
     await openDoor(config, { ...parts, ...pulls, upstream, answerer, hosts, admission, events }),
   );
+  if (config.members.listen !== undefined)
+    starting.use(await openToMembers(config.members.listen, config, { ...parts, security, store, door }));
   serving = true;
   parts.logger.info({ door: door.address, peers: swarm.port, security: security.mode }, 'agent serves');
   const all = starting.move();
@@ -118,6 +129,23 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     peerPort: swarm.port,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** Beside what the runtime asks for, the node holds what members of the cluster ask for. */
+function openToMembers(
+  address: string,
+  { upstreams }: AgentConfig,
+  { env = process.env, ...parts }: AgentParts & { security: Security; store: BlobStore; door: BoundServer },
+): Promise<BoundServer> {
+  return listenForMembers(address, {
+    ...parts,
+    door: parts.door.address,
+    hosts: upstreams.hosts,
+    proxy: proxySettings(env),
+    holds: (digest) => parts.store.stat(digest) !== undefined,
+    now: () => performance.now(),
+    random: Math.random,
+  });
 }
 
 function openUpstream(

@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Dispatcher } from 'undici';
 import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
+import type { MemberList } from '#service/discovery/member-list.ts';
 import { owners } from '#swarm/core/ring.ts';
 import { LruMap } from '#service/lru-map.ts';
 import { OriginHealth } from '#service/origin-health.ts';
@@ -29,8 +30,7 @@ export interface OriginClientParts {
 }
 
 export interface OriginClientOptions {
-  /** `host:port` of each, from the configuration. */
-  readonly origins: readonly string[];
+  readonly origins: MemberList;
   readonly scheme: 'http' | 'https';
 }
 
@@ -49,7 +49,7 @@ export class OriginClient {
 
   /** Some origin is believed to be there. */
   get isReachable(): boolean {
-    return this.#options.origins.some((origin) => this.#health.isUsable(origin));
+    return this.#options.origins.current.some((origin) => this.#health.isUsable(origin));
   }
 
   /** A manifest or blob; small content waits for its share of the limit. Throws only when aborted. */
@@ -93,7 +93,9 @@ export class OriginClient {
     signal: AbortSignal,
     ask: (origin: string, signal: AbortSignal) => Promise<T | undefined>,
   ): Promise<T | undefined> {
-    const order = owners(key, this.#options.origins).filter((origin) => this.#health.isUsable(origin));
+    const order = owners(key, this.#options.origins.current).filter((origin) =>
+      this.#health.isUsable(origin),
+    );
     for (const origin of order) {
       signal.throwIfAborted();
       const attempt = AbortSignal.any([signal, AbortSignal.timeout(ORIGIN_ANSWER_MS)]);

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import type { MemberList } from '#service/discovery/member-list.ts';
 import type { RunningSwarm } from '#swarm/session/start.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { AgentEvents } from './events.ts';
@@ -31,8 +32,8 @@ export interface PullsParts {
 }
 
 export interface PullsOptions {
-  /** `host:port` of each origin. */
-  readonly origins: readonly string[];
+  readonly origins: MemberList;
+  /** As configured: whether there are any. */
   readonly trackers: readonly string[];
   readonly scheme: 'http' | 'https';
   readonly rights: {

@@ -3,7 +3,7 @@ import type { OriginConfig } from '#service/config/origin.ts';
 import { startAdminSocket } from '#service/admin-socket.ts';
 import { claimDataDirectory } from '#service/data-directory.ts';
 import { expectHostPort, type HostPort } from '#service/host-port.ts';
-import { clusterDispatcher } from '#service/http-client.ts';
+import { findMembers } from '#service/discovery/find-members.ts';
 import { type BoundServer, createHttpServer, type HttpServerOptions, listen } from '#service/http-server.ts';
 import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
@@ -24,6 +24,7 @@ import { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
 import { openMember } from '#swarm/member/open.ts';
 import { announceUrls } from './announce-urls.ts';
+import { endpointsWatcherFor } from '#kubernetes/endpoint-members.ts';
 import { OriginEvents } from './events.ts';
 import { createOriginMetrics, observeReadings, type OriginMetrics } from './metrics.ts';
 import { PlainFront } from './plain-front.ts';
@@ -67,19 +68,31 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
   const own = createOriginMetrics(metrics);
   const events = new OriginEvents(logger, own);
   const upstream = openUpstream(config, parts, own, starting);
-  const dispatcher = clusterDispatcher(security);
-  starting.defer(() => dispatcher.destroy());
+  const watchEndpoints = await endpointsWatcherFor([...config.trackers, ...config.origins], parts, starting);
+  const discovery = { ...parts, security, ...(watchEndpoints && { watchEndpoints }) };
+  const { trackers, origins, dispatcher } = await findMembers(config, discovery, starting);
   let services: Services | undefined;
   const trusted = trustedKeys(config, key);
   const onEvict = (digest: Digest): void => services?.torrents.evicted(digest);
   const { store, swarm } = await openMember(
     config,
-    { role: 'origin', logger, metrics, security, dispatcher, trusted, onEvict },
+    { role: 'origin', logger, metrics, security, dispatcher, trackers, trusted, onEvict },
     starting,
   );
   const life = new AbortController();
   const now = parts.now ?? (() => performance.now());
-  const ground = { store, swarm, upstream, dispatcher, security, key, events, now, life: life.signal };
+  const ground = {
+    store,
+    swarm,
+    upstream,
+    dispatcher,
+    origins,
+    security,
+    key,
+    events,
+    now,
+    life: life.signal,
+  };
   services = await createServices(config, ground, starting);
   starting.defer(() => life.abort(new Error('the origin stops')));
   const { readings, bandwidth } = services;

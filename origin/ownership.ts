@@ -3,6 +3,7 @@ import type { Digest } from '#registry/digest.ts';
 import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
 import { owners } from '#swarm/core/ring.ts';
 import { OriginHealth } from '#service/origin-health.ts';
+import type { RingPlace } from './ring-place.ts';
 import { ASK_READS_MS, FORWARD_MS, MANIFEST_LIMIT } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
 
@@ -17,10 +18,7 @@ export interface OwnershipParts {
 }
 
 export interface OwnershipOptions {
-  /** This origin as `members` names it. */
-  readonly self: string;
-  /** `host:port` of each, alike on all of them. */
-  readonly members: readonly string[];
+  readonly ring: RingPlace;
   readonly scheme: 'http' | 'https';
 }
 
@@ -67,14 +65,16 @@ export class Ownership {
   }
 
   isOwner(key: string): boolean {
-    return (owners(key, this.#options.members)[0] ?? this.#options.self) === this.#options.self;
+    return (
+      (owners(key, this.#options.ring.members)[0] ?? this.#options.ring.self) === this.#options.ring.self
+    );
   }
 
   /** Those who answer before this one does. */
   before(key: string): string[] {
-    const order = owners(key, this.#options.members);
+    const order = owners(key, this.#options.ring.members);
     return order
-      .slice(0, Math.max(0, order.indexOf(this.#options.self)))
+      .slice(0, Math.max(0, order.indexOf(this.#options.ring.self)))
       .filter((member) => this.#health.isUsable(member));
   }
 
@@ -104,8 +104,8 @@ export class Ownership {
 
   /** What the others say, those that can be reached in a moment. */
   async askOthers(path: string): Promise<(Relayed & { readonly member: string })[]> {
-    const others = this.#options.members.filter(
-      (member) => member !== this.#options.self && this.#health.isUsable(member),
+    const others = this.#options.ring.members.filter(
+      (member) => member !== this.#options.ring.self && this.#health.isUsable(member),
     );
     const signal = AbortSignal.any([this.#parts.life, AbortSignal.timeout(ASK_READS_MS)]);
     const ask = async (member: string): Promise<(Relayed & { member: string })[]> => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Dispatcher } from 'undici';
 import type { OriginConfig } from '#service/config/origin.ts';
 import type { Upstream } from '#registry/upstream.ts';
+import type { Discovery } from '#service/discovery/discovery.ts';
 import { clusterScheme } from '#service/http-client.ts';
 import type { Security } from '#service/identity.ts';
 import type { SigningKey } from '#service/signing.ts';
@@ -15,6 +16,7 @@ import type { OriginEvents } from './events.ts';
 import { HashSigner } from './hash-signer.ts';
 import { Manifests } from './manifests.ts';
 import { Ownership } from './ownership.ts';
+import { ringOf } from './ring-place.ts';
 import { Provenance } from './provenance.ts';
 import { Readings } from './readings.ts';
 import { SmallContent } from './small-content.ts';
@@ -29,6 +31,7 @@ export interface Ground {
   readonly swarm: RunningSwarm;
   readonly upstream: Upstream;
   readonly dispatcher: Dispatcher;
+  readonly origins: Discovery;
   readonly security: Security;
   readonly key: SigningKey;
   readonly events: OriginEvents;
@@ -66,7 +69,7 @@ export async function createServices(
   const readings = starting.use(new Readings({ ...common, provenance, signer }, config));
   const ownership = new Ownership(
     { ...common, dispatcher },
-    { ...ring(config), scheme: clusterScheme(security) },
+    { ring: ringOf(config, ground.origins), scheme: clusterScheme(security) },
   );
   const blobs = new Blobs({
     ...common,
@@ -91,10 +94,4 @@ export async function createServices(
   );
   const torrents = new Torrents({ ...common, announcer });
   return { blobs, manifests, readings, ownership, anonymous, torrents, bandwidth };
-}
-
-/** An origin of which no other is told is a ring of its own. */
-function ring({ origins, advertise, listen }: OriginConfig): { self: string; members: readonly string[] } {
-  const self = advertise ?? listen;
-  return { self, members: origins.length > 0 ? origins : [self] };
 }

@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { Agent } from 'undici';
 
 import { clientTls } from './identity.ts';
@@ -12,6 +13,8 @@ export interface ClusterClientOptions {
   readonly headersTimeoutMs?: number;
   /** Between two chunks of an answer's body. Default 30 000. */
   readonly bodyTimeoutMs?: number;
+  /** How members' names become addresses; default the system's way. */
+  readonly lookup?: LookupFunction;
 }
 
 /** Connections for talking to trackers and origins: by TLS-PSK with the cluster key, or in the clear where security is off. */
@@ -24,7 +27,11 @@ export function clusterDispatcher(security: Security, options: ClusterClientOpti
     bodyTimeout: options.bodyTimeoutMs ?? 30_000,
     keepAliveTimeout: 30_000,
     maxHeaderSize: 32 * 1024,
-    connect: { ...clientTls(security), timeout: options.connectTimeoutMs ?? 2000 },
+    connect: {
+      ...clientTls(security),
+      timeout: options.connectTimeoutMs ?? 2000,
+      ...(options.lookup && { lookup: options.lookup }),
+    },
   });
 }
 

@@ -30,8 +30,9 @@ const ALLOWED: AllowList = {
   [MEMBER]: [...OUTSIDE, ...SWARM, 'registry', 'service'],
   registry: OUTSIDE,
   service: [...OUTSIDE, 'registry'],
-  tracker: [...OUTSIDE, ...SWARM, 'registry', 'service'],
-  origin: [...OUTSIDE, ...SWARM, MEMBER, 'registry', 'service'],
+  kubernetes: [...OUTSIDE, 'swarm/core', 'registry', 'service'],
+  tracker: [...OUTSIDE, ...SWARM, 'registry', 'service', 'kubernetes'],
+  origin: [...OUTSIDE, ...SWARM, MEMBER, 'registry', 'service', 'kubernetes'],
   agent: [...OUTSIDE, ...SWARM, MEMBER, 'registry', 'service'],
   cli: [...OUTSIDE, ...SWARM, 'registry', 'service', 'agent', 'origin', 'tracker'],
 };
@@ -47,7 +48,7 @@ function sourcesOf(folder: string): SourceFile[] {
     .map((path) => ({ path: path.slice(ROOT.length + 1), text: readFileSync(path, 'utf8') }));
 }
 
-const folders = ['agent', 'cli', 'origin', 'registry', 'service', 'swarm', 'tracker'];
+const folders = ['agent', 'cli', 'kubernetes', 'origin', 'registry', 'service', 'swarm', 'tracker'];
 const sources = folders.flatMap(sourcesOf);
 
 describe('the project', () => {

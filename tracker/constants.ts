@@ -21,6 +21,8 @@ export const DEFAULT_LIMITS: TrackerLimits = {
   maxLeases: 100_000,
 };
 
+/** How long a start waits for Kubernetes' nodes to be known. */
+export const NODES_PATIENCE_MS = 5000;
 /** How often what has timed out is looked for. */
 export const SWEEP_INTERVAL_MS = 500;
 /** Memberships dropped in one go before other work gets its turn. */

@@ -11,6 +11,7 @@ import {
 } from '#swarm/announce/messages.ts';
 import type { AnnounceAnswer, LeaseAnswer, ReplicasAnswer, Self } from '#swarm/announce/messages.ts';
 import { placeOf } from '#swarm/core/handout.ts';
+import type { Place, Topology } from '#swarm/core/handout.ts';
 import { isIP } from 'node:net';
 
 import { normaliseAddress } from './address.ts';
@@ -25,6 +26,8 @@ export interface ShoalRoutesParts {
   readonly members: MemberStore;
   readonly leases: LeaseBook;
   readonly metrics: TrackerMetrics;
+  /** Where a node is, for members that do not tell it themselves; Kubernetes' labels say so. */
+  readonly topologyOf?: (node: string) => Topology;
 }
 
 export interface ShoalRoutesOptions {
@@ -105,10 +108,18 @@ class Announces {
     if ((self !== undefined) !== (sequence === 0)) {
       throw new OciError('UNSUPPORTED', 'self goes with sequence 0, and only there', { status: 400 });
     }
-    if (self !== undefined) return this.#start(describe(peerId, self, remoteAddress), session);
+    if (self !== undefined)
+      return this.#start(describe(peerId, self, this.#placeOf(self), remoteAddress), session);
     const known = this.#parts.members.touch(peerId, session);
     const fits = known !== undefined && (sequence === known.sequence || sequence === known.sequence + 1);
     return fits ? known : undefined;
+  }
+
+  /** What a member tells of its place counts before what is known of its node. */
+  #placeOf({ topology }: Self): Place {
+    const { node } = topology;
+    const known = node === undefined ? {} : this.#parts.topologyOf?.(node);
+    return placeOf({ ...known, ...topology });
   }
 
   #start(member: ShoalMember, session: string): Session {
@@ -167,10 +178,9 @@ class Announces {
   }
 }
 
-function describe(id: string, self: Self, remoteAddress: string): ShoalMember {
-  const { role, port, topology } = self;
-  const host = self.host ?? remoteAddress;
-  return { id, role, place: placeOf(topology), host, ip: isIP(host) === 0 ? remoteAddress : host, port };
+function describe(id: string, { role, port, host }: Self, place: Place, remoteAddress: string): ShoalMember {
+  const told = host ?? remoteAddress;
+  return { id, role, place, host: told, ip: isIP(told) === 0 ? remoteAddress : told, port };
 }
 
 function kindOf(request: AnnounceRequest, session: Session | undefined): AnnounceKind {

@@ -1,6 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Controllers } from '#kubernetes/controllers.ts';
 import type { TrackerConfig } from '#service/config/tracker.ts';
 import { parseHostPort } from '#service/host-port.ts';
 import type { ErrorAnswer } from '#service/http-error.ts';
+import { clusterDispatcher, clusterScheme } from '#service/http-client.ts';
 import { createHttpServer, listen } from '#service/http-server.ts';
 import type { BoundServer } from '#service/http-server.ts';
 import { loadSecurity } from '#service/identity.ts';
@@ -12,6 +16,7 @@ import { MAX_REQUEST_BYTES, MAX_WANT } from '#swarm/announce/messages.ts';
 
 import {
   DEFAULT_LIMITS,
+  NODES_PATIENCE_MS,
   STRANGER_BODY_BYTES,
   STRANGER_CONNECTIONS,
   STRANGER_WANT,
@@ -25,6 +30,7 @@ import { MemberStore } from './member-store.ts';
 import { trackerMetrics } from './metrics.ts';
 import type { TrackerMetrics } from './metrics.ts';
 import { registerShoalRoutes } from './shoal-routes.ts';
+import type { ShoalRoutesParts } from './shoal-routes.ts';
 import { registerStrangerRoutes } from './stranger-routes.ts';
 import { StrangerStore } from './stranger-store.ts';
 import { SwarmTable } from './swarm-table.ts';
@@ -71,7 +77,12 @@ export async function startTracker(config: TrackerConfig, parts: TrackerParts): 
   const state = createState(config, { now, random: parts.random ?? Math.random, ...parts });
   await using starting = new AsyncDisposableStack();
   starting.use(sweepRegularly(state));
-  const shoal = starting.use(await listenForMembers(config, security, state, parts));
+  const cluster = config.kubernetes.enabled
+    ? await joinKubernetes(config, security, parts, starting)
+    : undefined;
+  const topologyOf = cluster && ((node: string) => cluster.topologyOf(node));
+  const located = { ...state, ...(topologyOf && { topologyOf }) };
+  const shoal = starting.use(await listenForMembers(config, security, located, parts));
   const strangers = config.strangers.listen;
   const stranger =
     strangers === undefined ? undefined : await listenForStrangers(strangers, config, state, parts);
@@ -120,6 +131,41 @@ function createState(
   return { table, members, strangers, leases, metrics };
 }
 
+/** What this tracker does for the cluster that it runs in; loaded only here, for its client takes memory. */
+async function joinKubernetes(
+  { kubernetes }: TrackerConfig,
+  security: Security,
+  { logger, metrics }: TrackerParts,
+  starting: AsyncDisposableStack,
+): Promise<Controllers> {
+  const { connectKubernetes } = await import('#kubernetes/api.ts');
+  const { startControllers } = await import('#kubernetes/controllers.ts');
+  const api = starting.use(await connectKubernetes());
+  const dispatcher = clusterDispatcher(security, { connections: 1 });
+  starting.defer(() => dispatcher.destroy());
+  const leading = metrics.gauge('leads', 'Whether this tracker runs the controllers');
+  const controllers = startControllers(
+    {
+      api,
+      dispatcher,
+      scheme: clusterScheme(security),
+      logger,
+      onLeading: (leads) => {
+        leading.set(leads ? 1 : 0);
+        logger.info({ leads }, leads ? 'this tracker leads' : 'this tracker does not lead any more');
+      },
+      now: () => performance.now(),
+      wallClock: Date.now,
+      random: Math.random,
+    },
+    kubernetes,
+  );
+  starting.use(controllers);
+  // Members tell their node once, when their session begins; without an API server it begins all the same.
+  await Promise.race([controllers.located, sleep(NODES_PATIENCE_MS, undefined, { ref: false })]);
+  return controllers;
+}
+
 /** Forgets in small steps, so that the loss of a whole rack does not hold up the others' announces. */
 function sweepRegularly({ members, strangers, leases, metrics }: State): Disposable {
   const timer = setInterval(() => {
@@ -135,7 +181,7 @@ function sweepRegularly({ members, strangers, leases, metrics }: State): Disposa
 function listenForMembers(
   config: TrackerConfig,
   security: Security,
-  state: State,
+  state: State & Pick<ShoalRoutesParts, 'topologyOf'>,
   { logger, metrics }: TrackerParts,
 ): Promise<BoundServer> {
   const app = createHttpServer({ name: 'tracker', security, bodyLimit: MAX_REQUEST_BYTES, logger, metrics });

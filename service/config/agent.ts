@@ -14,7 +14,7 @@ import {
   upstreams,
   upstreamWaitMs,
 } from './common.ts';
-import { count, duration, hostPort, hostPorts, texts } from './knobs.ts';
+import { count, duration, hostPort, members, texts } from './knobs.ts';
 
 /** Every knob of the agent. */
 export const AgentSchema = Type.Object({
@@ -41,9 +41,19 @@ export const AgentSchema = Type.Object({
     }),
   }),
   peer: peer('0.0.0.0:29502'),
-  trackers: trackers(),
-  origins: hostPorts({
-    description: "Origins' HTTP listeners; the ring of all of them says which one owns a digest.",
+  members: Type.Object({
+    listen: Type.Optional(
+      hostPort({
+        description:
+          'Where members of the cluster ask this agent by HTTP, for example `0.0.0.0:29503`: preheats have it fetch images. Without it nobody may.',
+      }),
+    ),
+  }),
+  trackers: trackers(false),
+  origins: members({
+    endpoints: false,
+    description:
+      "Origins' HTTP listeners; the ring of all of them says which one owns a digest. Named alike everywhere.",
   }),
   trustedOriginKeys: trustedOriginKeys(),
   store: store('/var/lib/shoal/agent', '50GiB'),

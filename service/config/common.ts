@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { Type } from 'typebox';
 
-import { choice, count, duration, flag, hostPort, hostPorts, rate, size, text, texts } from './knobs.ts';
+import { choice, count, duration, flag, hostPort, members, rate, size, text, texts } from './knobs.ts';
 
 /** Groups of knobs that more than one part has. */
 
@@ -149,8 +149,13 @@ export const bandwidth = () =>
     ),
   });
 
-export const trackers = () =>
-  hostPorts({ description: "Trackers' HTTP listeners, asked in this order until one answers." });
+/** @param endpoints whether the part may ask Kubernetes for them */
+export const trackers = (endpoints: boolean) =>
+  members({
+    endpoints,
+    description:
+      "Trackers' HTTP listeners, asked in this order until one answers; discovered ones come last, in an order that is the same everywhere.",
+  });
 
 export const trustedOriginKeys = () =>
   texts({

@@ -55,19 +55,31 @@ export const choice = <const T extends string[]>(
 ) => Type.Enum(values, options);
 
 const PORT = '(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])';
-const HOST_PORT = `^(?:\\[[0-9A-Fa-f:.%]+\\]|[A-Za-z0-9._-]+):${PORT}$`;
+const PLACE = `(?:\\[[0-9A-Fa-f:.%]+\\]|[A-Za-z0-9._-]+):${PORT}`;
+const HOST_PORT = `^${PLACE}$`;
 const HOST_PORT_ALLOWED = 'host:port, or [address]:port for IPv6';
 
 /** A place to listen at or to reach. */
 export const hostPort = (options: { description: string; default?: string }) =>
   Type.String({ pattern: HOST_PORT, allowed: HOST_PORT_ALLOWED, ...options });
 
-export const hostPorts = (options: { description: string }) =>
-  Type.Array(Type.String({ pattern: HOST_PORT }), {
+const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+const BY_NAME = `(?:dns\\+)?${PLACE}|dnssrv\\+_${LABEL}\\._(?:tcp|udp)\\.[A-Za-z0-9][A-Za-z0-9.-]*`;
+const BY_ENDPOINTS = `endpoints\\+${LABEL}/${LABEL}:${LABEL}`;
+const BY_NAME_ALLOWED =
+  'host:port, dns+NAME:PORT (all its addresses) or dnssrv+_PORT._tcp.NAME (all its targets)';
+const BY_ENDPOINTS_ALLOWED = 'endpoints+NAMESPACE/SERVICE:PORTNAME (Kubernetes)';
+
+/**
+ * Members of a kind, named one by one or by what names them all.
+ * @param options.endpoints whether Kubernetes may be asked for them
+ */
+export const members = ({ description, endpoints }: { description: string; endpoints: boolean }) =>
+  Type.Array(Type.String({ pattern: `^(?:${BY_NAME}${endpoints ? `|${BY_ENDPOINTS}` : ''})$` }), {
     maxItems: 256,
     default: [],
-    allowed: `a list of ${HOST_PORT_ALLOWED}, at most 256`,
-    ...options,
+    allowed: `a list, at most 256 entries long, of ${BY_NAME_ALLOWED}${endpoints ? ` or ${BY_ENDPOINTS_ALLOWED}` : ''}`,
+    description,
   });
 
 export const texts = (options: { description: string; pattern?: string; allowed: string }) => {

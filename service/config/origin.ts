@@ -12,7 +12,7 @@ import {
   upstreams,
   upstreamWaitMs,
 } from './common.ts';
-import { count, duration, hostPort, hostPorts, text } from './knobs.ts';
+import { count, duration, hostPort, members, text } from './knobs.ts';
 
 /** Every knob of an origin. */
 export const OriginSchema = Type.Object({
@@ -21,12 +21,16 @@ export const OriginSchema = Type.Object({
   listen: hostPort({ default: '0.0.0.0:29520', description: 'Where agents and other origins ask by HTTP.' }),
   advertise: Type.Optional(
     hostPort({
-      description: 'This origin as it is named in `origins`. Needed when `origins` has more than itself.',
+      description:
+        'This origin as it is named in `origins`. Needed when `origins` names more than itself one by one; among discovered ones it knows itself by its addresses.',
     }),
   ),
   peer: peer('0.0.0.0:29522'),
-  origins: hostPorts({ description: 'All origins of the ring, this one included, named alike everywhere.' }),
-  trackers: trackers(),
+  origins: members({
+    endpoints: true,
+    description: 'All origins of the ring, this one included, named alike everywhere.',
+  }),
+  trackers: trackers(true),
   signingKeyFile: text({
     allowed: 'a file path',
     description: 'File with the Ed25519 key (PEM, or a 32-byte seed as base64) that signs piece hashes.',

@@ -59,6 +59,8 @@ export function checkOrigin(config: OriginConfig): void {
   checkSecurity(config);
   checkPeerPort(config.peer.listen, config.security);
   const { origins, advertise } = config;
+  // Of discovered ones nothing is known yet.
+  if (origins.some((origin) => origin.includes('+'))) return;
   if (
     origins.length > 0 &&
     advertise === undefined &&

@@ -1,7 +1,21 @@
 import { Type } from 'typebox';
 
 import { common } from './common.ts';
-import { count, duration, hostPort } from './knobs.ts';
+import { count, duration, flag, hostPort, text } from './knobs.ts';
+
+const LABEL_NAME = '^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$';
+const OBJECT_NAME = '^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$';
+
+const labelName = (place: string, name: string) =>
+  text({
+    default: name,
+    pattern: LABEL_NAME,
+    allowed: "a label's name",
+    description: `Label of a Node that names its ${place}, for members that do not tell their own.`,
+  });
+
+const objectName = (name: string, description: string) =>
+  text({ default: name, pattern: OBJECT_NAME, allowed: "an object's name", description });
 
 /** Every knob of a tracker. */
 export const TrackerSchema = Type.Object({
@@ -39,6 +53,26 @@ export const TrackerSchema = Type.Object({
       maximum: '10m',
       description: 'How long a lease to read from the upstream lasts unless it is renewed.',
     }),
+  }),
+  kubernetes: Type.Object({
+    enabled: flag({
+      default: false,
+      description:
+        'Whether this tracker runs in a Kubernetes cluster that it serves: it reads where nodes are, and one of the trackers runs preheats.',
+    }),
+    agentService: objectName(
+      'shoal-agent',
+      'Headless Service of the agents, in this namespace, with a port `members`.',
+    ),
+    lease: objectName('shoal-tracker', 'Lease by which one of the trackers leads.'),
+    startupTaint: flag({
+      default: false,
+      description:
+        'Whether the taint `node.shoal.dev/agent-not-ready` is taken from nodes whose agent serves. It takes the right to patch Nodes.',
+    }),
+    zoneLabel: labelName('zone', 'topology.kubernetes.io/zone'),
+    regionLabel: labelName('region', 'topology.kubernetes.io/region'),
+    rackLabel: labelName('rack', 'topology.kubernetes.io/rack'),
   }),
   strangers: Type.Object({
     listen: Type.Optional(

@@ -9,6 +9,7 @@ import {
   GOODBYE_TIMEOUT_MS,
   INTERVAL_JITTER,
   MAX_BACKOFF_MS,
+  NEW_TRACKERS_SPREAD_MS,
   PROBE_TIMEOUT_MS,
   REQUEST_TIMEOUT_MS,
 } from './constants.ts';
@@ -56,6 +57,8 @@ export class AnnounceLoop implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Infinity;
   #underWay: Promise<void> | undefined;
+  /** The list of trackers has changed while a message was under way. */
+  #hasNewTrackers = false;
 
   constructor(parts: AnnounceLoopParts, peerId: string, self: Self) {
     this.#parts = parts;
@@ -80,6 +83,20 @@ export class AnnounceLoop implements AsyncDisposable {
     this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, at - now)).unref();
   }
 
+  /** To be called when the list of trackers has changed. */
+  trackersChanged(): void {
+    const { client, now, random } = this.#parts;
+    this.#hasNewTrackers = this.#underWay !== undefined;
+    if (this.#hasNewTrackers) return;
+    if (client.refresh()) {
+      this.#restart();
+      this.#notBefore = -Infinity;
+    }
+    // A heartbeat looks whether a tracker that is preferred answers; not all members at one moment.
+    this.#heartbeatAt = Math.min(this.#heartbeatAt, now() + NEW_TRACKERS_SPREAD_MS * random());
+    this.wake();
+  }
+
   /** Says goodbye, if the tracker can be reached within a second. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closing.signal.aborted) return;
@@ -102,7 +119,8 @@ export class AnnounceLoop implements AsyncDisposable {
     this.#timerAt = Infinity;
     this.#underWay = this.#turn(heartbeat).finally(() => {
       this.#underWay = undefined;
-      this.wake();
+      if (this.#hasNewTrackers) this.trackersChanged();
+      else this.wake();
     });
   }
 

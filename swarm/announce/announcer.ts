@@ -11,7 +11,7 @@ import { Ledger } from './ledger.ts';
 import { LeaseAnswer, MAX_SWARMS_PER_MESSAGE, MAX_WANT, ReplicasAnswer } from './messages.ts';
 import type { AnnounceAnswer, LeaseRequest, Self, SwarmPeers } from './messages.ts';
 import { TrackerClient, TrackerUnreachableError } from './tracker-client.ts';
-import type { Question } from './tracker-client.ts';
+import type { Question, TrackerList } from './tracker-client.ts';
 
 export type { SwarmPeers };
 export { TrackerUnreachableError };
@@ -19,8 +19,8 @@ export { TrackerUnreachableError };
 export interface AnnouncerParts {
   /** Not closed by the announcer. */
   readonly dispatcher: Dispatcher;
-  /** Each `host:port`, in the same order on all nodes: a cluster must meet at one. Empty: nobody is told or asked. */
-  readonly trackers: readonly string[];
+  /** While there are none, nobody is told or asked. */
+  readonly trackers: TrackerList;
   /** Whether trackers speak TLS. */
   readonly secure: boolean;
   readonly logger: AnnounceLogger;
@@ -93,6 +93,7 @@ export class Announcer implements AsyncDisposable {
   readonly #ledger = new Ledger();
   readonly #loop: AnnounceLoop;
   readonly #joined = new Map<string, Joined>();
+  readonly #following: Disposable;
   readonly #closing = new AbortController();
 
   /** @throws TypeError for a tracker that is not `host:port` */
@@ -104,6 +105,7 @@ export class Announcer implements AsyncDisposable {
     const onAnswer = (answer: AnnounceAnswer): void => this.#onAnswer(answer);
     const loopParts = { client: this.#client, ledger: this.#ledger, logger, random, now, onAnswer };
     this.#loop = new AnnounceLoop(loopParts, self.peerId, describe(self));
+    this.#following = parts.trackers.onChange(() => this.#loop.trackersChanged());
   }
 
   /** Whether the last message was answered; true before there was one. */
@@ -187,6 +189,7 @@ export class Announcer implements AsyncDisposable {
       members.clear();
     }
     this.#joined.clear();
+    this.#following[Symbol.dispose]();
     await this.#loop[Symbol.asyncDispose]();
   }
 

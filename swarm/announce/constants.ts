@@ -18,3 +18,5 @@ export const BACKOFF_MS = 250;
 export const MAX_BACKOFF_MS = 10_000;
 /** Shortest time between two asks for peers of one swarm, before jitter. */
 export const ASK_SPACING_MS = 1000;
+/** Members that are told of new trackers look for the preferred one within this time. */
+export const NEW_TRACKERS_SPREAD_MS = 1000;

@@ -8,10 +8,17 @@ export class TrackerUnreachableError extends Error {
   override readonly name = 'TrackerUnreachableError';
 }
 
+/** Where the trackers are. They may change. */
+export interface TrackerList {
+  /** Each `host:port`, in order of preference and in the same order on all nodes: a cluster must meet at one. */
+  readonly current: readonly string[];
+  /** Calls the listener after each change, until what is returned is disposed. */
+  onChange(listener: () => void): Disposable;
+}
+
 export interface TrackerClientParts {
   readonly dispatcher: Dispatcher;
-  /** Each `host:port`, in order of preference. */
-  readonly trackers: readonly string[];
+  readonly trackers: TrackerList;
   /** TLS, by what the dispatcher proves. */
   readonly secure: boolean;
 }
@@ -33,13 +40,28 @@ export interface Question<A> {
 /** Asks trackers over HTTP, one of them at a time, and checks what they say. */
 export class TrackerClient {
   readonly #parts: TrackerClientParts;
-  readonly #origins: readonly string[];
+  #names: readonly string[] = [];
+  #origins: readonly string[] = [];
   #current = 0;
 
   /** @throws TypeError for a tracker that is not `host:port` */
   constructor(parts: TrackerClientParts) {
     this.#parts = parts;
-    this.#origins = parts.trackers.map((tracker) => originOf(tracker, parts.secure));
+    this.refresh();
+  }
+
+  /**
+   * Takes the list as it is now.
+   * @returns whether the tracker in use is another one: it is kept where it is still named, else the first is taken
+   * @throws TypeError for a tracker that is not `host:port`
+   */
+  refresh(): boolean {
+    const before = this.#names[this.#current];
+    this.#names = this.#parts.trackers.current;
+    this.#origins = this.#names.map((tracker) => originOf(tracker, this.#parts.secure));
+    const at = before === undefined ? -1 : this.#names.indexOf(before);
+    this.#current = Math.max(0, at);
+    return at === -1;
   }
 
   get trackers(): number {
@@ -52,7 +74,7 @@ export class TrackerClient {
   }
 
   get currentName(): string {
-    return this.#parts.trackers[this.#current] ?? 'none';
+    return this.#names[this.#current] ?? 'none';
   }
 
   use(position: number): void {
@@ -89,7 +111,7 @@ export class TrackerClient {
     } catch (error) {
       signal.throwIfAborted();
       const reason = describeKeyMismatch(error) ?? (error instanceof Error ? error.message : String(error));
-      throw new TrackerUnreachableError(`tracker ${this.#parts.trackers[position]}: ${reason}`, {
+      throw new TrackerUnreachableError(`tracker ${this.#names[position] ?? 'none'}: ${reason}`, {
         cause: error,
       });
     }

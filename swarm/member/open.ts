@@ -6,6 +6,7 @@ import { clientTls, membershipKey, type Security, serverTls } from '#service/ide
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
 import type { BatchVerifier } from '#swarm/hashes/batch.ts';
+import type { TrackerList } from '#swarm/announce/tracker-client.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { type RunningSwarm, startSwarm, type SwarmOptions } from '#swarm/session/start.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
@@ -21,6 +22,7 @@ export interface MemberParts {
   readonly security: Security;
   /** For trackers. Not closed here. */
   readonly dispatcher: Dispatcher;
+  readonly trackers: TrackerList;
   /** Only their signatures vouch for piece hashes. */
   readonly trusted: readonly BatchVerifier[];
   /** The store does not have the digest any more. */
@@ -28,10 +30,7 @@ export interface MemberParts {
 }
 
 /** The knobs that agents and origins have in common. */
-export type MemberConfig = Pick<
-  AgentConfig,
-  'store' | 'node' | 'peer' | 'trackers' | 'strangers' | 'bandwidth'
->;
+export type MemberConfig = Pick<AgentConfig, 'store' | 'node' | 'peer' | 'strangers' | 'bandwidth'>;
 
 /**
  * Opens the store and takes this process' place in the swarm. Both end with `starting`.
@@ -80,7 +79,7 @@ function joinSwarm(config: MemberConfig, parts: MemberParts, store: BlobStore): 
       topology: { node, rack, zone, region },
       listen: expectHostPort(peer.listen),
       advertise: peer.advertise === undefined ? undefined : expectHostPort(peer.advertise),
-      trackers: config.trackers,
+      trackers: parts.trackers,
       identity: identityOf(parts.security),
       admitStrangers: config.strangers,
       limits: config.bandwidth,

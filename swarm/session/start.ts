@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Dispatcher } from 'undici';
 import type { AnnounceLogger } from '#swarm/announce/announce-loop.ts';
 import { Announcer, type AnnouncerSelf } from '#swarm/announce/announcer.ts';
+import type { TrackerList } from '#swarm/announce/tracker-client.ts';
 import type { BatchVerifier } from '#swarm/hashes/batch.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { PeerTransport, type TransportParts } from '#swarm/wire/transport.ts';
@@ -30,8 +31,7 @@ export interface SwarmOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** Where peers reach this process, if not where the tracker sees it call from. */
   readonly advertise?: { readonly host: string; readonly port: number } | undefined;
-  /** `host:port` of each. */
-  readonly trackers: readonly string[];
+  readonly trackers: TrackerList;
   readonly identity: Pick<TransportParts, 'membershipKey' | 'tls'>;
   readonly admitStrangers: boolean;
   readonly limits: EngineLimits;

@@ -9,6 +9,7 @@ import {
 import * as fc from 'fast-check';
 import { Agent } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fixedMembers } from '#service/discovery/member-list.ts';
 import { portOf } from './origin-stand-in.ts';
 import { OriginClient } from '#agent/origin-client.ts';
 import type { UpstreamRequest } from '#agent/upstream.ts';
@@ -60,7 +61,7 @@ class Ring implements AsyncDisposable {
         random: () => 0.5,
         onFailure: (origin) => this.failures.push(origin),
       },
-      { origins, scheme: 'http' },
+      { origins: fixedMembers(origins), scheme: 'http' },
     );
   }
 

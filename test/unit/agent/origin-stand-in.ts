@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Agent } from 'undici';
+import { fixedMembers } from '#service/discovery/member-list.ts';
 import { type Digest, parseDigest } from '#registry/digest.ts';
 import { createLogger } from '#service/logger.ts';
 import { parsePublicKeys, type SigningKey } from '#service/signing.ts';
@@ -10,6 +11,7 @@ import { signBatch } from '#swarm/hashes/batch.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const SMALL = 256 * 1024;
@@ -74,7 +76,7 @@ export class OriginStandIn implements AsyncDisposable {
           role: 'origin',
           topology: {},
           listen: { host: '127.0.0.1', port: 0 },
-          trackers: [tracker],
+          trackers: fixedMembers([tracker]),
           identity: {},
           admitStrangers: false,
           limits: {},
@@ -147,7 +149,7 @@ export class OriginStandIn implements AsyncDisposable {
       torrent.addBatch(
         signBatch({ digest, scope, size, pieceLength: pieceLength(size), first, hashes }, this.#signer),
       );
-      torrent.supply(first, Buffer.from(piece));
+      torrent.supply(first, new PieceMemory(Buffer.from(piece)));
       this.#fed.set(torrent, first + 1);
     }
   }

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { Agent } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { fixedMembers } from '#service/discovery/member-list.ts';
 
 import { createLogger } from '#service/logger.ts';
 import { digestOf } from '#registry/digest.ts';
@@ -19,7 +20,7 @@ function announcer(trackers: readonly string[], self: Partial<AnnouncerSelf> = {
   const made = new Announcer(
     {
       dispatcher,
-      trackers,
+      trackers: fixedMembers(trackers),
       secure: false,
       random: Math.random,
       now: () => performance.now(),

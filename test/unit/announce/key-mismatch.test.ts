@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
+import { fixedMembers } from '#service/discovery/member-list.ts';
 import { OriginClient } from '#agent/origin-client.ts';
 import { Ownership } from '#origin/ownership.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
@@ -36,7 +37,7 @@ describe.each([
     const trackers = [await startMember(other)];
     const dispatcher = clusterDispatcher(OWN);
     onTestFinished(() => dispatcher.destroy());
-    const client = new TrackerClient({ dispatcher, trackers, secure: true });
+    const client = new TrackerClient({ dispatcher, trackers: fixedMembers(trackers), secure: true });
     const answer = { Check: (value: unknown): value is unknown => value !== undefined };
     const question = { method: 'POST', path: '/', body: {}, answer, timeoutMs: 5000 } as const;
     await expect(client.ask(question, signal)).rejects.toThrow(`tracker ${trackers[0]}: ${message}`);
@@ -50,7 +51,7 @@ describe.each([
     const onFailure = (_origin: string, error: Error): number => failures.push(error.message);
     const limit = { passDownload: async () => {} };
     const parts = { dispatcher, limit, now: Date.now, random: Math.random, onFailure };
-    const client = new OriginClient(parts, { origins, scheme: 'https' });
+    const client = new OriginClient(parts, { origins: fixedMembers(origins), scheme: 'https' });
     await client.anonymous('r.example', 'team/app', signal);
     expect(failures).toEqual([expect.stringContaining(message)]);
   });
@@ -68,7 +69,7 @@ describe.each([
         events: { lost: (_member, error) => void failures.push(String(error)), forwarded: () => {} },
         life: signal,
       },
-      { self: '127.0.0.1:1', members: ['127.0.0.1:1', place], scheme: 'https' },
+      { ring: { self: '127.0.0.1:1', members: ['127.0.0.1:1', place] }, scheme: 'https' },
     );
     expect(await ownership.askOthers('/v1/reads/x')).toEqual([]);
     expect(failures).toEqual([expect.stringContaining(message)]);

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type Dispatcher } from 'undici';
+import { fixedMembers } from '#service/discovery/member-list.ts';
 import { startOrigin, type RunningOrigin } from '#origin/origin.ts';
 import { type Digest, digestOf, parseDigest } from '#registry/digest.ts';
 import { loadConfig } from '#service/config/load.ts';
@@ -213,7 +214,7 @@ export class OriginFixture implements AsyncDisposable {
           role: 'agent',
           topology: {},
           listen: { host: '127.0.0.1', port: 0 },
-          trackers: [this.#tracker!.address],
+          trackers: fixedMembers([this.#tracker!.address]),
           identity: {},
           admitStrangers: false,
           limits: {},

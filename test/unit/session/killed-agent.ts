@@ -4,10 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { Agent } from 'undici';
+import { fixedMembers } from '#service/discovery/member-list.ts';
 import { digestOf } from '#registry/digest.ts';
 import { parsePublicKeys } from '#service/signing.ts';
 import { startSwarm } from '#swarm/session/start.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 
 const PIECE = 256 * 1024;
@@ -31,7 +33,7 @@ const { engine } = await startSwarm(
     role: 'agent',
     topology: {},
     listen: { host: '127.0.0.1', port: 0 },
-    trackers: [],
+    trackers: fixedMembers([]),
     identity: {},
     admitStrangers: false,
     limits: {},
@@ -46,7 +48,7 @@ const torrent = await engine.torrent({
 });
 torrent.addBatch(readFileSync(batch));
 for (let index = 0; index < Number(pieces) - 1; index++) {
-  torrent.supply(index, blob.subarray(index * PIECE, (index + 1) * PIECE));
+  torrent.supply(index, new PieceMemory(blob.subarray(index * PIECE, (index + 1) * PIECE)));
   await torrent.caughtUp();
   process.stdout.write(`${index + 1}\n`);
   await new Promise((resolve) => setTimeout(resolve, 2));

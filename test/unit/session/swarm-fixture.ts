@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import { fixedMembers } from '#service/discovery/member-list.ts';
 import type { Digest } from '#registry/digest.ts';
 import { digestOf } from '#registry/digest.ts';
 import { loadConfig } from '#service/config/load.ts';
@@ -17,6 +18,7 @@ import type { EngineLimits } from '#swarm/session/engine.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const logger = createLogger('test', {
@@ -118,7 +120,7 @@ export class SwarmFixture implements AsyncDisposable {
           role,
           topology: {},
           listen: { host: '127.0.0.1', port: 0 },
-          trackers: [this.#tracker!.address],
+          trackers: fixedMembers([this.#tracker!.address]),
           identity: identityOf(security),
           admitStrangers: false,
           limits: options.limits ?? {},
@@ -136,7 +138,7 @@ export class SwarmFixture implements AsyncDisposable {
     for (let index = first; index < end; index++) {
       const piece = pieceOf(blob, index);
       torrent.addBatch(this.sign(torrent.digest, torrent.scope, blob.length, index, [piece]));
-      torrent.supply(index, piece);
+      torrent.supply(index, new PieceMemory(piece));
     }
   }
 

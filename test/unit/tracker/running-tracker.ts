@@ -34,6 +34,15 @@ export async function runTracker(
     memberTimeoutMs: 75_000,
     maxPeersPerAnswer: 50,
     leases: { perBlob: 2, ttlMs: 10_000 },
+    kubernetes: {
+      enabled: false,
+      agentService: 'shoal-agent',
+      lease: 'shoal-tracker',
+      startupTaint: false,
+      zoneLabel: 'zone',
+      regionLabel: 'region',
+      rackLabel: 'rack',
+    },
     strangers: {},
     ...config,
   };
