@@ -1,0 +1,26 @@
+import { writeFileSync } from 'node:fs';
+
+import { NODE_KINDS } from '#cli/runtimes/nodes.ts';
+
+import { valuesReference, valuesSchema, valuesYaml } from './values-files.ts';
+import { VALUES } from './values.ts';
+
+/** What the chart's templates know of kinds of nodes: the directories that a container is given. */
+function nodeKinds(): string {
+  const kinds = Object.entries(NODE_KINDS).map(([name, { directories }]) => [name, { directories }]);
+  return `${JSON.stringify(Object.fromEntries(kinds), undefined, 2)}\n`;
+}
+
+/** Files made from sources elsewhere in the project, by path from its root. */
+export function generateFiles(): Readonly<Record<string, string>> {
+  return {
+    'charts/shoal/values.yaml': valuesYaml(VALUES),
+    'charts/shoal/values.schema.json': valuesSchema(VALUES),
+    'charts/shoal/files/nodes.json': nodeKinds(),
+    'docs/values.md': valuesReference(VALUES),
+  };
+}
+
+if (import.meta.main)
+  for (const [path, text] of Object.entries(generateFiles()))
+    writeFileSync(new URL(`../../${path}`, import.meta.url), text);

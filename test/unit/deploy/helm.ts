@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { parseAllDocuments } from 'yaml';
+
+const run = promisify(execFile);
+const CHART = join(import.meta.dirname, '../../../charts/shoal');
+/** Where test/kubernetes/tools.sh puts what it builds. */
+const BUILT = join(process.env['SHOAL_TOOLS'] ?? '/var/cache/shoal-tools', 'bin');
+
+/** Helm's path; undefined where there is none. */
+export const HELM = [...(process.env['PATH'] ?? '').split(delimiter), BUILT]
+  .map((directory) => join(directory, 'helm'))
+  .find(isExecutable);
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A Kubernetes object, as far as tests look into it. */
+export interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly data?: Readonly<Record<string, string>>;
+  readonly rules?: readonly { readonly resources: readonly string[]; readonly verbs: readonly string[] }[];
+  readonly spec?: {
+    readonly template?: { readonly spec: PodSpec };
+    readonly clusterIP?: string;
+    readonly ports?: readonly Port[];
+    readonly selector?: Readonly<Record<string, string>>;
+  };
+}
+
+interface Port {
+  readonly name: string;
+  readonly port?: number;
+  readonly containerPort?: number;
+}
+
+export interface PodSpec {
+  readonly hostNetwork?: boolean;
+  readonly automountServiceAccountToken: boolean;
+  readonly securityContext: object;
+  readonly tolerations: readonly object[];
+  readonly volumes: readonly { readonly name: string; readonly hostPath?: { readonly path: string } }[];
+  readonly initContainers?: readonly Container[];
+  readonly containers: readonly Container[];
+}
+
+export interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly args: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly ports?: readonly Port[];
+  readonly securityContext: {
+    readonly runAsUser?: number;
+    readonly capabilities: { readonly add?: string[] };
+  };
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
+}
+
+async function helm(...args: string[]): Promise<string> {
+  const { stdout } = await run(HELM ?? 'helm', args);
+  return stdout;
+}
+
+export const lint = (): Promise<string> => helm('lint', '--strict', CHART);
+
+/** The chart's objects for these values, in the form `a.b=c`. */
+export async function render(...values: string[]): Promise<Manifest[]> {
+  const sets = values.flatMap((value) => ['--set', value]);
+  const text = await helm(
+    'template',
+    'shoal',
+    CHART,
+    '--namespace',
+    'shoal',
+    '--kube-version',
+    '1.35.0',
+    ...sets,
+  );
+  return parseAllDocuments(text).flatMap((document) => {
+    const value: Manifest | null = document.toJS();
+    return value === null ? [] : [value];
+  });
+}
