@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import type { PieceMemory } from '#swarm/session/piece-memory.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BATCH_MS, BATCH_PIECES } from './defaults.ts';
 import type { HashSigner } from './hash-signer.ts';
 
 interface Piece {
   readonly index: number;
-  readonly data: Buffer;
+  readonly memory: PieceMemory;
   readonly hash: Buffer;
 }
 
@@ -17,25 +17,31 @@ interface Piece {
 export class PieceFeed implements Disposable {
   readonly #torrent: Torrent;
   readonly #signer: HashSigner;
+  readonly #now: () => number;
   #index: number;
-  #data: Buffer;
+  #memory: PieceMemory;
   #filled = 0;
   /** Consecutive pieces whose batch is not signed yet. */
   #waiting: Piece[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #signedAt = -Infinity;
   #failure: unknown;
   readonly #onSupplied: (index: number) => void;
 
-  /** @param first index of the piece that the first byte belongs to */
+  /**
+   * @param parts.now milliseconds, monotonic
+   * @param first index of the piece that the first byte belongs to
+   */
   constructor(
-    parts: { torrent: Torrent; signer: HashSigner; onSupplied: (index: number) => void },
+    parts: { torrent: Torrent; signer: HashSigner; now: () => number; onSupplied: (index: number) => void },
     first: number,
   ) {
     this.#torrent = parts.torrent;
     this.#signer = parts.signer;
+    this.#now = parts.now;
     this.#onSupplied = parts.onSupplied;
     this.#index = first;
-    this.#data = this.#room();
+    this.#memory = this.#torrent.pieces.room(first);
   }
 
   /** The piece that the next byte belongs to. */
@@ -47,11 +53,12 @@ export class PieceFeed implements Disposable {
   push(chunk: Buffer): void {
     if (this.#failure !== undefined) throw this.#failure;
     for (let at = 0; at < chunk.length;) {
-      const taken = Math.min(chunk.length - at, this.#data.length - this.#filled);
-      chunk.copy(this.#data, this.#filled, at, at + taken);
+      const { data } = this.#memory;
+      const taken = Math.min(chunk.length - at, data.length - this.#filled);
+      chunk.copy(data, this.#filled, at, at + taken);
       at += taken;
       this.#filled += taken;
-      if (this.#filled === this.#data.length) this.#complete();
+      if (this.#filled === data.length) this.#complete();
     }
   }
 
@@ -63,28 +70,36 @@ export class PieceFeed implements Disposable {
     const pieces = this.#waiting.splice(0);
     const [first] = pieces;
     if (first === undefined) return;
+    this.#signedAt = this.#now();
     const hashes = pieces.map(({ hash }) => hash);
     this.#torrent.addBatch(this.#signer.sign(this.#torrent, this.#torrent.scope, first.index, hashes));
-    for (const { index, data } of pieces) {
-      this.#torrent.supply(index, data);
+    for (const { index, memory, hash } of pieces) {
+      this.#torrent.supply(index, memory, hash);
       this.#onSupplied(index);
     }
   }
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#memory.release();
+    for (const { memory } of this.#waiting.splice(0)) memory.release();
   }
 
   #complete(): void {
     const index = this.#index++;
-    const data = this.#data;
+    const memory = this.#memory;
+    const { table } = this.#torrent.pieces;
     this.#filled = 0;
-    this.#data = this.#room();
-    // It came from a peer meanwhile.
-    if (this.#torrent.pieces.table.held.has(index)) return this.flush();
-    this.#waiting.push({ index, data, hash: createHash('sha256').update(data).digest() });
-    if (this.#waiting.length >= BATCH_PIECES) this.flush();
-    else this.#timer ??= setTimeout(() => this.#flushLate(), BATCH_MS);
+    this.#memory = this.#torrent.pieces.room(Math.min(this.#index, table.count - 1));
+    if (table.held.has(index)) {
+      // It came from a peer meanwhile.
+      memory.release();
+      return this.flush();
+    }
+    this.#waiting.push({ index, memory, hash: createHash('sha256').update(memory.data).digest() });
+    const untilNext = this.#signedAt + BATCH_MS - this.#now();
+    if (untilNext <= 0 || this.#waiting.length >= BATCH_PIECES) this.flush();
+    else this.#timer ??= setTimeout(() => this.#flushLate(), untilNext);
   }
 
   #flushLate(): void {
@@ -93,12 +108,5 @@ export class PieceFeed implements Disposable {
     } catch (error) {
       this.#failure = error;
     }
-  }
-
-  /** Memory of its own: the torrent keeps the buffer. */
-  #room(): Buffer {
-    const { size } = this.#torrent;
-    const isPast = this.#index * pieceLength(size) >= size;
-    return Buffer.allocUnsafeSlow(isPast ? 0 : sizeOfPiece(size, this.#index));
   }
 }

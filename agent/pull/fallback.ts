@@ -16,6 +16,7 @@ import {
 import type { FallbackReason } from '#agent/events.ts';
 import { type Caller, type GetAnswer, type Upstream, UpstreamAnswerError } from '#agent/upstream.ts';
 import { CallerRefusedError, type Reader, type RunningPull } from './running-pull.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 
 /** Who may read a blob from upstream, so that only a few do; `Announcer` of swarm/announce. */
 export interface Leases {
@@ -223,7 +224,7 @@ export class Fallback {
     const most = isWhole ? pieceCount(pull.size) - first : count;
     let bytes = 0;
     for await (const { index, data } of cutPieces(body, pull.size, { first, count: most })) {
-      pull.torrent.supply(index, data);
+      pull.torrent.supply(index, new PieceMemory(data));
       bytes += data.length;
       // What the disk has not taken yet stays in memory.
       await abortable(pull.torrent.caughtUp(), signal);

@@ -1,6 +1,7 @@
 import type { Source } from '#agent/metrics.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Trust } from '#swarm/session/engine.ts';
+import type { PieceMemory } from '#swarm/session/piece-memory.ts';
 
 /** The scope of content whose whole was verified, whoever delivered it. */
 export const VERIFIED = 'verified';
@@ -24,8 +25,8 @@ export interface PullTorrent {
   addPeer(peer: { host: string; port: number; role: 'agent' | 'origin'; scope?: string }): void;
   /** What was signed under this scope may serve too: `verified` once the registry is known to have the content. */
   believe(scope: string): void;
-  /** Takes a whole piece that upstream gave. @throws Error where it contradicts a signed hash */
-  supply(index: number, data: Buffer): void;
+  /** Takes a whole piece that upstream gave, with its memory. @throws Error where it contradicts a signed hash */
+  supply(index: number, memory: PieceMemory): void;
   /** Resolves once the disk takes more: who supplies faster than it writes would fill the memory. Never rejects. */
   caughtUp(): Promise<void>;
   /** The next run of at most `limit` pieces that are not held nor, with `skipPeers`, to be had of a peer. */

@@ -7,7 +7,7 @@ import { DigestCheck } from './digest-check.ts';
 import { DigestMismatchError } from './errors.ts';
 import { HashTable } from './hash-table.ts';
 import type { PeerSession } from './peer-session.ts';
-import { PieceMemory, type PiecePool } from './piece-memory.ts';
+import type { PieceMemory, PiecePool } from './piece-memory.ts';
 import type { PieceStorage } from './piece-storage.ts';
 import { Suspects } from './suspects.ts';
 
@@ -58,6 +58,7 @@ export class Pieces {
    * does or the whole is verified. It outlives the bytes: whoever needs the piece anew gets the same or none.
    */
   readonly #unsigned = new Map<number, Buffer>();
+  readonly #pool: PiecePool;
   /** Pieces whose bytes are all here while nobody has told their hash. */
   readonly #parked = new Set<number>();
   /** Index into SOURCES, per piece. */
@@ -74,6 +75,7 @@ export class Pieces {
     this.hashes = new HashTable(blob.size);
     this.storage = parts.storage;
     this.#events = parts.events;
+    this.#pool = parts.pool;
     this.#assembly = new Assembly(parts.pool);
     this.#sources = new Uint8Array(this.table.count);
     this.#verified = blob.complete;
@@ -141,21 +143,27 @@ export class Pieces {
     }
   }
 
+  /** Memory for the piece. */
+  room(index: number): PieceMemory {
+    return this.#pool.take(this.table.sizeOf(index));
+  }
+
   /**
-   * A whole piece from upstream.
+   * A whole piece from upstream, with its memory.
+   * @param hash its sha256, where the caller has just computed it
    * @throws RangeError if it is none of the blob's; Error if it does not match its signed hash or what came before
    */
-  supply(index: number, data: Buffer): void {
-    if (!(index >= 0 && index < this.table.count) || data.length !== this.table.sizeOf(index))
-      throw new RangeError(`${data.length} bytes are not piece ${index} of a blob of ${this.table.size}`);
-    if (this.table.held.has(index)) return;
-    const hash = sha256(data);
+  supply(index: number, memory: PieceMemory, hash = sha256(memory.data)): void {
+    const { length } = memory.data;
+    if (!(index >= 0 && index < this.table.count) || length !== this.table.sizeOf(index))
+      throw new RangeError(`${length} bytes are not piece ${index} of a blob of ${this.table.size}`);
+    if (this.table.held.has(index)) return memory.release();
     const signed = this.hashes.get(index);
     const known = signed ?? this.#unsigned.get(index);
     if (known && !known.equals(hash))
       throw new Error(`piece ${index} from upstream does not match ${signed ? 'its signed hash' : 'itself'}`);
     if (!known) this.#unsigned.set(index, hash);
-    this.#hold(index, new PieceMemory(data), 'upstream');
+    this.#hold(index, memory, 'upstream');
   }
 
   /** A batch whose signature is good. False if it does not speak of this blob as it is known here. */

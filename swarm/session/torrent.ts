@@ -291,10 +291,13 @@ export class Torrent implements AsyncDisposable {
   /**
    * A whole piece as upstream gave it. With a known signed hash it is verified and shared at once; without, it
    * serves own readers, and peers only when the whole is verified.
+   * @param memory the torrent's from now on
+   * @param hash its sha256, where the caller has just computed it
    * @throws RangeError, Error if it does not match the signed hash
    */
-  supply(index: number, data: Buffer): void {
-    if (!this.#failure) this.pieces.supply(index, data);
+  supply(index: number, memory: PieceMemory, hash?: Buffer): void {
+    if (this.#failure) memory.release();
+    else this.pieces.supply(index, memory, hash);
   }
 
   /** Resolves once the disk takes more: who supplies faster than it writes would fill the memory. */

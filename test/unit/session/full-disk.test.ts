@@ -3,6 +3,7 @@ import { digestOf } from '#registry/digest.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from '#swarm/session/defaults.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { type WriteAt, writeAt } from '#swarm/store/data-file.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { type Member, pieceOf, readAll, readBytes, SwarmFixture } from './swarm-fixture.ts';
 
@@ -93,11 +94,11 @@ describe('where the disk takes no more', () => {
     await using fixture = await SwarmFixture.start();
     const agent = await fixture.member('agent', { quotaBytes: MIB });
     const torrent = await agent.swarm.engine.torrent(request);
-    torrent.supply(0, pieceOf(blob, 0));
+    torrent.supply(0, new PieceMemory(pieceOf(blob, 0)));
     await readBytes(torrent, 0, PIECE, deadline());
     expect(torrent.pieces.table.held.has(0)).toBe(false);
-    expect(() => torrent.supply(0, pieceOf(blob, 1))).toThrow(/does not match itself/u);
-    torrent.supply(0, pieceOf(blob, 0));
+    expect(() => torrent.supply(0, new PieceMemory(pieceOf(blob, 1)))).toThrow(/does not match itself/u);
+    torrent.supply(0, new PieceMemory(pieceOf(blob, 0)));
     expect(torrent.pieces.table.held.has(0)).toBe(true);
   });
 
@@ -109,7 +110,7 @@ describe('where the disk takes no more', () => {
     let supplied = 0;
     for (let run = torrent.missing(0, 8); run; run = torrent.missing(0, 8)) {
       for (let index = run.first; index < run.first + run.count; index++)
-        torrent.supply(index, pieceOf(blob, index));
+        torrent.supply(index, new PieceMemory(pieceOf(blob, index)));
       supplied += run.count;
       await new Promise(setImmediate);
       if (torrent.complete) break;
@@ -130,9 +131,10 @@ describe('where the disk is slow', () => {
     const agent = await fixture.member('agent', { writeAt: slow });
     const torrent = await agent.swarm.engine.torrent(request);
     let index = 0;
-    for (; index * PIECE < MAX_UNWRITTEN_BYTES - PIECE; index++) torrent.supply(index, pieceOf(blob, index));
+    for (; index * PIECE < MAX_UNWRITTEN_BYTES - PIECE; index++)
+      torrent.supply(index, new PieceMemory(pieceOf(blob, index)));
     await torrent.caughtUp();
-    torrent.supply(index, pieceOf(blob, index));
+    torrent.supply(index, new PieceMemory(pieceOf(blob, index)));
     let caughtUp = false;
     const waiting = torrent.caughtUp().then(() => (caughtUp = true));
     await new Promise((resolve) => setTimeout(resolve, 50));

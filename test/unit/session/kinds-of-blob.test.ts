@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
 import { DigestMismatchError } from '#swarm/session/errors.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { honestly, RawPeer } from './raw-peer.ts';
 import { pieceOf, readAll, SwarmFixture } from './swarm-fixture.ts';
@@ -98,9 +99,9 @@ describe('a blob', () => {
     const other = await agent.swarm.engine.torrent({ digest, scope: 'other.example', size });
     expect(one.swarmId.equals(other.swarmId)).toBe(false);
     const pulls = [readAll(one, deadline()), readAll(other, deadline())];
-    for (let index = 0; index < 4; index++) one.supply(index, pieceOf(blob, index));
+    for (let index = 0; index < 4; index++) one.supply(index, new PieceMemory(pieceOf(blob, index)));
     await one.whenComplete(deadline());
-    for (let index = 0; index < 4; index++) other.supply(index, pieceOf(blob, index));
+    for (let index = 0; index < 4; index++) other.supply(index, new PieceMemory(pieceOf(blob, index)));
     expect(await Promise.all(pulls)).toEqual([digest, digest]);
     await other.whenComplete(deadline());
     expect(agent.store.usage()).toMatchObject({ blobs: 1, bytes: size, partialBytes: 0 });
@@ -146,7 +147,7 @@ describe('a blob', () => {
     expect(alone).not.toBe(shared);
     await expect.poll(() => shared.pieces.table.held.count).toBe(3);
     expect(alone.pieces.table.held.count).toBe(0);
-    for (let index = 0; index < 4; index++) alone.supply(index, pieceOf(blob, index));
+    for (let index = 0; index < 4; index++) alone.supply(index, new PieceMemory(pieceOf(blob, index)));
     expect(await readAll(alone, deadline())).toBe(request.digest);
     fixture.feed(seeding, blob, 3);
     expect(await readAll(shared, deadline())).toBe(request.digest);

@@ -4,6 +4,7 @@ import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { IDLE_MS, LINGER_MS, QUIET_MS } from '#swarm/session/defaults.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { HandshakeError } from '#swarm/wire/errors.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { honestly, RawPeer } from './raw-peer.ts';
 import { type Member, pieceOf, readAll, readBytes, SwarmFixture, TestClock } from './swarm-fixture.ts';
@@ -76,13 +77,13 @@ describe('readers of one blob', () => {
   it('are told how long they have waited, and for which piece, until it is there', async () => {
     await using fixture = await SwarmFixture.start();
     const { torrent } = await set(fixture);
-    torrent.supply(0, pieceOf(blob, 0));
+    torrent.supply(0, new PieceMemory(pieceOf(blob, 0)));
     const stalls: { index: number; waitedMs: number }[] = [];
     using _listening = torrent.onStall((stall) => stalls.push(stall));
     const end = readBytes(torrent, blob.length - 5, blob.length, deadline());
     await expect.poll(() => stalls.length).toBeGreaterThan(1);
     expect(new Set(stalls.map(({ index }) => index))).toEqual(new Set([PIECES - 1]));
-    torrent.supply(PIECES - 1, pieceOf(blob, PIECES - 1));
+    torrent.supply(PIECES - 1, new PieceMemory(pieceOf(blob, PIECES - 1)));
     stalls.length = 0;
     await expect.poll(() => stalls.at(-1)?.index).toBe(1);
     fixture.feed(torrent, blob, 1);

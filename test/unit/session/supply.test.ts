@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { DigestMismatchError } from '#swarm/session/errors.ts';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { honestly, RawPeer } from './raw-peer.ts';
 import { pieceOf, readAll, readBytes, SwarmFixture } from './swarm-fixture.ts';
@@ -19,12 +20,13 @@ describe('pieces read from upstream', () => {
     await using peer = await RawPeer.connect(agent.swarm.port, torrent.swarmId);
     peer.wire.interested();
     await expect.poll(() => peer.choked).toBe(false);
-    for (let index = 0; index < PIECES - 1; index++) torrent.supply(index, pieceOf(blob, index));
+    for (let index = 0; index < PIECES - 1; index++)
+      torrent.supply(index, new PieceMemory(pieceOf(blob, index)));
     expect(await readBytes(torrent, 0, 3 * PIECE, deadline())).toEqual(blob.subarray(0, 3 * PIECE));
     peer.wire.request({ index: 0, offset: 0, length: 16_384 });
     await expect.poll(() => peer.rejected.length).toBe(1);
     expect(peer.have.size).toBe(0);
-    torrent.supply(PIECES - 1, pieceOf(blob, PIECES - 1));
+    torrent.supply(PIECES - 1, new PieceMemory(pieceOf(blob, PIECES - 1)));
     await expect.poll(() => peer.have.size).toBe(PIECES);
     peer.wire.request({ index: 0, offset: 0, length: 16_384 });
     await expect.poll(() => peer.received.length).toBe(1);
@@ -41,10 +43,10 @@ describe('pieces read from upstream', () => {
       pieceOf(blob, 0),
       pieceOf(blob, 1),
     ]);
-    torrent.supply(0, pieceOf(blob, 0));
+    torrent.supply(0, new PieceMemory(pieceOf(blob, 0)));
     torrent.addBatch(batch);
-    torrent.supply(1, pieceOf(blob, 1));
-    torrent.supply(2, pieceOf(blob, 2));
+    torrent.supply(1, new PieceMemory(pieceOf(blob, 1)));
+    torrent.supply(2, new PieceMemory(pieceOf(blob, 2)));
     await expect.poll(() => [...peer.have]).toEqual([0, 1]);
   });
 
@@ -53,7 +55,7 @@ describe('pieces read from upstream', () => {
     const agent = await fixture.member('agent');
     const torrent = await agent.swarm.engine.torrent(request);
     const pull = readAll(torrent, deadline());
-    torrent.supply(0, pieceOf(deterministicBytes('another', blob.length), 0));
+    torrent.supply(0, new PieceMemory(pieceOf(deterministicBytes('another', blob.length), 0)));
     torrent.addBatch(fixture.sign(request.digest, request.scope, blob.length, 0, [pieceOf(blob, 0)]));
     await expect(pull).rejects.toThrow(DigestMismatchError);
     await expect.poll(() => agent.store.usage().partialBytes).toBe(0);
@@ -67,11 +69,13 @@ describe('pieces read from upstream', () => {
     const agent = await fixture.member('agent');
     const torrent = await agent.swarm.engine.torrent(request);
     torrent.addBatch(fixture.sign(request.digest, request.scope, blob.length, 0, [pieceOf(blob, 0)]));
-    expect(() => torrent.supply(0, pieceOf(blob, 1))).toThrow(/does not match its signed hash/u);
-    expect(() => torrent.supply(1, pieceOf(blob, PIECES - 1))).toThrow(RangeError);
-    expect(() => torrent.supply(PIECES, pieceOf(blob, 0))).toThrow(RangeError);
-    expect(() => torrent.supply(-1, pieceOf(blob, 0))).toThrow(RangeError);
-    torrent.supply(0, pieceOf(blob, 0));
+    expect(() => torrent.supply(0, new PieceMemory(pieceOf(blob, 1)))).toThrow(
+      /does not match its signed hash/u,
+    );
+    expect(() => torrent.supply(1, new PieceMemory(pieceOf(blob, PIECES - 1)))).toThrow(RangeError);
+    expect(() => torrent.supply(PIECES, new PieceMemory(pieceOf(blob, 0)))).toThrow(RangeError);
+    expect(() => torrent.supply(-1, new PieceMemory(pieceOf(blob, 0)))).toThrow(RangeError);
+    torrent.supply(0, new PieceMemory(pieceOf(blob, 0)));
     expect([...torrent.pieces.table.held]).toEqual([0]);
   });
 
