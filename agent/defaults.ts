@@ -50,6 +50,8 @@ export const PEER_MANIFEST_MS = 3_000;
 
 /** How often a pull that runs is looked at for a stall. */
 export const WATCH_INTERVAL_MS = 100;
+/** Most that counts of the time between two looks: in a longer one the process, and not the swarm, stood still. */
+export const AWAKE_STEP_MS = 250;
 /** A reader without a piece for this long makes the agent ask an origin again, at most so often. */
 export const ASK_AGAIN_MS = 700;
 export const ASK_AGAIN_PATIENCE_MS = 3_000;

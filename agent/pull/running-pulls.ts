@@ -9,6 +9,7 @@ import {
 } from '#agent/defaults.ts';
 import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
+import { AwakeClock } from './awake-clock.ts';
 import type { Fallback } from './fallback.ts';
 import { type OriginState, RunningPull } from './running-pull.ts';
 import { type DownloadLimit, type PullTorrent, VERIFIED } from './swarm.ts';
@@ -27,6 +28,7 @@ export interface RunningPullsParts {
 interface Watched {
   readonly pull: RunningPull;
   readonly stop: AbortController;
+  readonly ticking: Disposable;
   uses: number;
 }
 
@@ -37,10 +39,13 @@ interface Watched {
 export class RunningPulls implements Disposable {
   readonly #parts: RunningPullsParts;
   readonly #stallMs: number;
+  /** A stall is time in which this process ran and the swarm brought nothing. */
+  readonly #clock: AwakeClock;
   readonly #watched = new Map<PullTorrent, Watched>();
 
   constructor(parts: RunningPullsParts, options: { stallMs: number }) {
     this.#parts = parts;
+    this.#clock = new AwakeClock(parts.now);
     this.#stallMs = options.stallMs;
   }
 
@@ -78,20 +83,21 @@ export class RunningPulls implements Disposable {
   }
 
   #begin(torrent: PullTorrent, origin: OriginState): Watched {
-    const pull = new RunningPull(torrent, origin, this.#parts);
-    const watched = { pull, stop: new AbortController(), uses: 0 };
+    const pull = new RunningPull(torrent, origin, { now: this.#clock.now, limit: this.#parts.limit });
+    const watched = { pull, stop: new AbortController(), ticking: this.#clock.keepTicking(), uses: 0 };
     this.#watched.set(torrent, watched);
     void this.#watch(pull, watched.stop.signal);
     return watched;
   }
 
-  #end({ pull, stop }: Watched): void {
-    this.#watched.delete(pull.torrent);
+  #end({ pull, stop, ticking }: Watched): void {
+    if (!this.#watched.delete(pull.torrent)) return;
+    ticking[Symbol.dispose]();
     stop.abort();
   }
 
   async #watch(pull: RunningPull, signal: AbortSignal): Promise<void> {
-    const asking = new Asking(this.#parts.now, this.#parts.random);
+    const asking = new Asking(this.#clock.now, this.#parts.random);
     try {
       while (!pull.torrent.complete) {
         await sleep(WATCH_INTERVAL_MS, undefined, { signal });
@@ -115,12 +121,19 @@ export class RunningPulls implements Disposable {
 
   /** Origins that do not answer soon are as good as none: readers are waiting. */
   async #fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> {
-    const patience = AbortSignal.timeout(ASK_AGAIN_PATIENCE_MS);
+    const patience = new AbortController();
+    const over = AbortSignal.any([signal, patience.signal]);
+    this.#clock.passed(ASK_AGAIN_PATIENCE_MS, over).then(
+      () => patience.abort(),
+      () => {},
+    );
     try {
-      return await this.#parts.origins.fetch(request, AbortSignal.any([signal, patience]));
+      return await this.#parts.origins.fetch(request, over);
     } catch (error) {
-      if (signal.aborted || !patience.aborted) throw error;
+      if (signal.aborted || !patience.signal.aborted) throw error;
       return { kind: 'absent' };
+    } finally {
+      patience.abort();
     }
   }
 

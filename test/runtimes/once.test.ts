@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pullImage } from './door.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';
-import { PATIENT, startScene, type Scene } from './scene.ts';
+import { startScene, type Scene } from './scene.ts';
 
 const RATE = 20_000_000;
 const LAYERS = [60_000_000, 30_000_000, 10_000_000] as const;
 
 let scene: Scene;
 beforeAll(async () => {
-  scene = await startScene({ bytesPerSecond: RATE, cluster: PATIENT });
+  scene = await startScene({ bytesPerSecond: RATE });
 });
 afterAll(() => scene?.[Symbol.asyncDispose]());
 

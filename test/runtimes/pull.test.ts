@@ -7,7 +7,7 @@ import { keepLogsOnFailure } from './failure-logs.ts';
 import type { PushedImage } from './images.ts';
 import { mirrorPodman } from './mirrors.ts';
 import { bytesToRuntimes } from './counted.ts';
-import { PATIENT, startScene, type Scene } from './scene.ts';
+import { startScene, type Scene } from './scene.ts';
 import { copyBySkopeo, podmanIn } from './stock-runtimes.ts';
 import { mustSucceed } from './program.ts';
 
@@ -15,7 +15,7 @@ const LAYERS = [24_000_000, 9_000_000, 1_500_000, { size: 300_000, compression: 
 
 let scene: Scene;
 beforeAll(async () => {
-  scene = await startScene({ cluster: PATIENT });
+  scene = await startScene();
 });
 afterAll(() => scene?.[Symbol.asyncDispose]());
 
