@@ -8,6 +8,10 @@ const caller = { registry: 'r.example', repository: 'team/app' };
 const digest = digestOf('blob');
 const blob: UpstreamRequest = { caller, resource: { kind: 'blob', digest } };
 
+function unused(): never {
+  throw new Error('not asked');
+}
+
 /** A registry whose bodies have three chunks. */
 function start() {
   const passed: [flow: string, bytes: number][] = [];
@@ -30,9 +34,6 @@ function start() {
       }),
     };
   };
-  const unused = (): never => {
-    throw new Error('not asked');
-  };
   const registry: Upstream = {
     head: unused,
     list: unused,
@@ -49,7 +50,7 @@ function start() {
     if (answer.kind !== 'ok') throw new Error(answer.kind);
     return answer.body;
   };
-  return { get, passed, given, closed: () => closed, hold: (until: Promise<void>) => (gate = until) };
+  return { get, passed, given, closed: () => closed, hold: (until: Promise<void>) => void (gate = until) };
 }
 
 test('every chunk of a blob or manifest waits for its share, a blob always in the same flow', async () => {
