@@ -28,7 +28,7 @@ interface Record {
   bannedUntil: number;
 }
 
-/** Who did what wrong and who is banned, by peer id. Bounded; time is passed in, in milliseconds. */
+/** Who did what wrong and who is banned, by a name that it cannot choose. Bounded; time is passed in, in milliseconds. */
 export class PeerScores {
   readonly #records = new Map<string, Record>();
 

@@ -13,7 +13,8 @@ interface ConnectionParts {
   readonly now: () => number;
   readonly random: () => number;
   dial(target: DialTarget, signal: AbortSignal): Promise<Wire>;
-  banned(peerId: string): boolean;
+  /** Whether somebody's wrongs ban it now. */
+  banned(offender: string): boolean;
   /** Most connections of this torrent. */
   readonly maxPeers: number;
   /** Whether the process may have one more connection. */
@@ -73,7 +74,7 @@ export class Connections {
     );
     const known = this.#peers.get(keyOf(peer));
     if (!this.#welcome(peer, known)) {
-      if (target) this.#leave(target, peer.id);
+      if (target) this.#leave(target, peer);
       return wire.close();
     }
     this.#peers.set(keyOf(peer), peer);
@@ -91,12 +92,12 @@ export class Connections {
     if (this.#peers.get(keyOf(peer)) === peer) this.#peers.delete(keyOf(peer));
     const target = this.#dialled.get(peer);
     this.#dialled.delete(peer);
-    if (target) this.#leave(target, peer.id);
+    if (target) this.#leave(target, peer);
   }
 
-  /** Ends the connection with a peer that was banned. */
-  cut(peerId: string): void {
-    for (const peer of this.#of(peerId)) peer.wire.close();
+  /** Ends the connections with one that was banned. */
+  cut(offender: string): void {
+    for (const peer of this.#peers.values()) if (peer.offender === offender) peer.wire.close();
   }
 
   /** Closes connections in which neither side has wanted anything for long: a large cache must not pile them up. */
@@ -112,8 +113,8 @@ export class Connections {
     for (const peer of this.#peers.values()) peer.wire.close();
   }
 
-  #leave(target: DialTarget, peerId: string): void {
-    if (this.#parts.banned(peerId)) this.#addresses.remove(target);
+  #leave(target: DialTarget, { offender }: PeerSession): void {
+    if (this.#parts.banned(offender)) this.#addresses.remove(target);
     else this.#addresses.failed(target, this.#parts.now());
   }
 
@@ -139,7 +140,7 @@ export class Connections {
   }
 
   #welcome(peer: PeerSession, known: PeerSession | undefined): boolean {
-    if (this.#ending.signal.aborted || this.#parts.banned(peer.id)) return false;
+    if (this.#ending.signal.aborted || this.#parts.banned(peer.offender)) return false;
     // Whom this torrent calls by one id, it needs not by another.
     if (!known && peer.wire.outgoing && this.#of(peer.id).length > 0) return false;
     if (!known) return this.#peers.size < this.#parts.maxPeers && this.#parts.hasRoom();

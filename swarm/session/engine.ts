@@ -255,11 +255,11 @@ export class Engine implements AsyncDisposable {
       morePeers: (torrent) => this.#morePeers(torrent),
       ended: (torrent, error) => this.#ended(torrent, error),
       offence: (peer, offence, cause) => {
-        const banned = this.#scores.note(peer.id, offence, now());
+        const banned = this.#scores.note(peer.offender, offence, now());
         logger.warn({ peer: peer.address, offence, banned, cause: String(cause) }, 'a peer did wrong');
-        if (banned) for (const torrent of this.#torrents.values()) torrent.connections.cut(peer.id);
+        if (banned) for (const torrent of this.#torrents.values()) torrent.connections.cut(peer.offender);
       },
-      banned: (peer) => this.#scores.banned(peer, now()),
+      banned: (offender) => this.#scores.banned(offender, now()),
       maxPeers: this.#options.peers.maxPeersPerSwarm,
       hasRoom: () => transport.size <= this.#options.peers.maxConnections,
     };

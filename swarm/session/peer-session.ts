@@ -5,6 +5,7 @@ import { Rate, pipelineBytes } from '#swarm/core/pipeline.ts';
 import { DEFAULT_REQUEST_QUEUE } from '#swarm/wire/defaults.ts';
 import type { ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
 import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal-messages.ts';
+import { offenderOf } from './offender.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 
 export type PeerRole = 'agent' | 'origin' | 'stranger';
@@ -111,6 +112,11 @@ export class PeerSession implements WireHandler {
 
   get id(): string {
     return this.wire.peerId.toString('hex');
+  }
+
+  /** Whom its wrongs are counted against. */
+  get offender(): string {
+    return offenderOf(this.id, this.wire.remoteAddress);
   }
 
   get address(): string {

@@ -48,7 +48,7 @@ export interface TorrentParts {
   /** Nothing more comes of it. */
   ended(torrent: Torrent, error: Error): void;
   offence(peer: PeerSession, offence: Offence, cause: unknown): void;
-  banned(peerId: string): boolean;
+  banned(offender: string): boolean;
   /** Most connections of one torrent. */
   readonly maxPeers: number;
   /** Whether the process may have one more connection. */
@@ -143,7 +143,7 @@ export class Torrent implements AsyncDisposable {
         now,
         random,
         dial: (target, signal) => parts.dial(target, signal),
-        banned: (peerId) => parts.banned(peerId),
+        banned: (offender) => parts.banned(offender),
         maxPeers: parts.maxPeers,
         hasRoom: () => parts.hasRoom(),
         greet: (peer) => this.#greet(peer),
@@ -534,7 +534,7 @@ export class Torrent implements AsyncDisposable {
 
   #punish(peer: PeerSession, offence: Offence, cause: unknown): void {
     this.#parts.offence(peer, offence, cause);
-    if (offence !== 'suspectPiece' || this.#parts.banned(peer.id))
+    if (offence !== 'suspectPiece' || this.#parts.banned(peer.offender))
       peer.wire.close(new Error(`${offence}: ${String(cause)}`));
   }
 

@@ -10,6 +10,8 @@ interface RawPeerOptions {
   readonly answer?: (block: BlockRef) => Uint8Array | 'reject' | undefined;
   /** The signed batch that it gives for a piece. */
   readonly hashes?: (index: number) => Uint8Array | undefined;
+  /** Where the other listens; loopback by default. */
+  readonly host?: string;
   readonly identity?: ConstructorParameters<typeof PeerTransport>[0]['membershipKey'];
 }
 
@@ -50,7 +52,8 @@ export class RawPeer implements WireHandler, AsyncDisposable {
 
   /** Connects once more, as the same peer. */
   async redial(port: number, infoHash: Buffer): Promise<void> {
-    const target = { host: '127.0.0.1', port, infoHash, role: 'agent' } as const;
+    const { host = '127.0.0.1' } = this.#options;
+    const target = { host, port, infoHash, role: 'agent' } as const;
     this.#introduced = Promise.withResolvers();
     this.#closed = Promise.withResolvers();
     this.isClosed = false;

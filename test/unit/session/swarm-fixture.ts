@@ -39,6 +39,8 @@ export class TestClock {
 export interface MemberOptions {
   /** What an earlier member has left. */
   readonly directory?: string;
+  /** Where it listens; loopback by default. */
+  readonly host?: string;
   readonly quotaBytes?: number;
   readonly writeAt?: WriteAt;
   readonly limits?: EngineLimits;
@@ -119,7 +121,7 @@ export class SwarmFixture implements AsyncDisposable {
         {
           role,
           topology: {},
-          listen: { host: '127.0.0.1', port: 0 },
+          listen: { host: options.host ?? '127.0.0.1', port: 0 },
           trackers: fixedMembers([this.#tracker!.address]),
           identity: identityOf(security),
           admitStrangers: false,
