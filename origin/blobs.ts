@@ -206,7 +206,7 @@ export class Blobs {
       },
       new WaitingCallers(caller),
       { digest, size },
-      { upstreamWaitMs: SMALL_WAIT_MS },
+      { upstreamWaitMs: SMALL_WAIT_MS, minimumRateBytesPerSecond: 0 },
     );
     const chunks: Buffer[] = [];
     for await (const chunk of reader.read(0, size, life, body)) {

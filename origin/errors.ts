@@ -15,6 +15,11 @@ export class NobodyWaitsError extends Error {
   override readonly name = 'NobodyWaitsError';
 }
 
+/** Upstream sends more slowly than `minimumRate`: another request, in another's name, may fare better. */
+export class SlowUpstreamError extends Error {
+  override readonly name = 'SlowUpstreamError';
+}
+
 /** True where it is the registry, not this origin, that has no usable answer. */
 export function isUpstreamsFault(
   error: unknown,

@@ -17,7 +17,7 @@ import type { HashSigner } from './hash-signer.ts';
 import type { ReadOutcome } from './metrics.ts';
 import { type HeldContent, openHeld, type Provenance } from './provenance.ts';
 import { discardContradiction, Reading } from './reading.ts';
-import { UpstreamReader } from './upstream-reader.ts';
+import { UpstreamReader, type UpstreamReaderOptions } from './upstream-reader.ts';
 import { WaitingCallers } from './waiting-callers.ts';
 
 export interface ReadingsParts {
@@ -47,16 +47,16 @@ export interface Beginning {
 /** The reads that run, one for each digest and registry: a registry that lies or trickles harms only those who asked it. */
 export class Readings implements AsyncDisposable {
   readonly #parts: ReadingsParts;
-  readonly #upstreamWaitMs: number;
+  readonly #options: UpstreamReaderOptions;
   readonly #running = new Map<string, Reading>();
   readonly #runs = new Set<Promise<void>>();
   readonly #interrupted = new LruMap<string, true>(MAX_INTERRUPTED);
   readonly #stop = new AbortController();
   readonly #recoveredAt: number;
 
-  constructor(parts: ReadingsParts, options: { upstreamWaitMs: number }) {
+  constructor(parts: ReadingsParts, options: UpstreamReaderOptions) {
     this.#parts = parts;
-    this.#upstreamWaitMs = options.upstreamWaitMs;
+    this.#options = options;
     const leftOver = parts.store.usage().partialBytes > 0;
     this.#recoveredAt = parts.now() + (leftOver ? RECOVERY_MS : 0);
   }
@@ -131,7 +131,7 @@ export class Readings implements AsyncDisposable {
       { upstream, now, random, onBytes, onResume },
       callers,
       { digest, size },
-      { upstreamWaitMs: this.#upstreamWaitMs },
+      this.#options,
     );
     const allUnwritten = (): number => this.#allUnwritten();
     const reading = new Reading({ torrent, callers, reader, signer, bandwidth, allUnwritten, now });

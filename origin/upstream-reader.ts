@@ -9,6 +9,8 @@ import {
 } from '#registry/upstream-error.ts';
 import { type Caller, inNameOf } from './caller.ts';
 import { BACKOFF_BASE_MS, BACKOFF_CAP_MS, PROGRESS_BYTES } from './defaults.ts';
+import { SlowUpstreamError } from './errors.ts';
+import { RateFloor } from './rate-floor.ts';
 import type { WaitingCallers } from './waiting-callers.ts';
 
 export interface UpstreamReaderParts {
@@ -18,6 +20,12 @@ export interface UpstreamReaderParts {
   readonly random: () => number;
   readonly onBytes: (bytes: number) => void;
   readonly onResume: (offset: number, error: Error) => void;
+}
+
+export interface UpstreamReaderOptions {
+  /** How long an upstream may make no progress. */
+  readonly upstreamWaitMs: number;
+  readonly minimumRateBytesPerSecond: number;
 }
 
 /** Asks upstream for a blob, or a range of it, in one caller's name. */
@@ -36,28 +44,30 @@ export function openBlob(
 
 /**
  * Reads ranges of one blob in the name of whoever waits for it: a body that breaks is gone on with by Range, a
- * credential that is refused is replaced by another caller's, an upstream that vanishes is waited for.
+ * credential that is refused is replaced by another caller's, an upstream that vanishes is waited for, and one that
+ * trickles is asked anew.
  */
 export class UpstreamReader {
   readonly #parts: UpstreamReaderParts;
   readonly #callers: WaitingCallers;
   readonly #blob: { readonly digest: Digest; readonly size: number };
   readonly #waitMs: number;
+  readonly #floor: RateFloor;
   #failures = 0;
   #progressMs: number;
   #sinceProgress = 0;
 
-  /** @param options.upstreamWaitMs how long an upstream may make no progress */
   constructor(
     parts: UpstreamReaderParts,
     callers: WaitingCallers,
     blob: { readonly digest: Digest; readonly size: number },
-    options: { upstreamWaitMs: number },
+    options: UpstreamReaderOptions,
   ) {
     this.#parts = parts;
     this.#callers = callers;
     this.#blob = blob;
     this.#waitMs = options.upstreamWaitMs;
+    this.#floor = new RateFloor(options.minimumRateBytesPerSecond);
     this.#progressMs = parts.now();
   }
 
@@ -73,12 +83,16 @@ export class UpstreamReader {
     for (let at = start; at < end;) {
       try {
         body ??= await this.#open(at, end, signal);
+        let waitingSince = this.#parts.now();
         for await (const chunk of body) {
+          const isSlow = this.#floor.isBelow(chunk.length, this.#parts.now() - waitingSince);
           this.#progressed(chunk.length);
           const wanted = chunk.subarray(0, end - at);
           at += wanted.length;
           yield wanted;
           if (at === end) break;
+          if (isSlow) throw new SlowUpstreamError('upstream sends more slowly than minimumRate');
+          waitingSince = this.#parts.now();
         }
       } catch (error) {
         signal.throwIfAborted();
@@ -116,7 +130,9 @@ export class UpstreamReader {
 
   /** Returns when another attempt is to be made. @throws what is final */
   async #recover(at: number, error: unknown, signal: AbortSignal): Promise<void> {
-    if (error instanceof UpstreamRefusedError) {
+    if (error instanceof SlowUpstreamError) {
+      this.#callers.slow();
+    } else if (error instanceof UpstreamRefusedError) {
       this.#callers.refused(error);
     } else if (error instanceof UpstreamUnreachableError && error.temporary) {
       await this.#wait(error, signal);

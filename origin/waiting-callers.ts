@@ -41,6 +41,12 @@ export class WaitingCallers {
     if (!this.#next()) throw refusal;
   }
 
+  /** What is read in the current one's name comes too slowly: another's turn, if another waits. */
+  slow(): void {
+    const slow = this.#current;
+    if (this.#next()) this.#others.unshift(slow);
+  }
+
   #next(): boolean {
     const best = this.#others.findLast(({ positive }) => positive) ?? this.#others.at(-1);
     if (!best) return false;

@@ -12,7 +12,7 @@ import {
   upstreams,
   upstreamWaitMs,
 } from './common.ts';
-import { count, duration, hostPort, members, text } from './knobs.ts';
+import { count, duration, hostPort, members, rate, text } from './knobs.ts';
 
 /** Every knob of an origin. */
 export const OriginSchema = Type.Object({
@@ -62,6 +62,13 @@ export const OriginSchema = Type.Object({
   strangers: strangers(
     'Whether stock BitTorrent clients may take blobs and `.torrent` files from this origin.',
   ),
+  minimumRateBytesPerSecond: rate({
+    default: '64kB/s',
+    minimum: '1kB/s',
+    maximum: '1GB/s',
+    description:
+      'A read from an upstream registry that comes more slowly for ten seconds is asked for anew from where it stands, in the name of the next caller who waits for it.',
+  }),
   upstreamWaitMs: upstreamWaitMs(),
 });
 

@@ -22,9 +22,15 @@ function partsOf(part: string) {
 }
 
 /** A registry, a tracker, a ring of real origins and some agents. */
-async function startCluster(shape: { origins: number; agents: number; upstream?: UpstreamOptions }) {
+async function startCluster(shape: {
+  origins: number;
+  agents: number;
+  upstream?: UpstreamOptions;
+  others?: readonly UpstreamRegistry[];
+}) {
   await using starting = new AsyncDisposableStack();
   const upstream = starting.use(await UpstreamRegistry.start(shape.upstream));
+  const registries = [upstream, ...(shape.others ?? [])];
   const trackerFlags = { security: 'off', listen: '127.0.0.1:0', 'status.listen': '127.0.0.1:0' };
   const tracker = starting.use(
     await startTracker(loadConfig('tracker', { flags: trackerFlags }), partsOf('tracker')),
@@ -52,7 +58,7 @@ async function startCluster(shape: { origins: number; agents: number; upstream?:
         signingKeyFile: directory.join('key.pem'),
         trustedOriginKeys,
         store: { path: directory.join('store'), quota: '1GiB' },
-        upstreams: { hosts: { [upstream.host]: { plainHttp: true } } },
+        upstreams: { hosts: Object.fromEntries(registries.map(({ host }) => [host, { plainHttp: true }])) },
       }),
     );
     const origin = starting.use(await startOrigin(loadConfig('origin', { file }), partsOf('origin')));
@@ -63,7 +69,7 @@ async function startCluster(shape: { origins: number; agents: number; upstream?:
     agents.push(
       starting.use(
         await startAgentFixture({
-          registries: [upstream],
+          registries,
           trackers: [tracker.address],
           origins: addresses,
           trustedOriginKeys,
@@ -173,4 +179,19 @@ test('a machine that stands still for seconds is no stall of the swarm: nothing 
   for (const pulled of await Promise.all(pulls)) expect(pulled).toMatchObject(WHOLE);
   for (const agent of agents) expect(await agent.metric('fallbacks_total')).toBe(0);
   expect(crossed()).toBeLessThan(1.01 * BLOB.length);
+});
+
+test('who waits at a registry that trickles is served once another registry has delivered the blob', async () => {
+  await using fast = await UpstreamRegistry.start();
+  await using cluster = await startCluster({ origins: 1, agents: 2, others: [fast] });
+  const { upstream: slow, agents } = cluster;
+  const digest = slow.content.addBlob('team/app', BLOB);
+  fast.content.addBlob('team/app', BLOB);
+  // The first read alone: what proves the bytes later comes as it should.
+  slow.faults.inject({ kind: 'trickle', bytesPerSecond: 32 * 1024 }, { method: 'GET', digest, times: 1 });
+  const waiting = agents[0]!.get(slow, `team/app/blobs/${digest}`);
+  await expect.poll(() => slow.log.bodyBytesByDigest().get(digest) ?? 0).toBeGreaterThan(0);
+  expect(await agents[1]!.get(fast, `team/app/blobs/${digest}`)).toMatchObject(WHOLE);
+  expect(await waiting).toMatchObject(WHOLE);
+  expect(slow.log.bodyBytesByDigest().get(digest)).toBeLessThan(BLOB.length / 2);
 });
