@@ -36,6 +36,8 @@ export class SimPeer {
   usefulAt: number;
   sentSinceChoice = 0;
   closed = false;
+  /** One of the two machines is gone: nothing crosses any more, and nobody knows yet. */
+  silent = false;
   /** The picker found nothing for it while `Downloads` stood so: it still would not. */
   emptyAt = -1;
 
@@ -122,7 +124,7 @@ export class SimPeer {
     const { world, host } = this.torrent;
     host.messages++;
     world.clock.after(this.delayMs, () => {
-      if (!this.other.closed && this.host.alive) act(this.other);
+      if (!this.other.closed && !this.silent) act(this.other);
     });
   }
 

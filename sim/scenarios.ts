@@ -32,7 +32,7 @@ const BASE = {
   failures: [],
   per: 'image',
   blockLength: 128 * KIB,
-  maxPeers: 40,
+  maxPeers: 24,
   rttMs: { near: 0.5, far: 2 },
   limit: 3_600,
 } as const;
@@ -177,9 +177,9 @@ function dying(options: ScenarioOptions): Scenario {
   return { ...scenario, failures };
 }
 
-/** What a piece takes on an idle link. Milliseconds. */
+/** What two pieces take on an idle link. Milliseconds. */
 function grainFor({ down }: Rates, scale: number): number {
-  return ((256 * KIB * scale) / down) * 1_000;
+  return ((2 * 256 * KIB * scale) / down) * 1_000;
 }
 
 function both(rate: number): Rates {

@@ -83,7 +83,7 @@ export class SimUploads {
     const block = peer.sending!;
     peer.sending = undefined;
     this.#torrent.world.clock.at(at + peer.delayMs, () => {
-      if (!peer.other.closed && peer.host.alive) peer.other.torrent.arrived(peer.other, block);
+      if (!peer.other.closed && !peer.silent) peer.other.torrent.arrived(peer.other, block);
     });
     this.#serve(peer);
   }
@@ -129,11 +129,11 @@ export class SimUploads {
   #deliverHaves(index: number, delayMs: number): void {
     const { host } = this.#torrent;
     for (const peer of this.#peers) {
-      if (peer.delayMs !== delayMs) continue;
+      if (peer.delayMs !== delayMs || peer.silent) continue;
       // An origin shows the next piece to who has taken the last.
-      if (peer.host.role !== 'origin' && peer.pieces.has(index)) continue;
+      if (peer.pieces.has(index) && peer.host.role !== 'origin') continue;
       host.messages++;
-      if (peer.host.alive) peer.other.torrent.gained(peer.other, index);
+      peer.other.torrent.gained(peer.other, index);
     }
   }
 

@@ -27,7 +27,7 @@ const MAX_CONNECTIONS = 512;
 
 const SECOND_MS = 1_000;
 const SWEEP_MS = 5_000;
-const SAMPLE_MS = 100;
+const SAMPLE_MS = 200;
 
 /** A scenario in motion: hosts, links, tracker and failures on one clock. */
 export class World implements TorrentWorld {
@@ -257,6 +257,7 @@ export class World implements TorrentWorld {
       .flatMap(({ connections }) => connections.peers)
       .toArray();
     for (const peer of peers) {
+      peer.silent = peer.other.silent = true;
       this.fluid.stop(peer.flow);
       this.fluid.stop(peer.other.flow);
     }
