@@ -142,9 +142,9 @@ class ConfiguredApi implements KubernetesApi {
     if (this.#connections?.key === fingerprint) return this.#connections.agent;
     const old = this.#connections?.agent;
     const known = Object.fromEntries(Object.entries(trust).filter(([, value]) => value !== undefined));
-    const agent = new Agent({
-      connect: { ...known, timeout: CONNECT_TIMEOUT_MS, keepAliveInitialDelay: 30_000 },
-    });
+    const connect = { ...known, timeout: CONNECT_TIMEOUT_MS, keepAliveInitialDelay: 30_000 };
+    // In HTTP/2 a reset connection would be an error that nobody can catch, and all watches would share its window.
+    const agent = new Agent({ connect, allowH2: false });
     this.#connections = { key: fingerprint, agent };
     // What runs on the old connections may end there.
     old?.close().catch(() => undefined);

@@ -118,7 +118,7 @@ export class LeaderElection implements AsyncDisposable {
     const began = now();
     // An answer that comes after a term must have ended is of no use to it.
     const left = this.#renewedAt + LEASE_RENEW_DEADLINE_MS - began;
-    const patience = left > 0 ? Math.min(left, LONGEST_TURN_MS) : LONGEST_TURN_MS;
+    const patience = left > 0 ? Math.min(Math.ceil(left), LONGEST_TURN_MS) : LONGEST_TURN_MS;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
     try {
       const lease = await this.#read(limit);

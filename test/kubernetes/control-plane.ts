@@ -150,7 +150,7 @@ export class ControlPlane implements AsyncDisposable {
 
 /** By node's own TLS, since fetch cannot be told whom to trust. */
 async function isReady(url: string, authority: string): Promise<boolean> {
-  const agent = new Agent({ connect: { ca: await readFile(authority) } });
+  const agent = new Agent({ connect: { ca: await readFile(authority) }, allowH2: false });
   try {
     const { statusCode, body } = await request(url, { dispatcher: agent });
     await body.dump();
