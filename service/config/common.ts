@@ -63,7 +63,7 @@ export const peer = (listen: string) =>
       }),
     ),
     maxPeersPerSwarm: count({
-      default: 40,
+      default: 24,
       minimum: 2,
       maximum: 500,
       description: 'Connections to peers for one blob.',
