@@ -52,12 +52,17 @@ export type MemberStoreLimits = Pick<
 export class MemberStore {
   readonly #parts: MemberStoreParts;
   readonly #limits: MemberStoreLimits;
+  readonly #crossing: { readonly maxCrossZone?: number };
   readonly #sessions = new Map<string, OpenSession>();
   readonly #expiry: ExpiryQueue<OpenSession>;
   #memberships = 0;
 
-  constructor(parts: MemberStoreParts, options: { limits: MemberStoreLimits; timeoutMs: number }) {
+  constructor(
+    parts: MemberStoreParts,
+    options: { limits: MemberStoreLimits; timeoutMs: number; maxCrossZone?: number },
+  ) {
     this.#parts = parts;
+    this.#crossing = options.maxCrossZone === undefined ? {} : { maxCrossZone: options.maxCrossZone };
     this.#limits = options.limits;
     this.#expiry = new ExpiryQueue(options.timeoutMs);
   }
@@ -177,7 +182,9 @@ export class MemberStore {
     const asker = { ...seat.member, complete: seat.complete };
     const { random } = this.#parts;
     return {
-      peers: swarm.members.handOut({ asker, want, random }).map((peer) => shoalAddress(peer)),
+      peers: swarm.members
+        .handOut({ asker, want, random, ...this.#crossing })
+        .map((peer) => shoalAddress(peer)),
       complete: swarm.members.complete - (seat.complete ? 1 : 0),
       incomplete: swarm.members.incomplete - (seat.complete ? 0 : 1),
       aliases: strangers ? this.#aliases(swarm, asker, Math.min(want, STRANGERS_PER_ALIAS)) : [],

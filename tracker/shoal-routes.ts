@@ -99,7 +99,14 @@ class Announces {
     metrics.announces.inc({ kind: kindOf(request, session) });
     if (session === undefined) return { intervalMs, resync: true };
     members.advance(request.peerId, request.sequence);
-    return { intervalMs, ...this.#apply(request), ...this.#handOut(request) };
+    const { zone, region } = request.self === undefined ? {} : this.#topologyOf(request.self);
+    const place = { ...(zone !== undefined && { zone }), ...(region !== undefined && { region }) };
+    return {
+      intervalMs,
+      ...(zone !== undefined && { place }),
+      ...this.#apply(request),
+      ...this.#handOut(request),
+    };
   }
 
   /** The session that the message belongs to: a new one, or the one known if the message is its next or its last again. */
@@ -109,17 +116,17 @@ class Announces {
       throw new OciError('UNSUPPORTED', 'self goes with sequence 0, and only there', { status: 400 });
     }
     if (self !== undefined)
-      return this.#start(describe(peerId, self, this.#placeOf(self), remoteAddress), session);
+      return this.#start(describe(peerId, self, placeOf(this.#topologyOf(self)), remoteAddress), session);
     const known = this.#parts.members.touch(peerId, session);
     const fits = known !== undefined && (sequence === known.sequence || sequence === known.sequence + 1);
     return fits ? known : undefined;
   }
 
   /** What a member tells of its place counts before what is known of its node. */
-  #placeOf({ topology }: Self): Place {
+  #topologyOf({ topology }: Self): Topology {
     const { node } = topology;
     const known = node === undefined ? {} : this.#parts.topologyOf?.(node);
-    return placeOf({ ...known, ...topology });
+    return { ...known, ...topology };
   }
 
   #start(member: ShoalMember, session: string): Session {

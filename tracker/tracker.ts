@@ -116,7 +116,10 @@ function createState(
   const limits = { ...DEFAULT_LIMITS, ...parts.limits };
   const timeoutMs = config.memberTimeoutMs;
   const table = new SwarmTable({ onAliasGone: (alias: Alias) => strangers.forget(alias) });
-  const members = new MemberStore({ table, now, random }, { limits, timeoutMs });
+  const members = new MemberStore(
+    { table, now, random },
+    { limits, timeoutMs, maxCrossZone: config.maxCrossZonePeers },
+  );
   const strangers = new StrangerStore(
     { table, members, now, random },
     {

@@ -40,6 +40,13 @@ export const TrackerSchema = Type.Object({
     maximum: 500,
     description: 'Most peers named in one answer for one swarm.',
   }),
+  maxCrossZonePeers: count({
+    default: 4,
+    minimum: 0,
+    maximum: 500,
+    description:
+      'Most agents of other zones named in one answer for one swarm, where the own zone has eight or more. Each zone needs a few to get what it lacks; more cost traffic between zones.',
+  }),
   leases: Type.Object({
     perBlob: count({
       default: 2,

@@ -24,6 +24,8 @@ export interface AnnouncerParts {
   /** Whether trackers speak TLS. */
   readonly secure: boolean;
   readonly logger: AnnounceLogger;
+  /** The tracker tells where this member is. */
+  readonly onPlace: (place: NonNullable<AnnounceAnswer['place']>) => void;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** Milliseconds, monotonic. */
@@ -238,6 +240,7 @@ export class Announcer implements AsyncDisposable {
   }
 
   #onAnswer(answer: AnnounceAnswer): void {
+    if (answer.place !== undefined) this.#parts.onPlace(answer.place);
     for (const { swarm, ...peers } of answer.swarms ?? []) {
       // Taking peers in may join or leave.
       const members = [...(this.#joined.get(swarm)?.members ?? [])];

@@ -111,6 +111,8 @@ export const AnnounceAnswer = Type.Object({
   intervalMs: Type.Integer({ minimum: 100, maximum: 24 * 60 * 60 * 1000 }),
   /** The message was not applied: start a new session. */
   resync: Type.Optional(Type.Boolean()),
+  /** With the first answer of a session: where the tracker takes the member to be, as far as it knows. */
+  place: Type.Optional(Type.Object({ zone: PlaceName, region: PlaceName })),
   /** Each swarm joined or asked about with a want above zero, and each whose info-hashes the member has yet to hear. */
   swarms: listOf(Type.Object({ swarm: Id, ...SwarmPeers.properties })),
   /** Joins that were not applied. */

@@ -8,6 +8,7 @@
 const LEVELS = ['node', 'rack', 'zone', 'region'] as const;
 /** The slot of the bucket that holds every agent, wider than any place. */
 const EVERYWHERE = LEVELS.length;
+const ZONE = LEVELS.indexOf('zone');
 
 /** Share of the agents handed out that may lie anywhere, so that a rack is never cut off from the rest. */
 const FAR_SHARE = 1 / 4;
@@ -17,6 +18,8 @@ const COMPLETE_SHARE = 1 / 2;
 export const MAX_ORIGINS_PER_ANSWER = 2;
 /** About how many agents are told of each origin of a swarm, however many agents the swarm has. */
 export const ORIGIN_FANOUT = 64;
+/** So many of one's own zone are enough to do with few of others, where those have a price. */
+const ENOUGH_IN_ZONE = 8;
 /** Draws spent on each far place before anyone at all may have it. */
 const FAR_TRIES = 4;
 
@@ -55,6 +58,8 @@ export interface HandoutRequest {
   readonly want: number;
   /** Only members that hold the whole. */
   readonly completeOnly?: boolean;
+  /** Most agents of other zones where the asker's own has enough; without it as many as anywhere. */
+  readonly maxCrossZone?: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -144,29 +149,40 @@ export class SwarmIndex<M extends Member> {
     const draw = new Draw<M>(request, this.#seats.get(request.asker.id));
     const want = Math.max(0, Math.floor(request.want));
     const origins = this.#originQuota(want, request, draw);
-    this.#handOutAgents(want - origins, request.asker.place, draw);
+    const pool = this.#handOutAgents(want - origins, request, draw);
     const left = draw.seats.length === 0 ? Math.min(1, want) : Math.min(origins, want - draw.seats.length);
     draw.take(this.#origins, left);
     // A place may have been kept for the asker, being an origin itself.
-    draw.take(this.#agents, want - draw.seats.length);
+    draw.take(pool, want - draw.seats.length);
     return draw.seats;
   }
 
-  #handOutAgents(want: number, place: Place, draw: Draw<M>): void {
+  /** @returns the bucket that places left over are filled from */
+  #handOutAgents(want: number, { asker: { place }, maxCrossZone }: HandoutRequest, draw: Draw<M>): Bucket<M> {
     const near = want - Math.floor(want * FAR_SHARE);
+    const zone = this.#placeOf(place, ZONE);
+    const isEnough = (): boolean => maxCrossZone !== undefined && draw.seats.length >= ENOUGH_IN_ZONE;
     let level = 0;
-    for (; level < EVERYWHERE && draw.seats.length < near; level++) {
-      const key = place[level];
-      const bucket = key === undefined ? undefined : this.#places[level]!.get(key);
+    for (; level < EVERYWHERE && draw.seats.length < near && !(level > ZONE && isEnough()); level++) {
+      const bucket = this.#placeOf(place, level);
       if (bucket !== undefined) draw.take(bucket, near - draw.seats.length);
     }
+    const isLimited = zone !== undefined && isEnough();
+    const pool = isLimited ? zone : this.#agents;
+    const left = want - draw.seats.length;
     draw.takeFar(
       this.#agents,
-      want - draw.seats.length,
+      isLimited ? Math.min(left, maxCrossZone ?? left) : left,
       (seat) => meetingLevel(seat.member.place, place) >= level,
     );
     // Far places that found nobody far go to whoever is left.
-    draw.take(this.#agents, want - draw.seats.length);
+    draw.take(pool, want - draw.seats.length);
+    return pool;
+  }
+
+  #placeOf(place: Place, level: number): Bucket<M> | undefined {
+    const key = place[level];
+    return key === undefined ? undefined : this.#places[level]!.get(key);
   }
 
   /** How many origins this answer may name: few, and in a large swarm mostly none. */

@@ -2,6 +2,7 @@ import type { Metrics } from '#service/metrics.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import type { TorrentCounters } from '#swarm/session/torrent.ts';
+import type { Whereabouts } from '#swarm/session/whereabouts.ts';
 
 /** How full the store is. */
 export function observeStore(metrics: Metrics, store: Pick<BlobStore, 'usage'>): void {
@@ -30,12 +31,18 @@ export function observeSwarm(metrics: Metrics, engine: Pick<Engine, 'status'>): 
 }
 
 /** What torrents count. */
-export function countTorrents(metrics: Metrics): TorrentCounters {
+export function countTorrents(metrics: Metrics, whereabouts: Whereabouts): TorrentCounters {
   const verified = metrics.counter('pieces_verified_bytes_total', 'Bytes of pieces that matched their hash', [
     'source',
   ]);
   const pieces = metrics.counter('pieces_total', 'Pieces by what their verification came to', ['outcome']);
   const sent = metrics.counter('swarm_sent_bytes_total', 'Bytes of pieces sent to peers', ['role']);
+  const received = metrics.counter(
+    'peer_received_bytes_total',
+    'Bytes of pieces that came from peers, by whether they crossed zones',
+    ['locality'],
+  );
+  received.inc({ locality: 'cross-zone' }, 0);
   return {
     verified: (source, bytes) => {
       verified.inc({ source }, bytes);
@@ -43,5 +50,6 @@ export function countTorrents(metrics: Metrics): TorrentCounters {
     },
     failed: () => pieces.inc({ outcome: 'failed' }),
     sent: (role, bytes) => sent.inc({ role }, bytes),
+    received: (zone, bytes) => received.inc({ locality: whereabouts.localityOf(zone) }, bytes),
   };
 }

@@ -9,6 +9,7 @@ import type { BatchVerifier } from '#swarm/hashes/batch.ts';
 import type { TrackerList } from '#swarm/announce/tracker-client.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { type RunningSwarm, startSwarm, type SwarmOptions } from '#swarm/session/start.ts';
+import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { countTorrents, observeStore, observeSwarm } from './gauges.ts';
 
@@ -66,17 +67,19 @@ export async function openMember(
 function joinSwarm(config: MemberConfig, parts: MemberParts, store: BlobStore): Promise<RunningSwarm> {
   const { peer } = config;
   const { name: node, rack, zone, region } = config.node;
+  const whereabouts = new Whereabouts({ zone, region });
   return startSwarm(
     {
       ...parts,
       store,
-      count: countTorrents(parts.metrics),
+      count: countTorrents(parts.metrics, whereabouts),
       now: () => performance.now(),
       random: Math.random,
     },
     {
       role: parts.role,
       topology: { node, rack, zone, region },
+      whereabouts,
       listen: expectHostPort(peer.listen),
       advertise: peer.advertise === undefined ? undefined : expectHostPort(peer.advertise),
       trackers: parts.trackers,

@@ -58,6 +58,8 @@ export class PeerSession implements WireHandler {
   readonly received = new Rate();
   readonly sent = new Rate();
   role: PeerRole;
+  /** Its zone, where it told one. */
+  zone: string | undefined;
   readonly pieces: Bitfield;
   /** It chokes us: nothing may be asked. */
   choked = true;
@@ -317,6 +319,7 @@ export class PeerSession implements WireHandler {
   onExtendedHandshake(handshake: ExtendedHandshake): void {
     this.#requestQueue = handshake.requestQueue;
     if (handshake.shoal && this.wire.member) this.role = handshake.shoal.role;
+    this.zone = handshake.shoal?.zone;
     this.introduced = true;
     this.#events.ready(this);
   }

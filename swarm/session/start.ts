@@ -8,6 +8,7 @@ import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { PeerTransport, type TransportParts } from '#swarm/wire/transport.ts';
 import { Engine, type EngineLimits, type EngineOptions } from './engine.ts';
 import type { TorrentCounters } from './torrent.ts';
+import type { Whereabouts } from './whereabouts.ts';
 
 /** BEP 20: the client and its version in front of random bytes. */
 const PEER_ID_PREFIX = '-SH0100-';
@@ -27,6 +28,7 @@ export interface SwarmParts {
 export interface SwarmOptions {
   readonly role: 'agent' | 'origin';
   readonly topology: AnnouncerSelf['topology'];
+  readonly whereabouts: Whereabouts;
   /** Where peers are listened for. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Where peers reach this process, if not where the tracker sees it call from. */
@@ -60,6 +62,7 @@ export async function startSwarm(parts: SwarmParts, options: SwarmOptions): Prom
       peerId,
       role: options.role,
       node: options.topology.node,
+      zone: () => options.whereabouts.zone,
       admitStrangers: options.admitStrangers,
       accept: (infoHash, { member }) => engine?.accept(infoHash, member),
       onRefused: (error, remote) => parts.logger.debug({ err: error, remote }, 'refused a peer'),
@@ -68,7 +71,12 @@ export async function startSwarm(parts: SwarmParts, options: SwarmOptions): Prom
   const { port } = await transport.listen({ ...options.listen });
   const announcer = starting.use(
     new Announcer(
-      { ...parts, trackers: options.trackers, secure: options.identity.tls !== undefined },
+      {
+        ...parts,
+        trackers: options.trackers,
+        secure: options.identity.tls !== undefined,
+        onPlace: (place) => options.whereabouts.learn(place),
+      },
       {
         peerId: peerId.toString('hex'),
         role: options.role,

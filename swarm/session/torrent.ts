@@ -60,6 +60,8 @@ export interface TorrentCounters {
   verified(source: Source, bytes: number): void;
   failed(): void;
   sent(role: PeerRole, bytes: number): void;
+  /** Bytes of a piece came from a peer in that zone, undefined where it told none. */
+  received(zone: string | undefined, bytes: number): void;
 }
 
 export interface TorrentIdentity {
@@ -422,6 +424,7 @@ export class Torrent implements AsyncDisposable {
       ready: (peer) => this.#downloads.fill(peer),
       wants: (block) => this.pieces.wants(block),
       arrived: (peer, block, data) => {
+        this.#parts.count.received(peer.zone, block.length);
         this.pieces.arrived(peer, block, data);
         this.#downloads.fill(peer);
       },

@@ -31,6 +31,8 @@ export interface ShoalHello {
   role: WireRole;
   blockLength: number;
   node?: string;
+  /** Where the other side is, in its own words; two with the same are in one zone. */
+  readonly zone?: string | undefined;
 }
 
 /** Names by this side's extended ids. */
@@ -50,7 +52,7 @@ export function encodeExtendedHandshake(hello: ExtendedHello, shoal: ShoalHello 
     m: Object.fromEntries(extensionsFor(shoal !== undefined)),
     metadata_size: hello.metadataSize,
     reqq: MAX_WAITING_REQUESTS,
-    shoal: shoal && { block: shoal.blockLength, node: shoal.node, role: shoal.role },
+    shoal: shoal && { block: shoal.blockLength, node: shoal.node, role: shoal.role, zone: shoal.zone },
     upload_only: hello.uploadOnly === true ? 1 : undefined,
     v: CLIENT,
   });
@@ -99,7 +101,8 @@ function shoalHello(value: Bencoded | undefined): ShoalHello | undefined {
   const block = positive(value.get('block')) ?? STRANGER_BLOCK_LENGTH;
   const blockLength = Math.max(STRANGER_BLOCK_LENGTH, Math.min(block, MAX_BLOCK_LENGTH));
   const node = text(value, 'node');
-  return node === undefined ? { role, blockLength } : { role, blockLength, node };
+  const zone = text(value, 'zone');
+  return { role, blockLength, ...(node !== undefined && { node }), ...(zone !== undefined && { zone }) };
 }
 
 function text(dictionary: BencodedDictionary, key: string): string | undefined {

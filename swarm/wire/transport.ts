@@ -29,6 +29,8 @@ export interface TransportParts {
   role: WireRole;
   /** The node's name, told to members. */
   node?: string | undefined;
+  /** The node's zone, told to members; read whenever a wire opens. */
+  zone?: (() => string | undefined) | undefined;
   /** Whether stock clients, which prove nothing, are let in and may be dialled. */
   admitStrangers: boolean;
   /** Who answers for this info-hash; undefined: the connection is cut without an answer. */
@@ -74,7 +76,13 @@ export class PeerTransport implements AsyncDisposable {
   constructor(parts: TransportParts, options: TransportOptions = {}) {
     this.#parts = parts;
     const hello = { role: parts.role, blockLength: options.blockLength ?? SHOAL_BLOCK_LENGTH };
-    this.#self = parts.node === undefined ? hello : { ...hello, node: parts.node };
+    this.#self = {
+      ...hello,
+      ...(parts.node !== undefined && { node: parts.node }),
+      get zone() {
+        return parts.zone?.();
+      },
+    };
     this.#handshakeTimeoutMs = options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS;
     this.#maxPending = options.maxPendingHandshakes ?? MAX_PENDING_HANDSHAKES;
     this.#timings = options.timings ?? WIRE_TIMINGS;

@@ -42,7 +42,7 @@ export type WireRole = 'agent' | 'origin';
 /** What the other side told of itself (BEP 10). */
 export interface ExtendedHandshake {
   /** Only from members. `blockLength` is what the other side proposed; `Wire.blockLength` is what was agreed. */
-  shoal?: { role: WireRole; blockLength: number; node?: string };
+  shoal?: { role: WireRole; blockLength: number; node?: string; zone?: string | undefined };
   /** Requests that it lets wait, 1 to 512. */
   requestQueue: number;
   /** Bytes of the info dictionary (BEP 9). */

@@ -9,6 +9,7 @@ import { parsePublicKeys, type SigningKey } from '#service/signing.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { signBatch } from '#swarm/hashes/batch.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
+import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
@@ -68,13 +69,14 @@ export class OriginStandIn implements AsyncDisposable {
           dispatcher,
           logger,
           trusted: parsePublicKeys([signer.publicKey.toString('base64')]),
-          count: { verified: () => {}, failed: () => {}, sent: () => {} },
+          count: { verified: () => {}, failed: () => {}, sent: () => {}, received: () => {} },
           now: () => performance.now(),
           random: Math.random,
         },
         {
           role: 'origin',
           topology: {},
+          whereabouts: new Whereabouts({}),
           listen: { host: '127.0.0.1', port: 0 },
           trackers: fixedMembers([tracker]),
           identity: {},

@@ -22,6 +22,7 @@ function announcer(trackers: readonly string[], self: Partial<AnnouncerSelf> = {
       dispatcher,
       trackers: fixedMembers(trackers),
       secure: false,
+      onPlace: () => undefined,
       random: Math.random,
       now: () => performance.now(),
       logger: createLogger('test', { level: 'silent' }),

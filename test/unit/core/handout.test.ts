@@ -70,6 +70,29 @@ function countDraws(size: number) {
 }
 
 describe('whom a tracker names', () => {
+  it('few of other zones, and nobody too few, where crossing has a price', () => {
+    const index = cluster(300);
+    const named = (id: string, maxCrossZone?: number) => {
+      const peers = index.handOut({
+        asker: at(index, id),
+        want: 50,
+        random: seeded(4),
+        ...(maxCrossZone !== undefined && { maxCrossZone }),
+      });
+      const crossing = peers.filter(({ member }) => member.place[2] !== index.get(id)!.member.place[2]);
+      return { all: peers.length, crossing: crossing.length };
+    };
+    expect(named('p55').crossing).toBeGreaterThan(4);
+    for (const limit of [0, 2, 4]) {
+      const { all, crossing } = named('p55', limit);
+      expect(all).toBe(50);
+      expect(crossing).toBeLessThanOrEqual(limit);
+    }
+    // Alone in its zone, it gets what there is.
+    index.set(peer('alone', { node: 'x', zone: 'lonely' }), false);
+    expect(named('alone', 2)).toEqual({ all: 50, crossing: 50 });
+  });
+
   it('never more than asked, never the asker, nobody twice, nobody who left', () => {
     const name = fc.constantFrom('a', 'b', undefined);
     const step = fc.record({

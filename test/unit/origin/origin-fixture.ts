@@ -11,6 +11,7 @@ import { createMetrics } from '#service/metrics.ts';
 import { generateSigningKey, parsePublicKeys, type SigningKey } from '#service/signing.ts';
 import { owners } from '#swarm/core/ring.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
+import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
@@ -206,13 +207,19 @@ export class OriginFixture implements AsyncDisposable {
           dispatcher,
           logger,
           trusted: parsePublicKeys(this.#publicKeys),
-          count: { verified: () => undefined, failed: () => undefined, sent: () => undefined },
+          count: {
+            verified: () => undefined,
+            failed: () => undefined,
+            sent: () => undefined,
+            received: () => undefined,
+          },
           now: () => performance.now(),
           random: Math.random,
         },
         {
           role: 'agent',
           topology: {},
+          whereabouts: new Whereabouts({}),
           listen: { host: '127.0.0.1', port: 0 },
           trackers: fixedMembers([this.#tracker!.address]),
           identity: {},

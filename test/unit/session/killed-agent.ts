@@ -8,6 +8,7 @@ import { fixedMembers } from '#service/discovery/member-list.ts';
 import { digestOf } from '#registry/digest.ts';
 import { parsePublicKeys } from '#service/signing.ts';
 import { startSwarm } from '#swarm/session/start.ts';
+import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
@@ -25,13 +26,14 @@ const { engine } = await startSwarm(
     dispatcher: new Agent(),
     logger: silent,
     trusted: parsePublicKeys([publicKey]),
-    count: { verified: () => {}, failed: () => {}, sent: () => {} },
+    count: { verified: () => {}, failed: () => {}, sent: () => {}, received: () => {} },
     now: () => performance.now(),
     random: Math.random,
   },
   {
     role: 'agent',
     topology: {},
+    whereabouts: new Whereabouts({}),
     listen: { host: '127.0.0.1', port: 0 },
     trackers: fixedMembers([]),
     identity: {},

@@ -17,6 +17,7 @@ import type { TransportParts } from '#swarm/wire/transport.ts';
 import type { EngineLimits } from '#swarm/session/engine.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
+import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -114,6 +115,7 @@ export class SwarmFixture implements AsyncDisposable {
             verified: (_source, bytes) => void (counts.verified += bytes),
             failed: () => void counts.failed++,
             sent: (_role, bytes) => void (counts.sent += bytes),
+            received: () => undefined,
           },
           now: options.clock?.now ?? ((): number => performance.now()),
           random: Math.random,
@@ -121,6 +123,7 @@ export class SwarmFixture implements AsyncDisposable {
         {
           role,
           topology: {},
+          whereabouts: new Whereabouts({}),
           listen: { host: options.host ?? '127.0.0.1', port: 0 },
           trackers: fixedMembers([this.#tracker!.address]),
           identity: identityOf(security),

@@ -33,6 +33,7 @@ export async function runTracker(
     announceIntervalMs: 30_000,
     memberTimeoutMs: 75_000,
     maxPeersPerAnswer: 50,
+    maxCrossZonePeers: 4,
     leases: { perBlob: 2, ttlMs: 10_000 },
     kubernetes: {
       enabled: false,

@@ -4,7 +4,7 @@ import { onlyThrows } from './only-throws.ts';
 import { BencodeError, encodeBencode } from '#swarm/hashes/bencode.ts';
 import { decodeExtendedHandshake, encodeExtendedHandshake } from '#swarm/wire/extended-handshake.ts';
 
-const shoal = { role: 'origin', blockLength: 128 * 1024, node: 'node-1' } as const;
+const shoal = { role: 'origin', blockLength: 128 * 1024, node: 'node-1', zone: 'eu/a' } as const;
 
 function proposed(blockLength: number): number | undefined {
   const bytes = encodeExtendedHandshake({}, { ...shoal, blockLength });
@@ -26,7 +26,7 @@ describe('the extended handshake', () => {
 
   test('strangers are told nothing of the cluster', () => {
     const text = encodeExtendedHandshake({}, undefined).toString();
-    expect(text).not.toMatch(/shoal|origin|node-1/u);
+    expect(text).not.toMatch(/shoal|origin|node-1|eu.a/u);
     expect(decodeExtendedHandshake(Buffer.from(text), false).handshake.extensions).toEqual(
       new Set(['ut_metadata']),
     );
