@@ -18,11 +18,11 @@ export interface TitledBlob {
 
 /**
  * The blobs that have a title, with it as a checked path.
- * @throws FetchError for a title that would leave the directory, or that two blobs have.
+ * @throws FetchError for a title that would leave the directory, that two blobs have, or that another one lies below.
  */
 export function titledBlobs(layers: readonly Descriptor[]): TitledBlob[] {
   const seen = new Set<string>();
-  return layers.flatMap((descriptor) => {
+  const titled = layers.flatMap((descriptor) => {
     const title = descriptor.annotations[TITLE];
     if (title === undefined) return [];
     const path = checkTitle(title);
@@ -30,6 +30,20 @@ export function titledBlobs(layers: readonly Descriptor[]): TitledBlob[] {
     seen.add(path);
     return [{ descriptor, path }];
   });
+  for (const path of seen) {
+    const above = directoriesOf(path).find((directory) => seen.has(directory));
+    if (above !== undefined)
+      throw new FetchError(
+        `${quote(above)} is titled a file, and ${quote(path)} lies below it: nothing is written`,
+      );
+  }
+  return titled;
+}
+
+/** `a/b/c` lies in `a` and `a/b`. */
+function directoriesOf(path: string): string[] {
+  const parts = path.split('/');
+  return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
 }
 
 function checkTitle(title: string): string {

@@ -10,7 +10,7 @@ export type Route =
 
 const NAME = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 const PATH = new RegExp(`^/v2/(${NAME}(?:/${NAME})*)/(manifests|blobs|tags|referrers)/([^/]+)$`);
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const MAX_PATH = 1024;
 
 export function parseRoute(path: string): Route {

@@ -55,12 +55,17 @@ function readYaml(path: string): unknown {
   const document = parseDocument(readText(path), { uniqueKeys: true, prettyErrors: true, logLevel: 'error' });
   const [error] = document.errors;
   if (error)
-    throw new ConfigError(`${path} is not valid YAML: ${error.message.split('\n')[0]}`, { cause: error });
+    throw new ConfigError(`${path} is not valid YAML: ${sentenceOf(error.message)}`, { cause: error });
   try {
     return document.toJS({ maxAliasCount: 100 }) as unknown;
   } catch (cause) {
     throw new ConfigError(`${path} is not valid YAML: ${describeError(cause)}`, { cause });
   }
+}
+
+/** The first line of what the parser says, without the colon in front of its drawing. */
+function sentenceOf(message: string): string {
+  return message.split('\n', 1)[0]!.replace(/:$/u, '');
 }
 
 function readText(path: string): string {

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { startOrigin } from '#origin/origin.ts';
+import { digestOf } from '#registry/digest.ts';
 import { loadConfig } from '#service/config/load.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
@@ -124,6 +125,21 @@ describe('agents behind a ring of two origins', () => {
     expect(
       upstream.log.entries.filter(({ method, digest: of }) => method === 'GET' && of === manifest),
     ).toHaveLength(1);
+  });
+
+  test.each([
+    ['an empty blob', Buffer.alloc(0), 'sha256'],
+    ['an empty blob by sha512', Buffer.alloc(0), 'sha512'],
+    ['a small blob by sha512', deterministicBytes('small 512', 5000), 'sha512'],
+    ['a large blob by sha512', deterministicBytes('large 512', 3 * MIB + 1), 'sha512'],
+  ] as const)('pull %s', async (_what, blob, algorithm) => {
+    await using cluster = await startCluster({ origins: 2, agents: 2 });
+    const { upstream, agents } = cluster;
+    const digest = upstream.content.addBlob('team/app', blob, digestOf(blob, algorithm));
+    const pulls = agents.map((agent) => agent.get(upstream, `team/app/blobs/${digest}`));
+    const whole = { status: 200, sha256: sha256Hex(blob), complete: true };
+    for (const pulled of await Promise.all(pulls)) expect(pulled).toMatchObject(whole);
+    expect(upstream.log.bodyBytesByDigest().get(digest) ?? 0).toBeLessThanOrEqual(1.01 * blob.length);
   });
 
   test('get through when an origin dies in the middle, without a second read of what was there', async () => {

@@ -234,6 +234,15 @@ describe('an artifact with titled files', () => {
     await expect(get(`${REPOSITORY}:1`)).rejects.toThrow('two files are titled "same"');
   });
 
+  test.each([[['a', 'a/b']], [['a/b/c', 'a/b']]])(
+    'titled %j, one a file and the directory of the other, is refused before anything is written',
+    async (titles) => {
+      addArtifact(titles.map((title) => [title, Buffer.from(title)] as const));
+      await expect(get(`${REPOSITORY}:1`)).rejects.toThrow(/"a(?:\/b)?" is titled a file, and "a\/b/u);
+      await expect(readdir(dir.join('out'))).rejects.toThrow('ENOENT');
+    },
+  );
+
   test('fetched again reads nothing that is there, and mends what is damaged', async () => {
     addArtifact([
       ['a', Buffer.from('aaaa')],

@@ -151,6 +151,13 @@ describe('what stops the start', () => {
     expect(loadConfig('agent', { env, flags: OFF, takenPorts }).trackers).toEqual([]);
   });
 
+  test('what is wrong with YAML, and where, in a sentence', async () => {
+    const file = await writeYaml('a: 1\na: 2');
+    expect(refusal('agent', { file })).toMatch(
+      /is not valid YAML: Map keys must be unique at line 2, column 1$/mu,
+    );
+  });
+
   test.each([
     ['a: [', 'is not valid YAML'],
     ['a: 1\na: 2', 'is not valid YAML'],
