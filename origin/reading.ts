@@ -4,6 +4,7 @@ import { pieceLength } from '#swarm/core/piece-length.ts';
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { DigestMismatchError } from '#swarm/session/errors.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
+import { abortable } from '#swarm/store/abortable.ts';
 import type { Caller } from './caller.ts';
 import {
   LINGER_MS,
@@ -81,6 +82,7 @@ export class Reading {
       body = undefined;
     };
     try {
+      await abortable(this.torrent.resumed, signal);
       if (isTakeOver || this.torrent.pieces.table.held.count > 0) {
         drop();
         await pause(SWARM_WAIT_MS, signal);

@@ -90,7 +90,8 @@ export class Readings implements AsyncDisposable {
         beginning.body?.cancel();
         return false;
       }
-      if (beginning.isTakeOver) this.#parts.events.tookOver(digest, torrent.pieces.table.held.count);
+      if (beginning.isTakeOver)
+        void torrent.resumed.then(() => this.#parts.events.tookOver(digest, torrent.pieces.table.held.count));
       this.#start(caller, torrent, beginning);
       return true;
     } catch (error) {

@@ -287,7 +287,10 @@ export class Engine implements AsyncDisposable {
         { digest, scope, size },
         { storage, complete: false, showsEach: this.#options.showsEach },
       );
-      if (partial?.resumed) await this.#resume(torrent, await partial.batches());
+      if (partial?.resumed) {
+        this.#learn(torrent, await partial.batches());
+        torrent.resume();
+      }
       if (!alone) this.#join(torrent);
       return torrent;
     });
@@ -354,11 +357,6 @@ export class Engine implements AsyncDisposable {
     const change = work().finally(() => this.#changing.delete(key));
     this.#changing.set(key, change);
     return change;
-  }
-
-  async #resume(torrent: Torrent, batches: readonly Uint8Array[]): Promise<void> {
-    this.#learn(torrent, batches);
-    await torrent.pieces.resume(this.#closing.signal);
   }
 
   /**

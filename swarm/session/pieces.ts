@@ -183,18 +183,19 @@ export class Pieces {
     return this.#parked;
   }
 
-  /** Counts the stored pieces whose signed hash is known and matches as held. */
+  /** Counts the stored pieces whose signed hash is known and matches as held, one after the other. */
   async resume(signal: AbortSignal): Promise<void> {
     for (let index = 0; index < this.table.count && !signal.aborted; index++) {
       const hash = this.hashes.get(index);
       if (!hash || this.table.held.has(index) || this.table.active.has(index)) continue;
       const matches = await this.#storedMatches(index, hash);
+      if (signal.aborted) return;
       if (!matches || this.table.held.has(index) || this.table.active.has(index)) continue;
       this.table.hold(index);
       this.#events.held(index, 'cache', this.table.sizeOf(index));
       this.#events.shareable(index);
+      this.#advance();
     }
-    this.#advance();
   }
 
   /** The source of a piece; once it has been read, the next reader has it from the cache. */

@@ -111,6 +111,9 @@ export class Torrent implements AsyncDisposable {
   #askMoreWait = MORE_PEERS_MS;
   /** What is done with the whole blob, or with one that turned out wrong; never rejects. */
   #finishing: Promise<void> = Promise.resolve();
+  readonly #ending = new AbortController();
+  #resuming = false;
+  #resumed: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
   #closed: Promise<void> | undefined;
 
@@ -160,7 +163,7 @@ export class Torrent implements AsyncDisposable {
         bandwidth: parts.downloads,
         now,
         random,
-        wanted: () => this.wanted,
+        wanted: () => this.wanted && !this.#resuming,
         peers,
       },
       digest,
@@ -194,6 +197,11 @@ export class Torrent implements AsyncDisposable {
 
   get failure(): Error | undefined {
     return this.#failure;
+  }
+
+  /** Resolves once it is known what an earlier run left: nothing is fetched before, lest it come twice. Never rejects. */
+  get resumed(): Promise<void> {
+    return this.#resumed;
   }
 
   /** Whether anything is still to be fetched: runtimes close one request and open the next, so it lingers. */
@@ -279,6 +287,15 @@ export class Torrent implements AsyncDisposable {
       this.#readers.close(cursor);
       this.release();
     }
+  }
+
+  /** Begins to verify what an earlier run left on disk. What is found good can be read at once. */
+  resume(): void {
+    this.#resuming = true;
+    this.#resumed = this.pieces.resume(this.#ending.signal).finally(() => {
+      this.#resuming = false;
+      if (this.wanted) this.#startDownload();
+    });
   }
 
   /** Somebody who may have pieces; dialled by the torrent's swarm id unless another scope or id is told. */
@@ -372,6 +389,7 @@ export class Torrent implements AsyncDisposable {
     this.#failure = cause instanceof DigestMismatchError ? cause : new TorrentFailedError(this.digest, cause);
     this.#readers.fail(this.#failure);
     this.#completion.reject(this.#failure);
+    this.#ending.abort();
     this.connections.close();
     this.#parts.ended(this, this.#failure);
   }
@@ -381,7 +399,7 @@ export class Torrent implements AsyncDisposable {
     this.#uploads.tick(now);
     this.connections.closeQuiet(now);
     if (!this.wanted) return this.#rest();
-    this.#downloads.tick(now);
+    if (!this.#resuming) this.#downloads.tick(now);
     for (const index of this.pieces.parked()) this.#askHashes(index);
     this.connections.dial();
     const waitedMs = this.#tellStalls(now);
@@ -395,6 +413,7 @@ export class Torrent implements AsyncDisposable {
   async #close(): Promise<void> {
     if (!this.complete) this.fail(new Error('closed'));
     this.connections.close();
+    await this.#resumed;
     await this.#finishing;
     await this.pieces.storage[Symbol.asyncDispose]();
   }
