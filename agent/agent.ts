@@ -54,7 +54,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   parts.signal.throwIfAborted();
   await using starting = new AsyncDisposableStack();
   const life = new AbortController();
-  const security = loadSecurity(config);
+  const security = loadSecurity(config, parts);
   starting.use(await claimDataDirectory(config.store.path));
   const metrics = createAgentMetrics(parts.metrics);
   const events = new AgentEvents(parts.logger, metrics);

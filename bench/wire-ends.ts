@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import net from 'node:net';
+import { createServer } from 'node:tls';
 import Protocol from 'bittorrent-protocol';
 import { PeerTransport } from '#swarm/wire/transport.ts';
 import type { BlockRef, Wire, WireHandler } from '#swarm/wire/wire.ts';
@@ -129,14 +130,15 @@ async function runShoal(
     maxVersion: 'TLSv1.2',
   } as const;
   const secured = {
-    membershipKey: KEY,
+    membershipKeys: () => [KEY],
     tls: {
-      server: { ...psk, pskCallback: () => KEY },
-      client: {
+      server: () => createServer({ ...psk, pskCallback: () => KEY }),
+      client: () => ({
         ...psk,
         pskCallback: () => ({ psk: KEY, identity: 'bench' }),
         checkServerIdentity: () => undefined,
-      },
+      }),
+      everywhere: false,
     },
   };
   const parts = {

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { loadClusterKey } from '#service/identity.ts';
+import { loadSecurity } from '#service/identity.ts';
 import { generateClusterKey, generateSigningKey, loadSigningKey } from '#service/signing.ts';
 
 export const CLUSTER_KEY_FILE = 'cluster.key';
@@ -14,7 +14,8 @@ export const ORIGIN_KEY_FILE = 'origin.key';
 export async function writeKeys(directory: string): Promise<string> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const clusterKey = join(directory, CLUSTER_KEY_FILE);
-  if (!(await writeNew(clusterKey, `${generateClusterKey()}\n`))) loadClusterKey(clusterKey);
+  if (!(await writeNew(clusterKey, `${generateClusterKey()}\n`)))
+    loadSecurity({ security: 'cluster-key', clusterKeyFile: clusterKey });
   return writeSigningKey(join(directory, ORIGIN_KEY_FILE));
 }
 

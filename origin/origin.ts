@@ -61,7 +61,7 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
   parts.signal.throwIfAborted();
   const { logger, metrics } = parts;
   await using starting = new AsyncDisposableStack();
-  const security = loadSecurity(config);
+  const security = loadSecurity(config, parts);
   const key = loadSigningKey(config.signingKeyFile);
   expectOwnSigningKey(key, config.signingKeyFile, security);
   starting.use(await claimDataDirectory(config.store.path));

@@ -1,5 +1,5 @@
 import type { LookupFunction } from 'node:net';
-import { Agent } from 'undici';
+import { Agent, buildConnector } from 'undici';
 
 import { clientTls } from './identity.ts';
 import type { Security } from './identity.ts';
@@ -17,7 +17,7 @@ export interface ClusterClientOptions {
   readonly lookup?: LookupFunction;
 }
 
-/** Connections for talking to trackers and origins: by TLS-PSK with the cluster key, or in the clear where security is off. */
+/** Connections for talking to trackers and origins: by TLS that both sides prove membership in, or in the clear where security is off. */
 export function clusterDispatcher(security: Security, options: ClusterClientOptions = {}): Agent {
   return new Agent({
     connections: options.connections ?? 16,
@@ -27,11 +27,13 @@ export function clusterDispatcher(security: Security, options: ClusterClientOpti
     bodyTimeout: options.bodyTimeoutMs ?? 30_000,
     keepAliveTimeout: 30_000,
     maxHeaderSize: 32 * 1024,
-    connect: {
-      ...clientTls(security),
-      timeout: options.connectTimeoutMs ?? 2000,
-      ...(options.lookup && { lookup: options.lookup }),
-    },
+    // Made for each connection, so that each proves what is in force by then.
+    connect: (target, callback) =>
+      buildConnector({
+        ...clientTls(security),
+        timeout: options.connectTimeoutMs ?? 2000,
+        ...(options.lookup && { lookup: options.lookup }),
+      })(target, callback),
   });
 }
 

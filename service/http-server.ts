@@ -14,7 +14,7 @@ import { answerMalformed } from './http-malformed.ts';
 import { formatHostPort, parseHostPort } from './host-port.ts';
 import { answerError } from './http-error.ts';
 import type { ErrorMap } from './http-error.ts';
-import { serverTls } from './identity.ts';
+import { guardServer, serverTls } from './identity.ts';
 import type { Security } from './identity.ts';
 import type { Logger } from './logger.ts';
 import { SECONDS_BUCKETS } from './metrics.ts';
@@ -23,7 +23,7 @@ import type { Metrics } from './metrics.ts';
 export interface HttpServerOptions {
   /** Label of this listener in metrics and logs, e.g. `door`. */
   readonly name: string;
-  /** Given and not off: TLS-PSK, nothing for who lacks the cluster key. */
+  /** Given and not off: TLS, and nothing for who is no member. */
   readonly security?: Security;
   /** Largest request body in bytes. */
   readonly bodyLimit: number;
@@ -102,9 +102,10 @@ function nodeServer(handler: RequestListener, security: Security = { mode: 'off'
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   };
   const tls = serverTls(security);
-  return tls
-    ? createTlsServer({ ...limits, ...tls, handshakeTimeout: HEADERS_TIMEOUT_MS }, handler)
-    : createPlainServer(limits, handler);
+  if (tls === undefined) return createPlainServer(limits, handler);
+  const server = createTlsServer({ ...limits, ...tls, handshakeTimeout: HEADERS_TIMEOUT_MS }, handler);
+  guardServer(server, security);
+  return server;
 }
 
 function sendError(error: unknown, reply: FastifyReply, own?: ErrorMap): number {

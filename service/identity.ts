@@ -1,105 +1,144 @@
-import { hkdfSync, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import type { ConnectionOptions, TlsOptions } from 'node:tls';
+import {
+  type ConnectionOptions,
+  createServer,
+  type Server as TlsServer,
+  type TlsOptions,
+  type TLSSocket,
+} from 'node:tls';
 
 import { describeError } from '#registry/redact.ts';
-
-type PskCommon = 'ciphers' | 'minVersion' | 'maxVersion' | 'pskCallback';
-export type ServerTls = Required<Pick<TlsOptions, PskCommon | 'pskIdentityHint'>>;
-export type ClientTls = Required<Pick<ConnectionOptions, PskCommon | 'checkServerIdentity'>>;
+import {
+  certificateClient,
+  type CertificateFiles,
+  certificateServer,
+  isMember,
+  type MemberCertificates,
+  parseCertificates,
+} from './certificates.ts';
+import { type ClusterKeys, parseClusterKeys, pskClient, pskServer, wireKeys } from './cluster-key.ts';
+import { backedByFiles, type FileBacked, type FollowOptions } from './file-backed.ts';
+import { IdentityError } from './identity-error.ts';
 
 /** How the parts of one cluster know each other. */
 export type Security =
   | { readonly mode: 'off' }
-  | { readonly mode: 'cluster-key'; /** 32 bytes. */ readonly key: Buffer };
+  | { readonly mode: 'cluster-key'; readonly keys: ClusterKeys }
+  | { readonly mode: 'mtls'; readonly certificates: MemberCertificates };
 
-class IdentityError extends Error {
-  override readonly name = 'IdentityError';
-}
-
-const CLUSTER_KEY_BYTES = 32;
-const PSK_IDENTITY = 'shoal';
-/**
- * ECDHE for forward secrecy (RFC 8442), authenticated by the key alone: neither side has a certificate.
- * Node offers external PSKs only up to TLS 1.2 and only with explicitly named suites.
- */
-const PSK_CIPHERS = 'ECDHE-PSK-CHACHA20-POLY1305';
-const PSK_COMMON = { ciphers: PSK_CIPHERS, minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
-
-function derive(key: Buffer, info: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', key, Buffer.alloc(0), info, CLUSTER_KEY_BYTES));
+export interface SecurityConfig {
+  readonly security: Security['mode'];
+  readonly clusterKeyFile?: string;
+  readonly mtls?: Partial<CertificateFiles>;
 }
 
 /**
- * Reads a cluster key: 32 bytes as base64 or as 64 hexadecimal digits, surrounding white space ignored.
- * @throws IdentityError naming the file and what is allowed, never its content.
+ * The security of a part as its configuration names it; with `follow`, as its files are at any time.
+ * @throws IdentityError naming the file and what is allowed, never its content
  */
-export function loadClusterKey(path: string): Buffer {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    throw new IdentityError(`cannot read the cluster key ${path}: ${describeError(error)}`, {
-      cause: error,
-    });
+export function loadSecurity(config: SecurityConfig, follow?: FollowOptions): Security {
+  switch (config.security) {
+    case 'off':
+      return { mode: 'off' };
+    case 'cluster-key':
+      return loadClusterKeys(config, follow);
+    default:
+      return loadCertificates(config, follow);
   }
-  const key = parseClusterKey(text);
-  if (key === undefined)
-    throw new IdentityError(
-      `the cluster key in ${path} is malformed: 32 bytes are expected, as base64 or as 64 hexadecimal digits (made by "shoal keygen")`,
-    );
-  return key;
 }
 
-function parseClusterKey(text: string): Buffer | undefined {
-  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
-  if (!/^[A-Za-z0-9+/]{43}=$/.test(text)) return undefined;
-  return Buffer.from(text, 'base64');
-}
-
-/** The security of a part as its configuration names it. */
-export function loadSecurity(config: { security: 'off' | 'cluster-key'; clusterKeyFile?: string }): Security {
-  if (config.security === 'off') return { mode: 'off' };
-  if (config.clusterKeyFile === undefined)
+function loadClusterKeys({ clusterKeyFile: path }: SecurityConfig, follow?: FollowOptions): Security {
+  if (path === undefined)
     throw new IdentityError(
       'security is "cluster-key", so clusterKeyFile must name the file that holds the cluster key',
     );
-  return { mode: 'cluster-key', key: loadClusterKey(config.clusterKeyFile) };
+  const file = opened('the cluster key', [path], ([text = '']) => parseClusterKeys(text, path), follow);
+  return { mode: 'cluster-key', keys: () => file.current };
+}
+
+function loadCertificates({ mtls = {} }: SecurityConfig, follow?: FollowOptions): Security {
+  const { certFile, keyFile, caFile, name } = mtls;
+  if (certFile === undefined || keyFile === undefined || caFile === undefined || name === undefined)
+    throw new IdentityError(
+      'security is "mtls", so mtls.certFile, mtls.keyFile and mtls.caFile must name the files of the certificate',
+    );
+  const files = { certFile, keyFile, caFile, name };
+  const paths = [certFile, keyFile, caFile];
+  const make = (texts: readonly string[]) => parseCertificates(texts, files);
+  return { mode: 'mtls', certificates: opened('the certificate', paths, make, follow) };
+}
+
+function opened<T>(
+  what: string,
+  paths: readonly string[],
+  make: (texts: readonly string[]) => T,
+  follow?: FollowOptions,
+): FileBacked<T> {
+  try {
+    return backedByFiles(paths, make, follow);
+  } catch (error) {
+    if (error instanceof IdentityError) throw error;
+    throw new IdentityError(`cannot read ${what} ${paths.join(', ')}: ${describeError(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Options for `tls.createServer` or an HTTPS server that talks only to members. Undefined where security is off. */
+export function serverTls(security: Security): TlsOptions | undefined {
+  if (security.mode === 'off') return undefined;
+  return security.mode === 'cluster-key'
+    ? pskServer(security.keys)
+    : certificateServer(security.certificates);
+}
+
+/** Options for `tls.connect` towards a server made with {@link serverTls}, for one connection. Undefined where security is off. */
+export function clientTls(
+  security: Security,
+): ReturnType<typeof pskClient> | ReturnType<typeof certificateClient> | undefined {
+  if (security.mode === 'off') return undefined;
+  return security.mode === 'cluster-key'
+    ? pskClient(security.keys)
+    : certificateClient(security.certificates);
 }
 
 /**
- * Options for `tls.createServer` or an HTTPS server that talks only to holders of the cluster key (RFC 4279, RFC 8442).
- * Undefined where security is off.
+ * Makes a TLS server made with {@link serverTls} hand on none but members, and follow what is read anew.
+ * To be called before anybody else listens for its connections.
  */
-export function serverTls(security: Security): ServerTls | undefined {
-  if (security.mode === 'off') return undefined;
-  const psk = derive(security.key, 'shoal tls');
-  return {
-    ...PSK_COMMON,
-    pskIdentityHint: PSK_IDENTITY,
-    pskCallback: (_socket, identity: string) => (isOurIdentity(identity) ? psk : null),
+export function guardServer(server: TlsServer, security: Security): void {
+  if (security.mode !== 'mtls') return;
+  const { certificates } = security;
+  server.prependListener('secureConnection', (socket: TLSSocket) => {
+    if (!isMember(certificates, socket.getPeerX509Certificate())) socket.destroy();
+  });
+  const forget = certificates.onChange(() => server.setSecureContext(certificateServer(certificates)));
+  server.once('close', forget);
+}
+
+/** How members of the peer wire prove what they are; see swarm/wire. */
+export interface WireIdentity {
+  readonly membershipKeys?: () => readonly Buffer[];
+  readonly tls?: {
+    readonly server: () => TlsServer;
+    readonly client: () => ConnectionOptions;
+    readonly everywhere: boolean;
   };
 }
 
-function isOurIdentity(identity: string): boolean {
-  const given = Buffer.from(identity);
-  const own = Buffer.from(PSK_IDENTITY);
-  return given.length === own.length && timingSafeEqual(given, own);
-}
-
-/** Options for `tls.connect` towards a server made with {@link serverTls}. Undefined where security is off. */
-export function clientTls(security: Security): ClientTls | undefined {
-  if (security.mode === 'off') return undefined;
-  const psk = derive(security.key, 'shoal tls');
-  return {
-    ...PSK_COMMON,
-    pskCallback: () => ({ psk, identity: PSK_IDENTITY }),
-    // No certificate takes part: the far side proved the key in the handshake, and there is no name to check.
-    checkServerIdentity: () => undefined,
+/**
+ * With a cluster key, agents prove it to each other by a challenge and speak in the clear; certificates
+ * prove nothing without TLS, which is then spoken by all.
+ */
+export function wireIdentity(security: Security): WireIdentity {
+  if (security.mode === 'off') return {};
+  const tls = {
+    server: () => {
+      const server = createServer(serverTls(security) ?? {});
+      guardServer(server, security);
+      return server;
+    },
+    client: () => clientTls(security) ?? {},
+    everywhere: security.mode === 'mtls',
   };
-}
-
-/** Key of the peer wire's membership proof (32 bytes). Undefined where security is off. */
-export function membershipKey(security: Security): Buffer | undefined {
-  return security.mode === 'off' ? undefined : derive(security.key, 'shoal wire');
+  return security.mode === 'mtls' ? { tls } : { tls, membershipKeys: () => wireKeys(security.keys) };
 }

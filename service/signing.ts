@@ -64,9 +64,8 @@ export function loadSigningKey(path: string): SigningKey {
  * @throws SigningKeyError naming the file
  */
 export function expectOwnSigningKey(key: SigningKey, path: string, security: Security): void {
-  if (security.mode === 'off') return;
-  const shared = privateKeyOfSeed(security.key);
-  if (key.privateKey.equals(shared))
+  if (security.mode !== 'cluster-key') return;
+  if (security.keys().some((shared) => key.privateKey.equals(privateKeyOfSeed(shared))))
     throw new SigningKeyError(
       `the signing key in ${path} is the cluster key: every holder of that could sign as this origin; give the origin a key of its own (signingKeyFile, made by "shoal keygen")`,
     );

@@ -72,7 +72,7 @@ interface State {
  */
 export async function startTracker(config: TrackerConfig, parts: TrackerParts): Promise<RunningTracker> {
   parts.signal.throwIfAborted();
-  const security = loadSecurity(config);
+  const security = loadSecurity(config, parts);
   const now = parts.now ?? (() => performance.now());
   const state = createState(config, { now, random: parts.random ?? Math.random, ...parts });
   await using starting = new AsyncDisposableStack();

@@ -6,18 +6,43 @@ import { choice, count, duration, flag, hostPort, members, rate, size, text, tex
 /** Groups of knobs that more than one part has. */
 
 export const common = (statusListen: string) => ({
-  security: choice(['off', 'cluster-key'], {
+  security: choice(['off', 'cluster-key', 'mtls'], {
     default: 'cluster-key',
     description:
-      'How the parts of a cluster know each other. `cluster-key`: a shared key proves membership on every listener outside loopback. `off`: anyone who reaches a listener is a member; for demonstrations only.',
+      'How the parts of a cluster know each other. `cluster-key`: a shared key proves membership on every listener outside loopback. `mtls`: a certificate does, and all that parts say to each other is TLS 1.3. `off`: anyone who reaches a listener is a member; for demonstrations only.',
   }),
   clusterKeyFile: Type.Optional(
     text({
       description:
-        'File with the cluster key (32 bytes as base64 or hexadecimal). Needed unless `security` is `off`.',
+        'File with the cluster key (32 bytes as base64 or hexadecimal), or with two keys on two lines while they are rotated: the first is proved, both are believed. Read again when it changes. Needed where `security` is `cluster-key`.',
       allowed: 'a file path',
     }),
   ),
+  mtls: Type.Object({
+    certFile: Type.Optional(
+      text({
+        description:
+          'File with this part’s certificate (PEM), for both server and client authentication. Read again when it changes, as are the two below. Needed where `security` is `mtls`.',
+        allowed: 'a file path',
+      }),
+    ),
+    keyFile: Type.Optional(
+      text({ description: 'File with the private key of that certificate (PEM).', allowed: 'a file path' }),
+    ),
+    caFile: Type.Optional(
+      text({
+        description: 'File with the authorities whose certificates are believed (PEM); no other is.',
+        allowed: 'a file path',
+      }),
+    ),
+    name: text({
+      default: 'member.shoal.internal',
+      pattern: '^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$',
+      allowed: 'a DNS name in lower case',
+      description:
+        'DNS name that the certificate of every member has among its subject alternative names: other certificates of the same authorities let nobody in.',
+    }),
+  }),
   log: Type.Object({
     level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       default: 'info',

@@ -1,4 +1,5 @@
 import { type HostPort, isLoopback, parseHostPort } from '../host-port.ts';
+import type { Security } from '../identity.ts';
 import type { AgentConfig } from './agent.ts';
 import { ConfigError } from './config-error.ts';
 import type { OriginConfig } from './origin.ts';
@@ -10,14 +11,18 @@ import { formatDuration } from './units.ts';
 /** What no single knob shows: rules between knobs. Each throws a ConfigError. */
 
 interface Secured {
-  readonly security: 'off' | 'cluster-key';
+  readonly security: Security['mode'];
   readonly clusterKeyFile?: string;
+  readonly mtls: { readonly certFile?: string; readonly keyFile?: string; readonly caFile?: string };
 }
 
-function checkSecurity({ security, clusterKeyFile }: Secured): void {
+function checkSecurity({ security, clusterKeyFile, mtls }: Secured): void {
+  const missing = (['certFile', 'keyFile', 'caFile'] as const).find((knob) => mtls[knob] === undefined);
+  if (security === 'mtls' && missing !== undefined)
+    throw new ConfigError(`mtls.${missing} is not set: it is needed where security is mtls`);
   if (security === 'cluster-key' && clusterKeyFile === undefined)
     throw new ConfigError(
-      'clusterKeyFile is not set: it is needed unless security is off (a key is made by "shoal keygen")',
+      'clusterKeyFile is not set: it is needed where security is cluster-key (a key is made by "shoal keygen")',
     );
 }
 
@@ -50,7 +55,7 @@ export function doorDanger({ host, port }: HostPort, taken: TakenPorts): string 
 }
 
 /** A peer wire that any port may have would be announced wrongly behind a proxy; only demonstrations take what is free. */
-function checkPeerPort(listen: string, security: 'off' | 'cluster-key'): void {
+function checkPeerPort(listen: string, security: Security['mode']): void {
   if (security !== 'off' && parseHostPort(listen)?.port === 0)
     throw new ConfigError(`peer.listen is "${listen}": a fixed port is needed unless security is off`);
 }

@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import type { Digest } from '#registry/digest.ts';
 import type { AgentConfig } from '#service/config/agent.ts';
 import { expectHostPort } from '#service/host-port.ts';
-import { clientTls, membershipKey, type Security, serverTls } from '#service/identity.ts';
+import { type Security, wireIdentity } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
 import type { BatchVerifier } from '#swarm/hashes/batch.ts';
@@ -83,7 +83,7 @@ function joinSwarm(config: MemberConfig, parts: MemberParts, store: BlobStore): 
       listen: expectHostPort(peer.listen),
       advertise: peer.advertise === undefined ? undefined : expectHostPort(peer.advertise),
       trackers: parts.trackers,
-      identity: identityOf(parts.security),
+      identity: wireIdentity(parts.security),
       admitStrangers: config.strangers,
       limits: config.bandwidth,
       peers: peer,
@@ -96,11 +96,4 @@ async function replicated({ announcer }: RunningSwarm, digests: Digest[]): Promi
   const ids = new Map(digests.map((digest) => [verifiedSwarmId(digest).toString('hex'), digest]));
   const counts = await announcer.replicas([...ids.keys()], AbortSignal.timeout(REPLICAS_TIMEOUT_MS));
   return new Set([...ids].filter(([id]) => (counts.get(id) ?? 0) > 0).map(([, digest]) => digest));
-}
-
-function identityOf(security: Security): SwarmOptions['identity'] {
-  const key = membershipKey(security);
-  const server = serverTls(security);
-  const client = clientTls(security);
-  return { ...(key && { membershipKey: key }), ...(server && client && { tls: { server, client } }) };
 }

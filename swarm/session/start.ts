@@ -34,7 +34,7 @@ export interface SwarmOptions {
   /** Where peers reach this process, if not where the tracker sees it call from. */
   readonly advertise?: { readonly host: string; readonly port: number } | undefined;
   readonly trackers: TrackerList;
-  readonly identity: Pick<TransportParts, 'membershipKey' | 'tls'>;
+  readonly identity: Pick<TransportParts, 'membershipKeys' | 'tls'>;
   readonly admitStrangers: boolean;
   readonly limits: EngineLimits;
   readonly peers: EngineOptions['peers'];

@@ -39,20 +39,21 @@ export async function proveAsDialer(channel: PreambleChannel, key: Buffer): Prom
 }
 
 /**
- * The listener's side.
+ * The listener's side; the dialer chooses which of the keys both prove.
  * @throws HandshakeError where the dialer does not know the key; nothing was written if its first MAC is wrong
  */
-export async function proveAsListener(channel: PreambleChannel, key: Buffer): Promise<void> {
+export async function proveAsListener(channel: PreambleChannel, keys: readonly Buffer[]): Promise<void> {
   const hello = await channel.read(MAGIC.length + NONCE_BYTES + MAC_BYTES);
   const dialerNonce = hello.subarray(MAGIC.length, MAGIC.length + NONCE_BYTES);
   if (!hello.subarray(0, MAGIC.length).equals(MAGIC))
     throw new HandshakeError('a preamble of an unknown version');
-  if (!timingSafeEqual(hello.subarray(MAGIC.length + NONCE_BYTES), mac(key, 'hello', dialerNonce)))
-    throw new HandshakeError('the dialer does not know the cluster key');
+  const proof = hello.subarray(MAGIC.length + NONCE_BYTES);
+  const key = keys.find((known) => timingSafeEqual(proof, mac(known, 'hello', dialerNonce)));
+  if (key === undefined) throw new HandshakeError('the dialer does not know the cluster key');
   const listenerNonce = randomBytes(NONCE_BYTES);
   channel.write(Buffer.concat([listenerNonce, mac(key, 'listener', dialerNonce, listenerNonce)]));
-  const proof = await channel.read(MAC_BYTES);
-  if (!timingSafeEqual(proof, mac(key, 'dialer', dialerNonce, listenerNonce)))
+  const answer = await channel.read(MAC_BYTES);
+  if (!timingSafeEqual(answer, mac(key, 'dialer', dialerNonce, listenerNonce)))
     throw new HandshakeError('the dialer repeated a preamble that it did not make');
 }
 

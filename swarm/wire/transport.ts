@@ -1,5 +1,5 @@
 import net from 'node:net';
-import tls from 'node:tls';
+import type tls from 'node:tls';
 import { Attempt } from './attempt.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_PENDING_HANDSHAKES, SHOAL_BLOCK_LENGTH } from './defaults.ts';
 import { HandshakeError } from './errors.ts';
@@ -14,16 +14,17 @@ import {
 import { Link } from './link.ts';
 import { PeerWire, WIRE_TIMINGS, type WireTimings } from './peer-wire.ts';
 import { PREAMBLE_FIRST_BYTE, proveAsDialer, proveAsListener } from './preamble.ts';
+import { TlsAcceptor } from './tls-acceptor.ts';
 import type { Wire, WireRole } from './wire.ts';
 
 /** Must start or close the wire. */
 export type WireAcceptor = (wire: Wire) => void;
 
 export interface TransportParts {
-  /** Proves membership between agents; undefined where security is off. */
-  membershipKey?: Buffer | undefined;
-  /** TLS-PSK, spoken to origins; undefined where security is off. */
-  tls?: { server: tls.TlsOptions; client: tls.ConnectionOptions } | undefined;
+  /** Prove membership between agents, the first this side's, each of them the other's; undefined where keys do not. */
+  membershipKeys?: (() => readonly Buffer[]) | undefined;
+  /** Undefined where security is off. */
+  tls?: WireTls | undefined;
   /** This side's, 20 bytes. */
   peerId: Buffer;
   role: WireRole;
@@ -37,6 +38,16 @@ export interface TransportParts {
   accept(infoHash: Buffer, hello: { member: boolean }): WireAcceptor | undefined;
   /** Hears why an incoming connection was cut before its handshakes were done. */
   onRefused?(error: Error, remoteAddress: string): void;
+}
+
+/** TLS that both sides prove membership by. */
+export interface WireTls {
+  /** A server that hands on none but members; it is not listening. */
+  server: () => tls.Server;
+  /** For one connection. */
+  client: () => tls.ConnectionOptions;
+  /** Spoken between agents too; else to and between origins only. */
+  everywhere: boolean;
 }
 
 export interface TransportOptions {
@@ -59,14 +70,14 @@ export interface DialTarget {
 /** First byte of a TLS record that carries a handshake (RFC 8446, 5.1). */
 const TLS_FIRST_BYTE = 0x16;
 
-/** Makes wires: dials peers, and listens on one port for members (preamble or TLS-PSK) and, where admitted, strangers (plain BEP 3). */
+/** Makes wires: dials peers, and listens on one port for members (preamble or TLS) and, where admitted, strangers (plain BEP 3). */
 export class PeerTransport implements AsyncDisposable {
   readonly #parts: TransportParts;
   readonly #self: ShoalHello;
   readonly #handshakeTimeoutMs: number;
   readonly #maxPending: number;
   readonly #timings: WireTimings;
-  readonly #secureContext: tls.SecureContext | undefined;
+  readonly #tlsAcceptor: TlsAcceptor | undefined;
   readonly #servers = new Set<net.Server>();
   readonly #attempts = new Set<Attempt>();
   readonly #wires = new Set<PeerWire>();
@@ -86,7 +97,7 @@ export class PeerTransport implements AsyncDisposable {
     this.#handshakeTimeoutMs = options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS;
     this.#maxPending = options.maxPendingHandshakes ?? MAX_PENDING_HANDSHAKES;
     this.#timings = options.timings ?? WIRE_TIMINGS;
-    this.#secureContext = parts.tls && tls.createSecureContext(parts.tls.server);
+    this.#tlsAcceptor = parts.tls && new TlsAcceptor(parts.tls.server());
   }
 
   /** Wires that are open. */
@@ -119,10 +130,11 @@ export class PeerTransport implements AsyncDisposable {
     if (this.#stopped) throw new HandshakeError('the transport has been stopped');
     if (target.role === 'stranger' && !this.#plainAllowed)
       throw new HandshakeError('strangers are not admitted, and so not dialled');
-    const secure = target.role === 'origin' ? this.#parts.tls?.client : undefined;
+    const secure = this.#secures(target) ? this.#parts.tls?.client() : undefined;
     const link = Link.connect({ host: target.host, port: target.port }, secure);
     return this.#attempt(link, new Attempt(link, this.#handshakeTimeoutMs, signal), async () => {
-      const key = this.#parts.membershipKey;
+      if (secure !== undefined) await secured(link.socket);
+      const [key] = this.#parts.membershipKeys?.() ?? [];
       const prove = secure === undefined && key !== undefined && target.role !== 'stranger';
       if (prove) await proveAsDialer(link, key);
       link.write(encodeHandshake(target.infoHash, this.#parts.peerId));
@@ -142,11 +154,16 @@ export class PeerTransport implements AsyncDisposable {
     const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)));
     for (const attempt of this.#attempts) attempt.cut(new HandshakeError('the transport has been stopped'));
     for (const wire of this.#wires) wire.close();
+    this.#tlsAcceptor?.close();
     await Promise.all(closed);
   }
 
   get #secured(): boolean {
-    return this.#parts.membershipKey !== undefined || this.#parts.tls !== undefined;
+    return this.#parts.membershipKeys !== undefined || this.#parts.tls !== undefined;
+  }
+
+  #secures({ role }: DialTarget): boolean {
+    return role !== 'stranger' && (role === 'origin' || this.#parts.tls?.everywhere === true);
   }
 
   get #plainAllowed(): boolean {
@@ -190,7 +207,7 @@ export class PeerTransport implements AsyncDisposable {
 
   async #answer(socket: net.Socket, attempt: Attempt): Promise<void> {
     const first = await firstBytes(socket);
-    const link = this.#admit(socket, first);
+    const link = await this.#admit(socket, first);
     attempt.replace(link);
     try {
       const member = await this.#proveIncoming(link, first[0]!);
@@ -208,14 +225,13 @@ export class PeerTransport implements AsyncDisposable {
   }
 
   /** The first byte tells the kind of connection; what is not allowed here is cut without an answer. */
-  #admit(socket: net.Socket, first: Buffer): Link {
+  async #admit(socket: net.Socket, first: Buffer): Promise<Link> {
     const kind = first[0]!;
-    if (kind === TLS_FIRST_BYTE && this.#secureContext !== undefined) {
+    if (kind === TLS_FIRST_BYTE && this.#tlsAcceptor !== undefined) {
       socket.unshift(first);
-      const options = { ...this.#parts.tls!.server, secureContext: this.#secureContext };
-      return Link.wrap(new tls.TLSSocket(socket, { ...options, isServer: true, requestCert: false }));
+      return Link.wrap(await this.#tlsAcceptor.accept(socket));
     }
-    const preamble = kind === PREAMBLE_FIRST_BYTE && this.#parts.membershipKey !== undefined;
+    const preamble = kind === PREAMBLE_FIRST_BYTE && this.#parts.membershipKeys !== undefined;
     const plain = kind === PLAIN_FIRST_BYTE && this.#plainAllowed;
     if (!preamble && !plain)
       throw new HandshakeError(`a connection that begins with 0x${kind.toString(16)} is not admitted here`);
@@ -225,8 +241,8 @@ export class PeerTransport implements AsyncDisposable {
   }
 
   async #proveIncoming(link: Link, kind: number): Promise<boolean> {
-    if (kind === PREAMBLE_FIRST_BYTE) await proveAsListener(link, this.#parts.membershipKey!);
-    return kind !== PLAIN_FIRST_BYTE; // only a holder of the key gets a byte through TLS-PSK
+    if (kind === PREAMBLE_FIRST_BYTE) await proveAsListener(link, this.#parts.membershipKeys!());
+    return kind !== PLAIN_FIRST_BYTE; // only members get a byte through TLS
   }
 
   async #readHandshake(link: Link): Promise<Handshake> {
@@ -241,6 +257,15 @@ export class PeerTransport implements AsyncDisposable {
     link.socket.once('close', () => this.#wires.delete(wire));
     return wire;
   }
+}
+
+/** Resolves when both sides have proved what TLS asks of them, before a word is said. */
+function secured(socket: net.Socket): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const fail = (cause?: unknown): void =>
+    reject(new HandshakeError('the TLS handshake failed', cause instanceof Error ? { cause } : {}));
+  socket.once('secureConnect', resolve).once('error', fail).once('close', fail);
+  return promise.finally(() => socket.off('error', fail).off('close', fail));
 }
 
 /** What came first, at least a byte; the socket is then no longer read. */

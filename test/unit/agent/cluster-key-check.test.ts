@@ -11,9 +11,11 @@ import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { freePort } from '../../../demo/free-port.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
-const OWN = { mode: 'cluster-key', key: randomBytes(32) } as const;
-const OTHER = { mode: 'cluster-key', key: randomBytes(32) } as const;
+const KEY = randomBytes(32);
+const OWN = withKeys(KEY);
+const OTHER = withKeys(randomBytes(32));
 const NOBODY = '127.0.0.1:1';
 const logger = createLogger('test', { level: 'silent' });
 const signal = new AbortController().signal;
@@ -61,7 +63,7 @@ test('who cannot be reached says nothing of the key', async () => {
 test('/readyz of an agent with another key than the tracker is not ready, and says why on loopback', async () => {
   await using directory = await temporaryDirectory('key-check');
   const clusterKeyFile = directory.join('cluster.key');
-  await writeFile(clusterKeyFile, OWN.key.toString('base64'));
+  await writeFile(clusterKeyFile, KEY.toString('base64'));
   const config = loadConfig('agent', {
     flags: {
       clusterKeyFile,

@@ -10,8 +10,9 @@ import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
 import { TrackerClient } from '#swarm/announce/tracker-client.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
-const withKey = (): Security => ({ mode: 'cluster-key', key: randomBytes(32) });
+const withKey = (): Security => withKeys(randomBytes(32));
 const OWN = withKey();
 
 let member: BoundServer | undefined;

@@ -2,7 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { startAdminSocket } from '#service/admin-socket.ts';
-import { loadClusterKey } from '#service/identity.ts';
+import { loadSecurity } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { loadSigningKey } from '#service/signing.ts';
@@ -100,7 +100,9 @@ test('keygen makes keys that parts can load, for their owner alone, and keeps th
   const out = dir.join('keys');
   const first = await runShoal(['keygen', '--out', out]);
   expect(first.code).toBe(0);
-  expect(loadClusterKey(dir.join('keys/cluster.key'))).toHaveLength(32);
+  expect(
+    loadSecurity({ security: 'cluster-key', clusterKeyFile: dir.join('keys/cluster.key') }),
+  ).toMatchObject({ mode: 'cluster-key' });
   const key = loadSigningKey(dir.join('keys/origin.key')).publicKey.toString('base64');
   expect(first.stdout).toBe(`trustedOriginKeys: ["${key}"]\n`);
   for (const name of ['cluster.key', 'origin.key'])

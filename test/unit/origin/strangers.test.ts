@@ -8,6 +8,7 @@ import { parseTorrent } from '#swarm/hashes/torrent-file.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { addBlob, MIB, OriginFixture, until } from './origin-fixture.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
 test('the .torrent of a blob is the same from every origin that holds it, and none without the switch', async () => {
   await using fixture = await OriginFixture.start({ settings: { strangers: true } });
@@ -41,7 +42,7 @@ test('with a cluster key strangers get .torrent files in the clear, and nothing 
   const blob = deterministicBytes('in the clear', 100_000);
   const digest = addBlob(fixture.upstream, blob);
   const { address } = fixture.origin(0);
-  const dispatcher = clusterDispatcher({ mode: 'cluster-key', key });
+  const dispatcher = clusterDispatcher(withKeys(key));
   const path = `/v2/team/app/blobs/${digest}?ns=${fixture.upstream.host}`;
   try {
     const member = await request(`https://${address}${path}`, { dispatcher });

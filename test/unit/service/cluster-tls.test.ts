@@ -6,13 +6,14 @@ import { expect, test } from 'vitest';
 
 import { clusterDispatcher } from '#service/http-client.ts';
 import { createHttpServer, listen } from '#service/http-server.ts';
-import { clientTls, membershipKey, serverTls } from '#service/identity.ts';
+import { clientTls, serverTls, wireIdentity } from '#service/identity.ts';
 import type { Security } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
 function clusterKey(): Security {
-  return { mode: 'cluster-key', key: randomBytes(32) };
+  return withKeys(randomBytes(32));
 }
 
 async function startSecret(security: Security) {
@@ -99,14 +100,15 @@ test('the handshake has forward secrecy and shows no certificate', async () => {
 
 /** What the client would prove. */
 function presharedKey(security: Security): Uint8Array {
-  const answer = clientTls(security)?.pskCallback?.(null);
+  const tls = clientTls(security);
+  const answer = tls !== undefined && 'pskCallback' in tls ? tls.pskCallback?.(null) : undefined;
   return answer?.psk instanceof Uint8Array ? answer.psk : Buffer.alloc(0);
 }
 
 test('the wire and TLS never use the cluster key itself nor the same key', () => {
   const key = randomBytes(32);
-  const security = { mode: 'cluster-key', key } as const;
-  const wire = membershipKey(security);
+  const security = withKeys(key);
+  const [wire] = wireIdentity(security).membershipKeys?.() ?? [];
   const psk = presharedKey(security);
   expect(wire).toHaveLength(32);
   expect(psk).toHaveLength(32);
@@ -116,9 +118,10 @@ test('the wire and TLS never use the cluster key itself nor the same key', () =>
 });
 
 test('with security off there is neither TLS nor a membership key', () => {
-  expect([serverTls({ mode: 'off' }), clientTls({ mode: 'off' }), membershipKey({ mode: 'off' })]).toEqual([
+  const security = { mode: 'off' } as const;
+  expect([serverTls(security), clientTls(security), wireIdentity(security)]).toEqual([
     undefined,
     undefined,
-    undefined,
+    {},
   ]);
 });

@@ -12,6 +12,7 @@ import type { BoundServer } from '#service/http-server.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import type { Metrics } from '#service/metrics.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
 /** For a machine that is busy with other tests. */
 const PATIENT = { timeout: 10_000 };
@@ -162,7 +163,7 @@ async function openSocket(port: number): Promise<Socket> {
 
 test.each([
   ['in the clear', { mode: 'off' }],
-  ['over TLS', { mode: 'cluster-key', key: Buffer.alloc(32, 7) }],
+  ['over TLS', withKeys(Buffer.alloc(32, 7))],
 ] as const)(
   '%s, neither idle keep-alive sockets nor silent ones delay the close',
   async (_how, security) => {

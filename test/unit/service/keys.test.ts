@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 
-import { loadClusterKey, loadSecurity } from '#service/identity.ts';
+import { loadSecurity, type Security } from '#service/identity.ts';
 import {
   expectOwnSigningKey,
   generateClusterKey,
@@ -14,27 +14,41 @@ import {
 
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-test('a cluster key is read as base64 and as hexadecimal', async () => {
+function load(clusterKeyFile: string): Security {
+  return loadSecurity({ security: 'cluster-key', clusterKeyFile });
+}
+
+function keysOf(security: Security): readonly Buffer[] {
+  return security.mode === 'cluster-key' ? security.keys() : [];
+}
+
+test('a cluster key is read as base64 and as hexadecimal, and two of them while they are rotated', async () => {
   await using dir = await temporaryDirectory();
-  const key = randomBytes(32);
+  const [key, next] = [randomBytes(32), randomBytes(32)];
   await writeFile(dir.join('a'), `${key.toString('base64')}\n`);
   await writeFile(dir.join('b'), key.toString('hex').toUpperCase());
-  expect(loadClusterKey(dir.join('a'))).toEqual(key);
-  expect(loadClusterKey(dir.join('b'))).toEqual(key);
+  await writeFile(dir.join('c'), `${key.toString('base64')}\r\n${next.toString('hex')}\n`);
+  expect(keysOf(load(dir.join('a')))).toEqual([key]);
+  expect(keysOf(load(dir.join('b')))).toEqual([key]);
+  expect(keysOf(load(dir.join('c')))).toEqual([key, next]);
 });
 
 test('a generated cluster key can be loaded', async () => {
   await using dir = await temporaryDirectory();
   await writeFile(dir.join('key'), generateClusterKey());
-  expect(loadClusterKey(dir.join('key'))).toHaveLength(32);
+  expect(keysOf(load(dir.join('key')))).toHaveLength(1);
 });
 
 test('a malformed cluster key stops the start, and the message does not show it', async () => {
   await using dir = await temporaryDirectory();
   await writeFile(dir.join('key'), 'c2hvcnQgc2VjcmV0');
-  expect(() => loadClusterKey(dir.join('key'))).toThrow(/key in .*\/key is malformed: 32 bytes/);
-  expect(() => loadClusterKey(dir.join('key'))).not.toThrow(/c2hvcnQ/);
-  expect(() => loadClusterKey(dir.join('none'))).toThrow(/cannot read the cluster key .*\/none/);
+  await writeFile(dir.join('three'), Array(3).fill(generateClusterKey()).join('\n'));
+  await writeFile(dir.join('empty'), '\n');
+  expect(() => load(dir.join('key'))).toThrow(/key in .*\/key is malformed: 32 bytes/);
+  expect(() => load(dir.join('key'))).not.toThrow(/c2hvcnQ/);
+  expect(() => load(dir.join('three'))).toThrow(/two such keys/);
+  expect(() => load(dir.join('empty'))).toThrow(/is malformed/);
+  expect(() => load(dir.join('none'))).toThrow(/cannot read the cluster key .*\/none/);
   expect(() => loadSecurity({ security: 'cluster-key' })).toThrow(/clusterKeyFile/);
 });
 

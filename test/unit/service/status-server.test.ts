@@ -3,15 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { expect, test } from 'vitest';
 
-import type { Security } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { startStatusServer } from '#service/status-server.ts';
 import type { StatusServerOptions } from '#service/status-server.ts';
 
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
-const security: Security = { mode: 'cluster-key', key: randomBytes(32) };
+const security = withKeys(randomBytes(32));
 
 function start(options: Partial<StatusServerOptions> = {}) {
   const metrics = createMetrics('test');

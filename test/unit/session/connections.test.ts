@@ -1,18 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
-import type { Security } from '#service/identity.ts';
+import { type Security, wireIdentity } from '#service/identity.ts';
 import { HandshakeError } from '#swarm/wire/errors.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { RawPeer } from './raw-peer.ts';
-import { identityOf, readAll, SwarmFixture } from './swarm-fixture.ts';
+import { readAll, SwarmFixture } from './swarm-fixture.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
 const PIECE = 256 * 1024;
 const blob = deterministicBytes('connections', 9 * PIECE + 1);
 const request = { digest: digestOf(blob), scope: 'registry.example', size: blob.length };
 const deadline = (): AbortSignal => AbortSignal.timeout(15_000);
 const moment = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const newKey = (): Security => ({ mode: 'cluster-key', key: randomBytes(32) });
+const newKey = (): Security => withKeys(randomBytes(32));
 
 describe('two peers', () => {
   it('that dial each other at the same time keep exactly one connection, and it carries the blob', async () => {
@@ -81,7 +82,7 @@ describe('a swarm with a cluster key', () => {
       expect(torrent.sources).toEqual({ cache: 0, peer: 0, origin: 0, upstream: 0 });
     }
     expect(held.connections.size).toBe(0);
-    const member = identityOf(fixture.security).membershipKey;
+    const member = wireIdentity(fixture.security).membershipKeys;
     await using peer = await RawPeer.connect(holder.swarm.port, held.swarmId, { identity: member });
     expect(peer.isClosed).toBe(false);
     await expect(RawPeer.connect(holder.swarm.port, held.swarmId)).rejects.toThrow(HandshakeError);

@@ -12,7 +12,7 @@ interface RawPeerOptions {
   readonly hashes?: (index: number) => Uint8Array | undefined;
   /** Where the other listens; loopback by default. */
   readonly host?: string;
-  readonly identity?: ConstructorParameters<typeof PeerTransport>[0]['membershipKey'];
+  readonly identity?: ConstructorParameters<typeof PeerTransport>[0]['membershipKeys'];
 }
 
 /** A member that speaks the protocol by hand: what it does beyond answering is up to the test. */
@@ -38,7 +38,7 @@ export class RawPeer implements WireHandler, AsyncDisposable {
       peerId: randomBytes(20),
       role: 'agent',
       admitStrangers: false,
-      membershipKey: options.identity,
+      membershipKeys: options.identity,
       accept: () => undefined,
     });
   }

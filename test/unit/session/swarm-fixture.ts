@@ -5,7 +5,7 @@ import type { Digest } from '#registry/digest.ts';
 import { digestOf } from '#registry/digest.ts';
 import { loadConfig } from '#service/config/load.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
-import { clientTls, membershipKey, type Security, serverTls } from '#service/identity.ts';
+import { type Security, wireIdentity } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { generateSigningKey, type SigningKey } from '#service/signing.ts';
@@ -13,7 +13,6 @@ import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.t
 import { signBatch } from '#swarm/hashes/batch.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { type WriteAt, writeAt } from '#swarm/store/data-file.ts';
-import type { TransportParts } from '#swarm/wire/transport.ts';
 import type { EngineLimits } from '#swarm/session/engine.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
@@ -77,11 +76,24 @@ export class SwarmFixture implements AsyncDisposable {
   }
 
   async #identityFlags(): Promise<Record<string, string>> {
-    if (this.security.mode === 'off') return { security: 'off' };
-    const keys = this.#stack.use(await temporaryDirectory('keys'));
-    const clusterKeyFile = keys.join('cluster.key');
-    await writeFile(clusterKeyFile, this.security.key.toString('hex'), { mode: 0o600 });
-    return { security: 'cluster-key', clusterKeyFile };
+    const { security } = this;
+    if (security.mode === 'off') return { security: 'off' };
+    const directory = this.#stack.use(await temporaryDirectory('keys'));
+    const write = async (name: string, text: string): Promise<string> => {
+      await writeFile(directory.join(name), text, { mode: 0o600 });
+      return directory.join(name);
+    };
+    if (security.mode === 'cluster-key') {
+      const lines = security.keys().map((key) => key.toString('hex'));
+      return { security: 'cluster-key', clusterKeyFile: await write('cluster.key', lines.join('\n')) };
+    }
+    const { cert, key, ca } = security.certificates.current.pem;
+    return {
+      security: 'mtls',
+      'mtls.certFile': await write('tls.crt', cert),
+      'mtls.keyFile': await write('tls.key', key),
+      'mtls.caFile': await write('ca.crt', ca),
+    };
   }
 
   /** One more member. */
@@ -126,7 +138,7 @@ export class SwarmFixture implements AsyncDisposable {
           whereabouts: new Whereabouts({}),
           listen: { host: options.host ?? '127.0.0.1', port: 0 },
           trackers: fixedMembers([this.#tracker!.address]),
-          identity: identityOf(security),
+          identity: wireIdentity(security),
           admitStrangers: false,
           limits: options.limits ?? {},
           peers: { maxPeersPerSwarm: 40, maxConnections: 512 },
@@ -194,13 +206,6 @@ export async function readBytes(
   const chunks: Buffer[] = [];
   for await (const chunk of torrent.read(start, end, signal)) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
-}
-
-/** What proves membership on the wire. */
-export function identityOf(security: Security): Pick<TransportParts, 'membershipKey' | 'tls'> {
-  const server = serverTls(security);
-  const client = clientTls(security);
-  return { membershipKey: membershipKey(security), tls: server && client && { server, client } };
 }
 
 function verifierOf(signer: SigningKey): (message: Uint8Array, signature: Uint8Array) => boolean {

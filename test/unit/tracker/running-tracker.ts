@@ -27,6 +27,7 @@ export async function runTracker(
   const logger = createLogger('tracker', { level: 'silent' });
   const full: Config = {
     security: 'off',
+    mtls: { name: 'member.shoal.internal' },
     log: { level: 'silent' },
     status: { listen: '127.0.0.1:0' },
     listen: '127.0.0.1:0',

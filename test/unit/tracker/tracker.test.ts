@@ -11,6 +11,7 @@ import { MAX_SWARMS_PER_MESSAGE } from '#swarm/announce/messages.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { DIGEST, hexId, runTracker } from './running-tracker.ts';
 import type { TestTracker } from './running-tracker.ts';
+import { withKeys } from '../../support/with-keys.ts';
 
 const SELF = { role: 'agent', port: 29_502, topology: {} } as const;
 
@@ -184,7 +185,7 @@ describe('a tracker', () => {
     await writeFile(clusterKeyFile, key.toString('base64'));
     await using tracker = await runTracker({ security: 'cluster-key', clusterKeyFile });
     const ask = (secret: Buffer) => ({
-      dispatcher: clusterDispatcher({ mode: 'cluster-key', key: secret }),
+      dispatcher: clusterDispatcher(withKeys(secret)),
       request: {
         origin: `https://${tracker.running.address}`,
         path: '/v1/replicas',

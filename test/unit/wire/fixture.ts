@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import type { TransportOptions, TransportParts } from '#swarm/wire/transport.ts';
 import { PeerTransport } from '#swarm/wire/transport.ts';
 import type { BlockRef, ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
@@ -12,13 +13,14 @@ export const INFO_HASH = Buffer.from('0123456789abcdef0123456789abcdef01234567',
 const PSK = { ciphers: 'ECDHE-PSK-CHACHA20-POLY1305', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
 
 /** What service/ makes of a cluster key. */
-export function securedBy(key: Buffer): Pick<TransportParts, 'membershipKey' | 'tls'> {
+export function securedBy(key: Buffer): Pick<TransportParts, 'membershipKeys' | 'tls'> {
   const client = {
     ...PSK,
     pskCallback: () => ({ psk: key, identity: 'test' }),
     checkServerIdentity: () => undefined,
   };
-  return { membershipKey: key, tls: { server: { ...PSK, pskCallback: () => key }, client } };
+  const server = (): tls.Server => tls.createServer({ ...PSK, pskCallback: () => key });
+  return { membershipKeys: () => [key], tls: { server, client: () => client, everywhere: false } };
 }
 
 /** Remembers what a wire reports, and lets a test wait for it. */

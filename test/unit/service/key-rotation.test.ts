@@ -1,0 +1,72 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { afterEach, expect, test } from 'vitest';
+
+import { clusterDispatcher } from '#service/http-client.ts';
+import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
+import type { Security } from '#service/identity.ts';
+import { createLogger } from '#service/logger.ts';
+import { createMetrics } from '#service/metrics.ts';
+import { withKeys } from '../../support/with-keys.ts';
+import { IdentityFiles } from './identity-files.ts';
+
+const [OLD, NEW] = [randomBytes(32), randomBytes(32)];
+
+let server: BoundServer | undefined;
+afterEach(() => server?.[Symbol.asyncDispose]());
+
+async function serve(security: Security): Promise<string> {
+  const logger = createLogger('test', { level: 'silent' });
+  const metrics = createMetrics('test', { process: false });
+  const app = createHttpServer({ name: 'test', security, bodyLimit: 1024, logger, metrics });
+  app.get('/', () => 'hello');
+  server = await listen(app, '127.0.0.1:0');
+  return `https://${server.address}`;
+}
+
+async function isServed(security: Security, origin: string): Promise<boolean> {
+  const dispatcher = clusterDispatcher(security);
+  try {
+    const { statusCode } = await dispatcher.request({ origin, path: '/', method: 'GET' });
+    return statusCode === 200;
+  } catch {
+    return false;
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+test('at each step of a rotation every member is served by every other', async () => {
+  const steps = [[OLD], [OLD, NEW], [NEW, OLD], [NEW]];
+  for (const [at, keys] of steps.entries()) {
+    const origin = await serve(withKeys(...keys));
+    // Others may be a step behind or ahead.
+    for (const other of steps.slice(Math.max(0, at - 1), at + 2))
+      expect({ keys, other, served: await isServed(withKeys(...other), origin) }).toMatchObject({
+        served: true,
+      });
+    await server?.[Symbol.asyncDispose]();
+  }
+  const origin = await serve(withKeys(NEW));
+  expect(await isServed(withKeys(OLD), origin)).toBe(false);
+});
+
+test('a server and a client take up keys that their file gets while they run', async () => {
+  await using files = await IdentityFiles.create();
+  const write = (...keys: Buffer[]): Promise<void> =>
+    writeFile(files.path('cluster.key'), keys.map((key) => `${key.toString('base64')}\n`).join(''));
+  await write(OLD);
+  const security = files.clusterKey();
+  const origin = await serve(security);
+  expect(await isServed(withKeys(NEW), origin)).toBe(false);
+  await write(OLD, NEW);
+  await expect.poll(() => isServed(withKeys(NEW), origin)).toBe(true);
+  expect(await isServed(withKeys(OLD), origin)).toBe(true);
+  await write(NEW);
+  await expect.poll(() => isServed(withKeys(OLD), origin)).toBe(false);
+  expect(await isServed(security, origin)).toBe(true);
+  await write(Buffer.from('too short'));
+  await expect.poll(() => files.lines.join()).toContain('the last one stays');
+  expect(await isServed(withKeys(NEW), origin)).toBe(true);
+  for (const key of [OLD, NEW]) expect(files.lines.join()).not.toContain(key.toString('base64'));
+});
