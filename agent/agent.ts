@@ -41,6 +41,8 @@ export interface RunningAgent extends AsyncDisposable {
   /** `host:port` of `/metrics`, `/healthz` and `/readyz`. */
   readonly statusAddress: string;
   readonly peerPort: number;
+  /** `host:port` of the listener for members, where there is one. */
+  readonly membersAddress: string | undefined;
 }
 
 /** Longest time to connect to a registry: the runtime waits. */
@@ -118,8 +120,11 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const door = starting.use(
     await openDoor(config, { ...parts, ...pulls, upstream, answerer, hosts, admission, events }),
   );
-  if (config.members.listen !== undefined)
-    starting.use(await openToMembers(config.members.listen, config, { ...parts, security, store, door }));
+  const members =
+    config.members.listen === undefined
+      ? undefined
+      : await openToMembers(config.members.listen, config, { ...parts, security, store, door });
+  if (members) starting.use(members);
   serving = true;
   parts.logger.info({ door: door.address, peers: swarm.port, security: security.mode }, 'agent serves');
   const all = starting.move();
@@ -127,6 +132,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     address: door.address,
     statusAddress: status.address,
     peerPort: swarm.port,
+    membersAddress: members?.address,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }

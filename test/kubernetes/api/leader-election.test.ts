@@ -60,6 +60,10 @@ function leaseOf(name: string): Promise<unknown> {
   return cluster.ask('GET', `/apis/coordination.k8s.io/v1/namespaces/default/leases/${name}`);
 }
 
+async function renewed(): Promise<unknown> {
+  return part(await leaseOf('restart'), 'spec', 'renewTime');
+}
+
 it('one of three leads; when it stops, another one does within seconds', async () => {
   const terms = new Terms();
   const all = new Map(['a', 'b', 'c'].map((name) => [name, candidate(name, 'stops', terms)]));
@@ -99,7 +103,6 @@ it('a leader goes on leading through a restart of the API server', async () => {
   await expect.poll(() => terms.leading.size).toBe(1);
   await cluster.plane.killApiServer();
   await cluster.plane.startApiServer();
-  const renewed = async (): Promise<unknown> => part(await leaseOf('restart'), 'spec', 'renewTime');
   const before = await renewed();
   await expect.poll(renewed).not.toBe(before);
   expect(terms).toMatchObject({ leading: new Set(['steady']), together: 1 });

@@ -64,6 +64,7 @@ export async function startAgentFixture(options: AgentFixtureOptions): Promise<A
     door: { listen: '127.0.0.1:0', ...door },
     status: { listen: '127.0.0.1:0' },
     peer: { listen: '127.0.0.1:0' },
+    members: { listen: '127.0.0.1:0' },
     store: { path: directory.join('store'), quota },
     upstreams: { ...upstreams, hosts },
     fallback: { stall: '500ms', upstreamWait: '2s' },
