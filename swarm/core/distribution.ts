@@ -12,6 +12,12 @@ export const GRANT_SECONDS = 0.1;
 /** A piece that its only holder has not passed on for this long is shown to another peer. Milliseconds. */
 export const UNREPLICATED_MS = 3_000;
 
+/**
+ * A piece is not shown to a peer that asks for it by name before whoever was shown it last has had this long to fetch it
+ * and pass it on: over slow links all wait for the same piece, and would all have it from the source. Milliseconds.
+ */
+export const WANT_GRACE_MS = 1_000;
+
 interface Receiver {
   /** What the peer has, by its own word. */
   readonly pieces: Bitfield;
@@ -98,10 +104,11 @@ export class Distribution<Peer> {
     return shown;
   }
 
-  /** The peer asks for `index` by name. False if it cannot be shown or was shown already. */
+  /** The peer asks for `index` by name. False if it cannot be shown, was shown already or may come from another soon. */
   want(peer: Peer, index: number, now: number): boolean {
     const receiver = this.#receivers.get(peer);
     if (!receiver || !this.#mayShow(receiver, index)) return false;
+    if (this.#copies[index]! > 0 && now < this.#shownAt[index]! + WANT_GRACE_MS) return false;
     this.#show(receiver, index, now);
     return true;
   }

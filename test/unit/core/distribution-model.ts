@@ -1,4 +1,4 @@
-import { Distribution, UNREPLICATED_MS } from '#swarm/core/distribution.ts';
+import { Distribution, UNREPLICATED_MS, WANT_GRACE_MS } from '#swarm/core/distribution.ts';
 
 const PIECE = 256 * 1024;
 const FASTEST = 1e12;
@@ -50,7 +50,8 @@ export class DistributionModel {
   }
 
   #want(peer: string, index: number, now: number): boolean {
-    const expected = this.#lacks(peer, index);
+    const early = now < (this.#shownAt.get(index) ?? 0) + WANT_GRACE_MS;
+    const expected = this.#lacks(peer, index) && !(early && this.#copies(index) > 0);
     if (expected) this.#show(peer, index, now);
     return this.#distribution.want(peer, index, now) === expected;
   }
@@ -75,9 +76,13 @@ export class DistributionModel {
     return this.#peers.get(peer)?.has(index) === false;
   }
 
+  #copies(index: number): number {
+    return [...this.#peers.values()].filter((pieces) => pieces.has(index)).length;
+  }
+
   /** Nobody has it, or one of several has had it alone for too long. */
   #due(index: number, now: number): boolean {
-    const copies = [...this.#peers.values()].filter((pieces) => pieces.has(index)).length;
+    const copies = this.#copies(index);
     const late = now - (this.#shownAt.get(index) ?? 0) >= UNREPLICATED_MS;
     return copies === 0 || (copies === 1 && late);
   }

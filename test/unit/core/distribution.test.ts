@@ -6,6 +6,7 @@ import {
   MAX_GRANTS,
   MIN_GRANTS,
   UNREPLICATED_MS,
+  WANT_GRACE_MS,
 } from '#swarm/core/distribution.ts';
 import { DistributionModel, type Step } from './distribution-model.ts';
 
@@ -103,13 +104,23 @@ describe('the first source of a blob', () => {
   it('shows a piece by name to a peer that wants it, once', () => {
     const distribution = source(9, ['a', 'b']);
     distribution.grant('a', 0, PIECE, 0);
-    expect(distribution.want('b', 1, 0)).toBe(true);
-    expect(distribution.want('b', 1, 0)).toBe(false);
+    expect(distribution.want('b', 1, WANT_GRACE_MS)).toBe(true);
+    expect(distribution.want('b', 1, WANT_GRACE_MS)).toBe(false);
     expect(distribution.want('b', 7, 0)).toBe(true);
     distribution.has('b', 5);
     expect(distribution.want('b', 5, 0)).toBe(false);
     expect(distribution.want('nobody', 3, 0)).toBe(false);
     expect(distribution.grant('a', 1e9, PIECE, 0)).toEqual([2, 3, 4, 6, 8]);
+  });
+
+  it('shows nobody by name what another is fetching, until that one has had the time or is gone', () => {
+    const distribution = source(9, ['a', 'b', 'c']);
+    expect(distribution.grant('a', 0, PIECE, 0)).toEqual([0, 1]);
+    expect(distribution.want('b', 0, WANT_GRACE_MS - 1)).toBe(false);
+    expect(distribution.want('b', 0, WANT_GRACE_MS)).toBe(true);
+    expect(distribution.want('c', 0, WANT_GRACE_MS + 1)).toBe(false);
+    distribution.leave('a');
+    expect(distribution.want('c', 1, 2)).toBe(true);
   });
 
   it('shows a piece again that is alone once more since one of its two holders left', () => {
