@@ -82,6 +82,7 @@ export class Reading {
       body = undefined;
     };
     try {
+      // What may be on disk is not asked for; nor is it there to be waited for.
       await abortable(this.torrent.resumed, signal);
       if (isTakeOver || this.torrent.pieces.table.held.count > 0) {
         drop();

@@ -9,7 +9,6 @@ import {
 } from '#agent/defaults.ts';
 import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
-import { abortable } from '#swarm/store/abortable.ts';
 import { AwakeClock } from './awake-clock.ts';
 import type { Fallback } from './fallback.ts';
 import { type OriginState, RunningPull } from './running-pull.ts';
@@ -100,7 +99,6 @@ export class RunningPulls implements Disposable {
   async #watch(pull: RunningPull, signal: AbortSignal): Promise<void> {
     const asking = new Asking(this.#clock.now, this.#parts.random);
     try {
-      await abortable(pull.torrent.resumed, signal);
       while (!pull.torrent.complete) {
         await sleep(WATCH_INTERVAL_MS, undefined, { signal });
         pull.observe();

@@ -14,8 +14,6 @@ export interface PullTorrent {
   readonly size: number;
   /** The whole matched its digest. */
   readonly complete: boolean;
-  /** Resolves once it is known what an earlier run left: until then more seems to be missing than is. Never rejects. */
-  readonly resumed: Promise<void>;
   /** Bytes taken so far, by where they came from. */
   readonly sources: Readonly<Record<Source, number>>;
   read(

@@ -119,10 +119,12 @@ export class Downloads {
 
   /** Which pieces the peer may be asked for; undefined: any. */
   #acceptance(peer: PeerSession): ((index: number) => boolean) | undefined {
-    const { hashes, parkedBytes, suspects } = this.#parts.pieces;
+    const { pieces } = this.#parts;
+    const { hashes, parkedBytes, suspects } = pieces;
     const parkedFull = parkedBytes >= MAX_PARKED_BYTES;
-    if (!parkedFull && !suspects.any) return undefined;
-    return (index) => (!parkedFull || hashes.has(index)) && suspects.admits(peer, index);
+    if (!parkedFull && !suspects.any && !pieces.anyUnchecked) return undefined;
+    return (index) =>
+      (!parkedFull || hashes.has(index)) && suspects.admits(peer, index) && !pieces.unchecked(index);
   }
 
   #request(peer: PeerSession, block: Block): void {
@@ -136,6 +138,7 @@ export class Downloads {
     if (cursor.waitingSince === undefined) return;
     const waited = now - cursor.waitingSince;
     const index = this.#parts.pieces.awaited(cursor.index);
+    if (this.#parts.pieces.unchecked(index)) return;
     if (waited >= WANT_AFTER_MS && !this.#someoneHas(index)) this.#wantFromOrigins(index);
     else if (waited >= RESCUE_AFTER_MS && !this.#rescue(index)) this.#wantFromOrigins(index);
   }

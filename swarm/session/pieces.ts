@@ -18,6 +18,8 @@ const SOURCES: readonly Source[] = ['cache', 'peer', 'origin', 'upstream'];
 
 /** What becomes of pieces. */
 export interface PieceEvents {
+  /** What an earlier run might have left is not there: it is to be fetched. */
+  absent(): void;
   /** The piece can be read by this process. */
   held(index: number, source: Source, bytes: number): void;
   /** The piece matched a signed hash, or the whole its digest: it may go to peers. */
@@ -59,6 +61,8 @@ export class Pieces {
    */
   readonly #unsigned = new Map<number, Buffer>();
   readonly #pool: PiecePool;
+  /** Pieces that an earlier run may have left on disk, as long as nobody has looked. */
+  readonly #unchecked = new Set<number>();
   /** Pieces whose bytes are all here while nobody has told their hash. */
   readonly #parked = new Set<number>();
   /** Index into SOURCES, per piece. */
@@ -183,19 +187,43 @@ export class Pieces {
     return this.#parked;
   }
 
-  /** Counts the stored pieces whose signed hash is known and matches as held, one after the other. */
-  async resume(signal: AbortSignal): Promise<void> {
-    for (let index = 0; index < this.table.count && !signal.aborted; index++) {
-      const hash = this.hashes.get(index);
-      if (!hash || this.table.held.has(index) || this.table.active.has(index)) continue;
-      const matches = await this.#storedMatches(index, hash);
-      if (signal.aborted) return;
-      if (!matches || this.table.held.has(index) || this.table.active.has(index)) continue;
-      this.table.hold(index);
-      this.#events.held(index, 'cache', this.table.sizeOf(index));
-      this.#events.shareable(index);
-      this.#advance();
+  /** Whether a piece may lie on disk from an earlier run: fetched now, it could come twice. */
+  unchecked(index: number): boolean {
+    return this.#unchecked.has(index);
+  }
+
+  get anyUnchecked(): boolean {
+    return this.#unchecked.size > 0;
+  }
+
+  /**
+   * Counts the stored pieces whose signed hash is known and matches as held, one after the other.
+   * @param wanted those to look at first, asked for anew before each
+   */
+  async resume(wanted: () => Iterable<number>, signal: AbortSignal): Promise<void> {
+    for (let index = 0; index < this.table.count; index++)
+      if (this.hashes.has(index) && !this.table.held.has(index)) this.#unchecked.add(index);
+    for (let index = this.#nextUnchecked(wanted()); index !== undefined && !signal.aborted;) {
+      await this.#look(index, signal);
+      index = this.#nextUnchecked(wanted());
     }
+    this.#unchecked.clear();
+  }
+
+  #nextUnchecked(wanted: Iterable<number>): number | undefined {
+    for (const index of wanted) if (this.#unchecked.has(index)) return index;
+    return this.#unchecked.values().next().value;
+  }
+
+  async #look(index: number, signal: AbortSignal): Promise<void> {
+    const matches = await this.#storedMatches(index, this.hashes.get(index)!);
+    this.#unchecked.delete(index);
+    if (signal.aborted || this.table.held.has(index)) return;
+    if (!matches) return this.#events.absent();
+    this.table.hold(index);
+    this.#events.held(index, 'cache', this.table.sizeOf(index));
+    this.#events.shareable(index);
+    this.#advance();
   }
 
   /** The source of a piece; once it has been read, the next reader has it from the cache. */

@@ -112,7 +112,6 @@ export class Torrent implements AsyncDisposable {
   /** What is done with the whole blob, or with one that turned out wrong; never rejects. */
   #finishing: Promise<void> = Promise.resolve();
   readonly #ending = new AbortController();
-  #resuming = false;
   #resumed: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
   #closed: Promise<void> | undefined;
@@ -163,7 +162,7 @@ export class Torrent implements AsyncDisposable {
         bandwidth: parts.downloads,
         now,
         random,
-        wanted: () => this.wanted && !this.#resuming,
+        wanted: () => this.wanted,
         peers,
       },
       digest,
@@ -199,7 +198,7 @@ export class Torrent implements AsyncDisposable {
     return this.#failure;
   }
 
-  /** Resolves once it is known what an earlier run left: nothing is fetched before, lest it come twice. Never rejects. */
+  /** Resolves once it is known what an earlier run left: less is missing then than seemed to be. Never rejects. */
   get resumed(): Promise<void> {
     return this.#resumed;
   }
@@ -289,13 +288,16 @@ export class Torrent implements AsyncDisposable {
     }
   }
 
-  /** Begins to verify what an earlier run left on disk. What is found good can be read at once. */
+  /**
+   * Begins to verify what an earlier run left on disk, what readers wait for first. What is found good can be read at
+   * once; no piece is fetched before it was looked for, lest it come twice.
+   */
   resume(): void {
-    this.#resuming = true;
-    this.#resumed = this.pieces.resume(this.#ending.signal).finally(() => {
-      this.#resuming = false;
-      if (this.wanted) this.#startDownload();
-    });
+    this.#resumed = this.pieces
+      .resume(() => this.#positions(), this.#ending.signal)
+      .then(() => {
+        if (this.wanted) this.#startDownload();
+      });
   }
 
   /** Somebody who may have pieces; dialled by the torrent's swarm id unless another scope or id is told. */
@@ -350,12 +352,14 @@ export class Torrent implements AsyncDisposable {
 
   /**
    * The next run of at most `limit` pieces from `from` on that are not held, nor, where `skipPeers`, under way
-   * or to be had of a peer. Where nothing can be stored, pieces that all readers and the digest have had are not missing.
+   * or to be had of a peer; one that may still be found on disk is not. Where nothing can be stored, pieces that all readers and the digest have had are not missing.
    */
   missing(from: number, limit: number, skipPeers = false): { first: number; count: number } | undefined {
     const { table, storage } = this.pieces;
     const lacks = (index: number): boolean =>
-      !table.held.has(index) && !(skipPeers && (table.active.has(index) || table.availability[index]! > 0));
+      !table.held.has(index) &&
+      !this.pieces.unchecked(index) &&
+      !(skipPeers && (table.active.has(index) || table.availability[index]! > 0));
     let first = storage.inMemory ? Math.max(from, this.#firstNeeded()) : from;
     while (first < table.count && !lacks(first)) first++;
     if (first >= table.count) return undefined;
@@ -399,7 +403,7 @@ export class Torrent implements AsyncDisposable {
     this.#uploads.tick(now);
     this.connections.closeQuiet(now);
     if (!this.wanted) return this.#rest();
-    if (!this.#resuming) this.#downloads.tick(now);
+    this.#downloads.tick(now);
     for (const index of this.pieces.parked()) this.#askHashes(index);
     this.connections.dial();
     const waitedMs = this.#tellStalls(now);
@@ -465,6 +469,7 @@ export class Torrent implements AsyncDisposable {
 
   #pieceEvents(): PieceEvents {
     return {
+      absent: () => this.#downloads.fillAll(),
       held: (index, source, bytes) => this.#held(index, source, bytes),
       shareable: (index) => this.#uploads.announce(index),
       bad: (index, contributors) => this.#bad(index, contributors),

@@ -84,7 +84,6 @@ function startTorrentOnSlowDisk() {
     scope: 'registry.example',
     size,
     complete: false,
-    resumed: Promise.resolve(),
     sources: { cache: 0, peer: 0, origin: 0, upstream: 0 },
     async *read(_start, _end, signal) {
       await new Promise((_resolve, reject) => {

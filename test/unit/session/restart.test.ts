@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -47,15 +48,48 @@ describe('an agent that is started again', () => {
     torrent.addPeer({ host: '127.0.0.1', port: origin.swarm.port, role: 'origin' });
     // Looked at while others already pull: a large half-done blob keeps nobody waiting.
     expect(torrent.pieces.table.held.count).toBeLessThan(0.5 * taken);
-    const first = await torrent.read(0, blob.length, deadline()).next();
-    expect(first.value).toEqual(pieces[0]);
-    expect(torrent.pieces.table.held.count).toBeLessThan(taken);
+    // What a reader waits for comes first, wherever it lies.
+    const at = 100 * PIECE;
+    const first = await torrent.read(at, at + PIECE, deadline()).next();
+    expect(first.value).toEqual(pieces[100]);
+    expect(torrent.pieces.table.held.count).toBeLessThan(0.5 * taken);
     await torrent.resumed;
-    const kept = torrent.pieces.table.held.count;
+    const kept = torrent.sources.cache / PIECE;
     expect(kept).toBeGreaterThanOrEqual(0.95 * taken);
     expect(await readAll(torrent, deadline())).toBe(request.digest);
     expect(torrent.sources.origin + torrent.sources.peer).toBe((count - kept) * PIECE);
     await agent[Symbol.asyncDispose]();
+  });
+
+  it('fetches no piece before it has looked for it on disk, however slow that is', async () => {
+    await using fixture = await SwarmFixture.start();
+    const blob = deterministicBytes('slow disk', 8 * PIECE);
+    const request = { digest: digestOf(blob), scope, size: blob.length };
+    const origin = await fixture.member('origin');
+    const seeding = await origin.swarm.engine.torrent(request);
+    fixture.feed(seeding, blob, 0, 6);
+    const before = await fixture.member('agent');
+    const first = await before.swarm.engine.torrent(request);
+    await expect.poll(() => first.pieces.table.held.count).toBe(6);
+    await before[Symbol.asyncDispose]();
+    const after = await fixture.member('agent', { directory: before.path });
+    const again = await after.swarm.engine.torrent(request);
+    const { storage } = again.pieces;
+    const disk = Promise.withResolvers<void>();
+    const readPiece = storage.readPiece.bind(storage);
+    vi.spyOn(storage, 'readPiece').mockImplementation(async (index) => {
+      await disk.promise;
+      return readPiece(index);
+    });
+    again.addPeer({ host: '127.0.0.1', port: origin.swarm.port, role: 'origin' });
+    await expect.poll(() => again.connections.size).toBe(1);
+    await sleep(500);
+    expect(again.sources.origin).toBe(0);
+    expect(again.missing(0, Infinity)?.first).not.toBe(1);
+    disk.resolve();
+    fixture.feed(seeding, blob, 6);
+    expect(await readAll(again, deadline())).toBe(request.digest);
+    expect(again.sources).toMatchObject({ cache: 6 * PIECE, origin: 2 * PIECE });
   });
 
   it('seeds what it had whole to those who come then, with the hashes that the origin signed', async () => {
