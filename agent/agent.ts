@@ -13,6 +13,7 @@ import { startStatusServer } from '#service/status-server.ts';
 import type { ChallengeAnswerer } from '#registry/challenge-answerer.ts';
 import { Hosts } from '#registry/hosts.ts';
 import { proxySettings } from '#registry/proxy.ts';
+import { SELF_TEST } from '#registry/self-test.ts';
 import { Upstream } from '#registry/upstream.ts';
 import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
 import { openMember } from '#swarm/member/open.ts';
@@ -23,6 +24,7 @@ import { AgentEvents } from './events.ts';
 import { ClusterKeyCheck } from './cluster-key-check.ts';
 import { createAgentMetrics, observeDoor } from './metrics.ts';
 import { createPulls } from './pulls.ts';
+import { SelfTest } from './self-test.ts';
 import { UpstreamClient } from './upstream-client.ts';
 import { listenForMembers } from './warm/member-listener.ts';
 
@@ -102,7 +104,11 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     { places: () => ({ trackers: trackers.current, origins: origins.current }), scheme },
   );
   let serving = false;
-  const unready = (): readonly string[] => (serving ? key.faults : ['the door is not open yet']);
+  let selfTest: SelfTest | undefined;
+  const unready = (): readonly string[] => {
+    if (!serving) return ['the door is not open yet'];
+    return selfTest?.isOver === false ? ['the self-test runs', ...key.faults] : key.faults;
+  };
   const status = starting.use(await listenForStatus(config, security, parts, unready));
   starting.use(
     await startAdminSocket({
@@ -110,7 +116,12 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       routes: (app) =>
         addAdminRoutes(app, {
           store,
-          status: () => ({ swarm: swarm.engine.status, ...running() }),
+          status: () => ({
+            swarm: swarm.engine.status,
+            trackers: { members: trackers.current, reachable: swarm.announcer.reachable },
+            origins: { members: origins.current, reachable: pulls.origins.isReachable },
+            ...running(),
+          }),
           limits: config.bandwidth,
           setLimits: (limits) => swarm.engine.setLimits(limits),
         }),
@@ -125,6 +136,10 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       ? undefined
       : await openToMembers(config.members.listen, config, { ...parts, security, store, door });
   if (members) starting.use(members);
+  if (config.selfTest && config.origins.length > 0) {
+    pulls.verdicts.allow(SELF_TEST);
+    selfTest = starting.use(new SelfTest({ door: door.address, logger: parts.logger, random: Math.random }));
+  }
   serving = true;
   parts.logger.info({ door: door.address, peers: swarm.port, security: security.mode }, 'agent serves');
   const all = starting.move();

@@ -10,6 +10,8 @@ export const MANIFEST_LIMIT = 4 * 1024 * 1024;
 
 /** Requests at the door that run at one time; more are told 503. */
 export const MAX_RUNNING_REQUESTS = 512;
+/** When the agent stops: how long answers under way may go on. Within what a process has for its stop, and what Kubernetes gives a pod. */
+export const DOOR_GRACE_MS = 15_000;
 /** What a request that was shed is told to wait, in seconds. */
 export const SHED_RETRY_SECONDS = 1;
 /** Callers whose rate is followed at one time, and for how many seconds' worth a caller may ask at once. */
@@ -85,3 +87,7 @@ export const REMEMBERED_ADDRESSES = 256;
 /** How long one tracker or origin may take to show that it takes the cluster key, and how long that is believed. */
 export const KEY_CHECK_TIMEOUT_MS = 5_000;
 export const KEY_CHECK_LIFETIME_MS = 30_000;
+
+/** How long the self-test may hold back readiness, and the delays between its attempts. */
+export const SELF_TEST_TIMEOUT_MS = 5_000;
+export const SELF_TEST_BACKOFF = { baseMs: 100, capMs: 500 };

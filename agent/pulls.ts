@@ -49,6 +49,8 @@ export interface Pulls extends Disposable {
   readonly blobs: BlobAccess;
   readonly manifests: ManifestAccess;
   readonly running: RunningPulls;
+  readonly origins: Pick<OriginClient, 'isReachable'>;
+  readonly verdicts: Pick<Verdicts, 'allow'>;
 }
 
 /** Puts together what answers pulls: rights, origins, swarm and fallback. */
@@ -89,6 +91,8 @@ export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
     blobs: new BlobAccess({ verdicts, known, store, origins, sources, small }),
     manifests: new ManifestAccess({ verdicts, known, store, origins, upstream, swarm, small, now, events }),
     running,
+    origins,
+    verdicts,
     [Symbol.dispose]: () => running[Symbol.dispose](),
   };
 }

@@ -7,6 +7,7 @@ import {
   peer,
   REGISTRIES,
   REGISTRY_PATTERN,
+  selfTest,
   store,
   strangers,
   trackers,
@@ -91,6 +92,9 @@ export const AgentSchema = Type.Object({
     }),
     upstreamWaitMs: upstreamWaitMs(),
   }),
+  selfTest: selfTest(
+    'Whether the agent, before it says that it is ready, pulls a small image (2 MB) that origins hold for this through its own door. It waits at most 5 s: where no origin is there it is ready, too.',
+  ),
   strangers: strangers(
     'Whether stock BitTorrent clients may take blobs from this agent. They prove nothing and see all they ask for.',
   ),

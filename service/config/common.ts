@@ -197,4 +197,6 @@ export const upstreamWaitMs = () =>
     description: 'How long a read waits for an upstream registry that has vanished before it fails.',
   });
 
+export const selfTest = (description: string) => flag({ default: true, description });
+
 export const strangers = (description: string) => flag({ default: false, description });

@@ -5,12 +5,13 @@ import {
   common,
   node,
   peer,
+  selfTest,
   store,
   strangers,
   trackers,
   trustedOriginKeys,
-  upstreams,
   upstreamWaitMs,
+  upstreams,
 } from './common.ts';
 import { count, duration, hostPort, members, rate, text } from './knobs.ts';
 
@@ -59,6 +60,9 @@ export const OriginSchema = Type.Object({
       description: 'Most tags remembered.',
     }),
   }),
+  selfTest: selfTest(
+    'Whether to hold the small image (2 MB) that agents pull before they say that they are ready.',
+  ),
   strangers: strangers(
     'Whether stock BitTorrent clients may take blobs and `.torrent` files from this origin.',
   ),

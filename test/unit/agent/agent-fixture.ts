@@ -38,6 +38,8 @@ export interface AgentFixtureOptions {
   /** Of the store; 1 GiB by default. */
   readonly quota?: string;
   readonly bandwidth?: Record<string, string>;
+  /** False by default. */
+  readonly selfTest?: boolean;
   readonly upstreams?: { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
 }
 
@@ -68,6 +70,7 @@ export async function startAgentFixture(options: AgentFixtureOptions): Promise<A
     store: { path: directory.join('store'), quota },
     upstreams: { ...upstreams, hosts },
     fallback: { stall: '500ms', upstreamWait: '2s' },
+    selfTest: false,
     ...others,
   };
   await writeFile(file, stringify(values));

@@ -122,6 +122,7 @@ export class OriginFixture implements AsyncDisposable {
       signingKeyFile: keyFile,
       trustedOriginKeys: this.#publicKeys,
       upstreams: { hosts: this.#hosts },
+      selfTest: false,
       ...this.#settings,
       store: { path: directory, quota: this.#quota },
     };
@@ -248,6 +249,15 @@ export class OriginFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
+  }
+
+  /** What an agent's configuration names. */
+  get members(): { trackers: string[]; origins: string[]; trustedOriginKeys: string[] } {
+    return {
+      trackers: [this.#tracker!.address],
+      origins: this.#addresses,
+      trustedOriginKeys: this.#publicKeys,
+    };
   }
 
   get #publicKeys(): string[] {

@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Pool } from 'undici';
+import { digestAlgorithm, digestOf } from '#registry/digest.ts';
+import { backoffMs } from '#registry/retry.ts';
+import { SELF_TEST, type SelfTestContent, selfTestImage } from '#registry/self-test.ts';
+import type { Logger } from '#service/logger.ts';
+import { SELF_TEST_BACKOFF, SELF_TEST_TIMEOUT_MS } from './defaults.ts';
+import { readWhole } from './upstream.ts';
+
+export interface SelfTestParts {
+  /** `host:port` of this agent's door. */
+  readonly door: string;
+  readonly logger: Logger;
+  /** From 0 up to, and without, 1. */
+  readonly random: () => number;
+}
+
+/**
+ * Pulls the image that origins hold for this through the agent's own door, as a runtime would: door, origins, swarm and
+ * store do their work once before a runtime waits for it, and what is compiled on first use is by then. Origins that
+ * start at the same moment are waited for; an agent without any is ready all the same.
+ */
+export class SelfTest implements AsyncDisposable {
+  readonly #parts: SelfTestParts;
+  readonly #stop = new AbortController();
+  readonly #run: Promise<void>;
+  #over = false;
+
+  constructor(parts: SelfTestParts) {
+    this.#parts = parts;
+    this.#run = this.#log().finally(() => (this.#over = true));
+  }
+
+  /** Whether it has passed, failed, or taken too long. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#run;
+  }
+
+  async #log(): Promise<void> {
+    const { door, logger } = this.#parts;
+    const started = performance.now();
+    const pool = new Pool(`http://${door}`);
+    try {
+      await this.#pull(pool, AbortSignal.timeout(SELF_TEST_TIMEOUT_MS));
+      logger.info({ ms: Math.round(performance.now() - started) }, 'self-test passed');
+    } catch (err) {
+      if (!this.#stop.signal.aborted)
+        logger.warn({ err }, 'self-test failed: pulls take what the swarm and origins have, and upstream');
+    } finally {
+      await pool.destroy();
+    }
+  }
+
+  async #pull(pool: Pool, patience: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([this.#stop.signal, patience]);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await pullImage(pool, signal);
+      } catch (error) {
+        const delayMs = backoffMs(attempt, { ...SELF_TEST_BACKOFF, random: this.#parts.random });
+        // What went wrong says more than that the time is over.
+        await sleep(delayMs, undefined, { signal }).catch(() => Promise.reject(error));
+      }
+    }
+  }
+}
+
+async function pullImage(pool: Pool, signal: AbortSignal): Promise<void> {
+  const [manifest, config, ...layers] = selfTestImage();
+  await pull(pool, manifest!, signal);
+  await pull(pool, config!, signal);
+  await Promise.all(layers.map((layer) => pull(pool, layer, signal)));
+}
+
+async function pull(
+  pool: Pool,
+  { kind, digest, bytes }: SelfTestContent,
+  signal: AbortSignal,
+): Promise<void> {
+  const { registry, repository } = SELF_TEST;
+  const path = `/v2/${repository}/${kind}s/${digest}?ns=${registry}`;
+  const { statusCode, body } = await pool.request({ path, method: 'GET', signal });
+  const got = await readWhole(body, Math.max(bytes.length, MAX_ERROR_BYTES));
+  if (statusCode !== 200) throw new Error(`${kind} ${digest} was answered ${statusCode}`);
+  if (digestOf(got, digestAlgorithm(digest)) !== digest)
+    throw new Error(`${kind} ${digest} came with other bytes`);
+}
+
+const MAX_ERROR_BYTES = 16 * 1024;

@@ -1,0 +1,54 @@
+import { createCipheriv, createHash } from 'node:crypto';
+import { type Digest, digestOf } from './digest.ts';
+import { OCI_MANIFEST } from './media-types.ts';
+
+/**
+ * A repository that no registry on the network has (`.internal` is never delegated, ICANN 2024): origins hold its
+ * content by themselves, the same in every cluster, and agents pull it before they say that they are ready.
+ */
+export const SELF_TEST = { registry: 'self-test.shoal.internal', repository: 'shoal/self-test' } as const;
+
+export interface SelfTestContent {
+  readonly kind: 'manifest' | 'blob';
+  readonly digest: Digest;
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+}
+
+/** Bytes of each layer: some pieces, so that the swarm brings it. */
+const LAYER_BYTES = 640 * 1024;
+const LAYERS = 3;
+const CONFIG = Buffer.from(
+  JSON.stringify({ architecture: 'none', os: 'none', rootfs: { type: 'layers', diff_ids: [] } }),
+);
+
+/** An image, in the order in which a runtime asks for it: manifest, config, layers. */
+export function selfTestImage(): readonly SelfTestContent[] {
+  const config = blobOf(CONFIG, 'application/vnd.oci.image.config.v1+json');
+  const layers = Array.from({ length: LAYERS }, (_, index) =>
+    blobOf(noise(`layer ${index}`), 'application/vnd.oci.image.layer.v1.tar'),
+  );
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: OCI_MANIFEST,
+      config: descriptorOf(config),
+      layers: layers.map(descriptorOf),
+    }),
+  );
+  return [{ kind: 'manifest', digest: digestOf(bytes), bytes, mediaType: OCI_MANIFEST }, config, ...layers];
+}
+
+function blobOf(bytes: Buffer, mediaType: string): SelfTestContent {
+  return { kind: 'blob', digest: digestOf(bytes), bytes, mediaType };
+}
+
+function descriptorOf({ mediaType, digest, bytes }: SelfTestContent): object {
+  return { mediaType, digest, size: bytes.length };
+}
+
+/** Bytes that are the same everywhere and that no disk or link can make smaller. */
+function noise(seed: string): Buffer {
+  const key = createHash('sha256').update(`shoal self-test ${seed}`).digest();
+  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(LAYER_BYTES));
+}
