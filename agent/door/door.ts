@@ -5,6 +5,7 @@ import type { AgentConfig } from '#service/config/agent.ts';
 import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
+import { DOOR_GRACE_MS } from '#agent/defaults.ts';
 import type { AgentEvents } from '#agent/events.ts';
 import type { Admission } from './admission.ts';
 import { answerOciError } from './answer.ts';
@@ -33,7 +34,14 @@ export async function openDoor(config: AgentConfig, parts: OpenDoorParts): Promi
   let bound: BoundServer | undefined;
   const door = (): string => bound?.address ?? config.door.listen;
   const tokens = opening.use(new DoorTokens());
-  const app = createHttpServer({ name: 'door', bodyLimit: 1024, logger, metrics, errors: answerOciError });
+  const app = createHttpServer({
+    name: 'door',
+    bodyLimit: 1024,
+    closeGraceMs: DOOR_GRACE_MS,
+    logger,
+    metrics,
+    errors: answerOciError,
+  });
   addDoorRoutes(app, {
     ...new OnBehalf({ tokens, answerer, events, door }).wrap(parts),
     admission,
