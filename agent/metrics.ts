@@ -22,7 +22,7 @@ export interface AgentMetrics {
 }
 
 export function createAgentMetrics(metrics: Metrics): AgentMetrics {
-  return {
+  const made: AgentMetrics = {
     bytes: metrics.counter('runtime_bytes_total', 'Body bytes sent to runtimes, by where they came from', [
       'source',
       'registry',
@@ -74,6 +74,16 @@ export function createAgentMetrics(metrics: Metrics): AgentMetrics {
     ]),
     registryLabel: registryLabel(),
   };
+  beginSeries(made);
+  return made;
+}
+
+/** What alerts watch is there from the start: an increase is not seen in a series that begins with its first event. */
+function beginSeries({ pulls, verdicts, fallbacks }: AgentMetrics): void {
+  for (const kind of ['manifest', 'blob'])
+    for (const outcome of ['cut', 'unavailable']) pulls.inc({ kind, outcome }, 0);
+  for (const outcome of ['refused', 'stale', 'unreachable']) verdicts.inc({ outcome }, 0);
+  for (const reason of ['no-origin', 'no-swarm', 'stalled']) fallbacks.inc({ reason }, 0);
 }
 
 /** What runs at the door. */

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 import { NODE_KINDS } from '#cli/runtimes/nodes.ts';
 
@@ -11,9 +11,23 @@ function nodeKinds(): string {
   return `${JSON.stringify(Object.fromEntries(kinds), undefined, 2)}\n`;
 }
 
+const PROJECT = new URL('../../', import.meta.url);
+
+/** What the chart installs and others take as a file: a packed chart has nothing from outside its folder. */
+const COPIED = [
+  'deploy/grafana/registry-offload.json',
+  'deploy/prometheus/alerts.yaml',
+  'deploy/prometheus/recording.yaml',
+];
+
 /** Files made from sources elsewhere in the project, by path from its root. */
 export function generateFiles(): Readonly<Record<string, string>> {
+  const copies = COPIED.map((path) => [
+    path.replace(/^.*\//, 'charts/shoal/files/'),
+    readFileSync(new URL(path, PROJECT), 'utf8'),
+  ]);
   return {
+    ...Object.fromEntries(copies),
     'charts/shoal/values.yaml': valuesYaml(VALUES),
     'charts/shoal/values.schema.json': valuesSchema(VALUES),
     'charts/shoal/files/nodes.json': nodeKinds(),
@@ -22,5 +36,4 @@ export function generateFiles(): Readonly<Record<string, string>> {
 }
 
 if (import.meta.main)
-  for (const [path, text] of Object.entries(generateFiles()))
-    writeFileSync(new URL(`../../${path}`, import.meta.url), text);
+  for (const [path, text] of Object.entries(generateFiles())) writeFileSync(new URL(path, PROJECT), text);

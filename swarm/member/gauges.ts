@@ -36,6 +36,8 @@ export function countTorrents(metrics: Metrics, whereabouts: Whereabouts): Torre
     'source',
   ]);
   const pieces = metrics.counter('pieces_total', 'Pieces by what their verification came to', ['outcome']);
+  // There from the start: an increase is not seen in a series that begins with its first event.
+  pieces.inc({ outcome: 'failed' }, 0);
   const sent = metrics.counter('swarm_sent_bytes_total', 'Bytes of pieces sent to peers', ['role']);
   const received = metrics.counter(
     'peer_received_bytes_total',

@@ -16,6 +16,7 @@ needs=(
   'aria2c          aria2'
   'openssl         openssl'
   'python3         python3'
+  'prometheus      prometheus'
 )
 
 missing=()

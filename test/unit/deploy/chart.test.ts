@@ -173,6 +173,17 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
   test('refuses half of your own keys', async () => {
     await expect(render('keys.clusterSecret=mine')).rejects.toThrow(/keys.originSecret is not/);
   });
+
+  test('has rules and dashboards where they are wanted', async () => {
+    const wanted = ['serviceMonitor', 'prometheusRule', 'dashboards'].map(
+      (name) => `metrics.${name}.enabled=true`,
+    );
+    const objects = await render(...wanted);
+    expect(find(objects, 'PrometheusRule', 'shoal').spec).toHaveProperty('groups.length');
+    expect(find(objects, 'ServiceMonitor', 'shoal').spec).toHaveProperty('endpoints.length', 1);
+    const dashboard = find(objects, 'ConfigMap', 'shoal-dashboards').data!['registry-offload.json']!;
+    expect(JSON.parse(dashboard)).toHaveProperty('panels');
+  });
 });
 
 function podPort(objects: readonly Manifest[], part: Part, name: string): number | undefined {
