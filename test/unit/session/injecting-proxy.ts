@@ -10,10 +10,11 @@ export class InjectingProxy implements AsyncDisposable {
     this.#server = server;
   }
 
-  static async start(port: number): Promise<InjectingProxy> {
+  /** @param from loopback address that the relayed connections come from */
+  static async start(port: number, from = '127.0.0.1'): Promise<InjectingProxy> {
     const server = net.createServer();
     const proxy = new InjectingProxy(server);
-    server.on('connection', (socket) => proxy.#relay(socket, port));
+    server.on('connection', (socket) => proxy.#relay(socket, port, from));
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);
     });
@@ -31,8 +32,8 @@ export class InjectingProxy implements AsyncDisposable {
     for (const bytes of messages) this.#onward!.write(bytes);
   }
 
-  #relay(socket: net.Socket, port: number): void {
-    const onward = net.connect({ host: '127.0.0.1', port, noDelay: true });
+  #relay(socket: net.Socket, port: number, localAddress: string): void {
+    const onward = net.connect({ host: '127.0.0.1', port, localAddress, noDelay: true });
     this.#onward = onward;
     for (const [from, to] of [
       [socket, onward],
