@@ -12,8 +12,6 @@ export const MANIFEST_LIMIT = 4 * 1024 * 1024;
 export const MAX_RUNNING_REQUESTS = 512;
 /** When the agent stops: how long answers under way may go on. Within what a process has for its stop, and what Kubernetes gives a pod. */
 export const DOOR_GRACE_MS = 15_000;
-/** When the agent stops: how long answers under way may go on. Within what a process has for its stop, and what Kubernetes gives a pod. */
-export const DOOR_GRACE_MS = 15_000;
 /** What a request that was shed is told to wait, in seconds. */
 export const SHED_RETRY_SECONDS = 1;
 /** Callers whose rate is followed at one time, and for how many seconds' worth a caller may ask at once. */
