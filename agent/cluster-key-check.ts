@@ -18,8 +18,8 @@ export interface ClusterKeyCheckOptions {
 }
 
 /**
- * Whether this agent's cluster key is the others': an agent with another one finds nobody and pulls all by itself.
- * Who cannot be reached says nothing of the key.
+ * Whether others take this agent for a member: one with another key or authority finds nobody and pulls all by itself.
+ * Who cannot be reached says nothing of that.
  */
 export class ClusterKeyCheck {
   readonly #parts: ClusterKeyCheckParts;
@@ -57,10 +57,10 @@ export class ClusterKeyCheck {
     const outcomes = await Promise.all(places.map((place) => this.#ask(place)));
     const mismatch = outcomes.find((outcome) => outcome !== 'taken' && outcome !== undefined);
     if (mismatch === undefined || outcomes.includes('taken')) return [];
-    return [`no ${kind} takes this agent's cluster key: ${mismatch}`];
+    return [`no ${kind} takes this agent for a member: ${mismatch}`];
   }
 
-  /** Any answer will do: without the key there is none. Undefined: it cannot be reached. */
+  /** Any answer will do: who is no member gets none. Undefined: it cannot be reached. */
   async #ask(place: string): Promise<string | undefined> {
     const { dispatcher, signal } = this.#parts;
     try {

@@ -47,10 +47,10 @@ test('an agent with another key is told so, of trackers and origins apart', asyn
   const mismatch = 'it has another cluster key: clusterKeyFile must have the same key on both sides';
   expect(await faultsOf([friend], [friend])).toEqual([]);
   expect(await faultsOf([stranger], [friend])).toEqual([
-    `no tracker takes this agent's cluster key: ${mismatch}`,
+    `no tracker takes this agent for a member: ${mismatch}`,
   ]);
   expect(await faultsOf([friend], [stranger, stranger])).toEqual([
-    `no origin takes this agent's cluster key: ${mismatch}`,
+    `no origin takes this agent for a member: ${mismatch}`,
   ]);
   expect(await faultsOf([stranger, friend], [])).toEqual([]);
 });
@@ -78,5 +78,5 @@ test('/readyz of an agent with another key than the tracker is not ready, and sa
   const metrics = createMetrics('agent', { process: false });
   await using agent = await startAgent(config, { signal, logger, metrics, env: {} });
   const ready = async (): Promise<string> => (await fetch(`http://${agent.statusAddress}/readyz`)).text();
-  await expect.poll(ready).toMatch(/^not ready\nno tracker takes this agent's cluster key: it has another/u);
+  await expect.poll(ready).toMatch(/^not ready\nno tracker takes this agent for a member: it has another/u);
 });

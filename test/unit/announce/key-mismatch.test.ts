@@ -5,13 +5,19 @@ import { OriginClient } from '#agent/origin-client.ts';
 import { Ownership } from '#origin/ownership.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
 import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
-import type { Security } from '#service/identity.ts';
+import { loadSecurity, type Security } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
 import { TrackerClient } from '#swarm/announce/tracker-client.ts';
 import { withKeys } from '../../support/with-keys.ts';
 
+const FIXTURES = new URL('../service/fixtures/', import.meta.url).pathname;
+const withCertificate = (subject: string, ca: string): Security => {
+  const files = { certFile: `${FIXTURES}${subject}.pem`, keyFile: `${FIXTURES}${subject}-key.pem` };
+  const mtls = { ...files, caFile: `${FIXTURES}${ca}.pem`, name: 'member.shoal.internal' };
+  return loadSecurity({ security: 'mtls', mtls });
+};
 const withKey = (): Security => withKeys(randomBytes(32));
 const OWN = withKey();
 
@@ -31,12 +37,35 @@ async function startMember(security: Security): Promise<string> {
 const signal = AbortSignal.timeout(10_000);
 
 describe.each([
-  ['another cluster key', withKey(), 'it has another cluster key: clusterKeyFile must have the same key'],
-  ['no security', { mode: 'off' } as const, 'it speaks no TLS: security must be the same on both sides'],
-])('a member with %s', (_what, other, message) => {
+  [
+    'another cluster key',
+    OWN,
+    withKey(),
+    'it has another cluster key: clusterKeyFile must have the same key',
+  ],
+  ['no security', OWN, { mode: 'off' } as const, 'it speaks no TLS: security must be the same on both sides'],
+  [
+    'a certificate in the place of a key',
+    OWN,
+    withCertificate('member', 'ca'),
+    'it proves membership in another way: security must be the same on both sides',
+  ],
+  [
+    'a key in the place of a certificate',
+    withCertificate('member', 'ca'),
+    OWN,
+    'it proves membership in another way: security must be the same on both sides',
+  ],
+  [
+    'a certificate of another authority',
+    withCertificate('member', 'ca'),
+    withCertificate('impostor', 'other-ca'),
+    'its certificate is not believed (SELF_SIGNED_CERT_IN_CHAIN): mtls.caFile must have the authorities',
+  ],
+])('a member with %s', (_what, own, other, message) => {
   test('as the tracker: the error says so', async () => {
     const trackers = [await startMember(other)];
-    const dispatcher = clusterDispatcher(OWN);
+    const dispatcher = clusterDispatcher(own);
     onTestFinished(() => dispatcher.destroy());
     const client = new TrackerClient({ dispatcher, trackers: fixedMembers(trackers), secure: true });
     const answer = { Check: (value: unknown): value is unknown => value !== undefined };
@@ -47,7 +76,7 @@ describe.each([
   test('as the origin: the error says so', async () => {
     const origins = [await startMember(other)];
     const failures: string[] = [];
-    const dispatcher = clusterDispatcher(OWN);
+    const dispatcher = clusterDispatcher(own);
     onTestFinished(() => dispatcher.destroy());
     const onFailure = (_origin: string, error: Error): number => failures.push(error.message);
     const limit = { passDownload: async () => {} };
@@ -60,7 +89,7 @@ describe.each([
   test('as another origin: the error says so', async () => {
     const place = await startMember(other);
     const failures: string[] = [];
-    const dispatcher = clusterDispatcher(OWN);
+    const dispatcher = clusterDispatcher(own);
     onTestFinished(() => dispatcher.destroy());
     const ownership = new Ownership(
       {
