@@ -23,6 +23,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   cluster: '.*',
   registry: '.*',
   node: '.*',
+  price: '0.01',
 };
 
 interface Panel {
@@ -35,7 +36,7 @@ interface Rule {
   expr: string;
 }
 
-const dashboard: { panels: Panel[]; templating: { list: { name: string; query: { query?: string } }[] } } =
+const dashboard: { panels: Panel[]; templating: { list: { type: string; query: { query?: string } }[] } } =
   JSON.parse(readFileSync(`${DEPLOY}/grafana/registry-offload.json`, 'utf8'));
 const rules = RULES.flatMap((path) => {
   const { groups }: { groups: { rules: Rule[] }[] } = parse(readFileSync(path, 'utf8'));
@@ -110,7 +111,7 @@ describe('the dashboard', () => {
   });
 
   test('finds clusters, registries and nodes to choose from', async () => {
-    for (const { query } of dashboard.templating.list.filter(({ name }) => name !== 'datasource')) {
+    for (const { query } of dashboard.templating.list.filter(({ type }) => type === 'query')) {
       const [, series = '', label = ''] = /^label_values\((.+), (\w+)\)$/.exec(query.query ?? '') ?? [];
       const found = await dataOf(`count by (${label}) (${filled(series)})`);
       expect(found.map(({ metric }) => metric[label])).toContainEqual(expect.stringMatching(/./));

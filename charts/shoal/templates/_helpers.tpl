@@ -156,7 +156,7 @@ capabilities:
 
 {{- define "shoal.probes" -}}
 startupProbe:
-  httpGet: { path: /readyz, port: status }
+  httpGet: { path: /healthz, port: status }
   periodSeconds: 2
   failureThreshold: 150
 livenessProbe:
