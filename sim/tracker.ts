@@ -5,6 +5,9 @@ import type { SimBlob, SimHost } from './host.ts';
 const MEMBER_TIMEOUT_MS = 75_000;
 const SECOND_MS = 1_000;
 
+/** Knob `maxCrossZonePeers`. */
+const MAX_CROSS_ZONE = 4;
+
 /** What a member tells and asks of one swarm. */
 export interface Line {
   complete: boolean;
@@ -44,7 +47,9 @@ export class SimTracker {
     if (!swarm.setComplete(host.id, complete)) swarm.set(host, complete);
     if (want === 0) return [];
     const asker = { id: host.id, role: host.role, place: host.place, complete };
-    return swarm.handOut({ asker, want, random: this.#random }).map((seat) => seat.member);
+    return swarm
+      .handOut({ asker, want, random: this.#random, maxCrossZone: MAX_CROSS_ZONE })
+      .map((seat) => seat.member);
   }
 
   heartbeat(host: SimHost, now: number): void {

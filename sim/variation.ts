@@ -19,9 +19,10 @@ export function varyPolicy(changes: ReadonlyMap<string, string>): () => string[]
       if (!POLICY.test(url) || bytes === undefined) return loaded;
       let source = typeof bytes === 'string' ? bytes : new TextDecoder().decode(bytes);
       for (const [name, value] of changes) {
-        const changed = source.replace(new RegExp(`(const ${name}(?:: \\w+)? = )[^;]+;`), `$1${value};`);
-        if (changed !== source) met.add(name);
-        source = changed;
+        source = source.replace(new RegExp(`(const ${name}(?:: \\w+)? = )[^;]+;`), (_, declared: string) => {
+          met.add(name);
+          return `${declared}${value};`;
+        });
       }
       return { ...loaded, source };
     },

@@ -20,6 +20,8 @@ export const MAX_ORIGINS_PER_ANSWER = 2;
 export const ORIGIN_FANOUT = 64;
 /** So many of one's own zone are enough to do with few of others, where those have a price. */
 const ENOUGH_IN_ZONE = 8;
+/** About how many agents of a zone are told of others' where crossing has a price, however many agents the zone has. */
+export const ZONE_FANOUT = 16;
 /** Draws spent on each far place before anyone at all may have it. */
 const FAR_TRIES = 4;
 
@@ -158,7 +160,11 @@ export class SwarmIndex<M extends Member> {
   }
 
   /** @returns the bucket that places left over are filled from */
-  #handOutAgents(want: number, { asker: { place }, maxCrossZone }: HandoutRequest, draw: Draw<M>): Bucket<M> {
+  #handOutAgents(want: number, request: HandoutRequest, draw: Draw<M>): Bucket<M> {
+    const {
+      asker: { place },
+      maxCrossZone,
+    } = request;
     const near = want - Math.floor(want * FAR_SHARE);
     const zone = this.#placeOf(place, ZONE);
     const isEnough = (): boolean => maxCrossZone !== undefined && draw.seats.length >= ENOUGH_IN_ZONE;
@@ -172,7 +178,7 @@ export class SwarmIndex<M extends Member> {
     const left = want - draw.seats.length;
     draw.takeFar(
       this.#agents,
-      isLimited ? Math.min(left, maxCrossZone ?? left) : left,
+      isLimited ? Math.min(left, crossZoneQuota(zone, request)) : left,
       (seat) => meetingLevel(seat.member.place, place) >= level,
     );
     // Far places that found nobody far go to whoever is left.
@@ -295,6 +301,12 @@ class Draw<M extends Member> {
     this.#taken.add(seat);
     this.seats.push(seat);
   }
+}
+
+/** How many of other zones this answer may name: in a large zone mostly none, for a few members bring in what all lack. */
+function crossZoneQuota<M extends Member>(zone: Bucket<M>, { maxCrossZone, random }: HandoutRequest): number {
+  const members = zone.complete.length + zone.incomplete.length;
+  return random() < ZONE_FANOUT / members ? (maxCrossZone ?? 0) : 0;
 }
 
 /** The closest level that two places share; `EVERYWHERE` when they share none. */

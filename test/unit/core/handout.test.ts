@@ -1,7 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { MAX_ORIGINS_PER_ANSWER, NOWHERE, ORIGIN_FANOUT, placeOf, SwarmIndex } from '#swarm/core/handout.ts';
+import {
+  MAX_ORIGINS_PER_ANSWER,
+  NOWHERE,
+  ORIGIN_FANOUT,
+  placeOf,
+  SwarmIndex,
+  ZONE_FANOUT,
+} from '#swarm/core/handout.ts';
 import type { Member, Role, Topology } from '#swarm/core/handout.ts';
 
 interface Peer extends Member {
@@ -91,6 +98,20 @@ describe('whom a tracker names', () => {
     // Alone in its zone, it gets what there is.
     index.set(peer('alone', { node: 'x', zone: 'lonely' }), false);
     expect(named('alone', 2)).toEqual({ all: 50, crossing: 50 });
+  });
+
+  it('others of other zones to a bounded number of agents in a large zone', () => {
+    const index = cluster(300);
+    const random = seeded(6);
+    const told = (id: string): boolean => {
+      const own = at(index, id);
+      const peers = index.handOut({ asker: own, want: 30, random, maxCrossZone: 4 });
+      return peers.some(({ member }) => member.place[2] !== own.place[2]);
+    };
+    const ids = Array.from({ length: 300 }, (_, n) => `p${n}`);
+    const perZone = ids.filter(told).length / 3;
+    expect(perZone).toBeGreaterThan(ZONE_FANOUT / 2);
+    expect(perZone).toBeLessThan(ZONE_FANOUT * 2);
   });
 
   it('never more than asked, never the asker, nobody twice, nobody who left', () => {
