@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify';
+import { readDigest } from '#registry/endpoint.ts';
 import { OciError } from '#registry/oci-error.ts';
 import type { AnonymousRepositories } from '#origin/anonymous.ts';
 import type { Ownership } from '#origin/ownership.ts';
 import type { Readings } from '#origin/readings.ts';
-import { parseRepositoryName, readDigest } from './request.ts';
+import { parseRepositoryName } from './request.ts';
 
 export interface MemberParts {
   readonly anonymous: AnonymousRepositories;

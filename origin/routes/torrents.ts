@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
+import { readDigest } from '#registry/endpoint.ts';
 import { OciError } from '#registry/oci-error.ts';
 import type { Torrents } from '#origin/torrents.ts';
 import { parseAnnounceUrls } from '#origin/announce-urls.ts';
-import { readDigest } from './request.ts';
 import { signalOf } from './signal.ts';
 
 export interface TorrentParts {
