@@ -147,6 +147,12 @@ export const VALUES: TObject = group('Values of the chart', {
       ),
     },
   ),
+  preheat: group('ImagePreheat resources, by which nodes hold images before pods ask for them.', {
+    pullSecrets: texts(
+      [],
+      'Secrets that they may name in `imagePullSecrets`: the tracker may read these and no others.',
+    ),
+  }),
   rbac: group('Rights in the cluster.', {
     create: flag(true, 'Whether Roles and bindings are made for the tracker.'),
   }),
@@ -165,7 +171,7 @@ export const VALUES: TObject = group('Values of the chart', {
   podDisruptionBudgets: group('Limits of voluntary disruption.', {
     enabled: flag(true, 'Whether at most one origin and one tracker are evicted at a time.'),
   }),
-  networkPolicies: group(
+  networkPolicy: group(
     'What may reach trackers and origins. Agents are on the host’s network, where policies do not apply.',
     {
       enabled: flag(true, 'Whether policies are made.'),

@@ -158,6 +158,13 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     expect(nodeVerbs(await render('startupTaint.enabled=true'))).toEqual(['get', 'list', 'watch', 'patch']);
   });
 
+  test('lets the tracker read no Secret but those that preheats may name', async () => {
+    expect(secretRules(await render())).toEqual([]);
+    expect(secretRules(await render('preheat.pullSecrets={login}'))).toMatchObject([
+      { resourceNames: ['login'], verbs: ['get'] },
+    ]);
+  });
+
   test.each([
     'agent.config.store.quotas=1GiB',
     'agent.config.peer.listen=0.0.0.0:1',
@@ -192,4 +199,10 @@ function podPort(objects: readonly Manifest[], part: Part, name: string): number
 
 function nodeVerbs(objects: readonly Manifest[]): readonly string[] | undefined {
   return find(objects, 'ClusterRole', 'shoal-tracker').rules?.[0]?.verbs;
+}
+
+function secretRules(objects: readonly Manifest[]): readonly object[] | undefined {
+  return find(objects, 'Role', 'shoal-tracker').rules?.filter(({ resources }) =>
+    resources.includes('secrets'),
+  );
 }

@@ -76,16 +76,7 @@ export const lint = (): Promise<string> => helm('lint', '--strict', CHART);
 /** The chart's objects for these values, in the form `a.b=c`. */
 export async function render(...values: string[]): Promise<Manifest[]> {
   const sets = values.flatMap((value) => ['--set', value]);
-  const text = await helm(
-    'template',
-    'shoal',
-    CHART,
-    '--namespace',
-    'shoal',
-    '--kube-version',
-    '1.35.0',
-    ...sets,
-  );
+  const text = await helm('template', 'shoal', CHART, '--namespace', 'shoal', ...sets);
   return parseAllDocuments(text).flatMap((document) => {
     const value: Manifest | null = document.toJS();
     return value === null ? [] : [value];
