@@ -24,6 +24,7 @@ import { SmallContent } from './small-content.ts';
 import { StoredHashes } from './stored-hashes.ts';
 import { SwarmCopies } from './swarm-copies.ts';
 import { Tags } from './tags.ts';
+import { StrangerRepositories } from './stranger-repositories.ts';
 import { Torrents } from './torrents.ts';
 
 /** What the services of an origin stand on. */
@@ -94,6 +95,7 @@ export async function createServices(
       join(config.store.path, 'anonymous.json'),
     ),
   );
-  const torrents = new Torrents({ ...common, announcer });
+  const repositories = new StrangerRepositories(config.strangerRepositories);
+  const torrents = new Torrents({ ...common, announcer, repositories });
   return { blobs, manifests, readings, ownership, anonymous, torrents, bandwidth };
 }

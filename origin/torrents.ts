@@ -9,9 +9,12 @@ import type { BlobStore, StoredBlob } from '#swarm/store/blob-store.ts';
 import { abortable } from '#swarm/store/abortable.ts';
 import { TORRENT_CACHE_BYTES, TORRENTS_MADE_AT_ONCE } from './defaults.ts';
 import { OriginBusyError } from './errors.ts';
+import type { StrangerRepositories } from './stranger-repositories.ts';
 
 export interface TorrentsParts {
-  readonly store: Pick<BlobStore, 'open' | 'has'>;
+  readonly store: Pick<BlobStore, 'open' | 'stat'>;
+  /** What is for everybody's eyes. */
+  readonly repositories: StrangerRepositories;
   readonly engine: Pick<Engine, 'answerAlso'>;
   readonly announcer: Pick<Announcer, 'registerAlias'>;
   /** Ends with the origin. */
@@ -38,12 +41,13 @@ export class Torrents {
   }
 
   /**
-   * The file's bytes; undefined where the store does not have the blob.
+   * The file's bytes; undefined where the store does not have the blob, or it is in no repository for strangers.
    * @param announce trackers' announce URLs, in order
    * @throws OriginBusyError, the signal's reason
    */
   async get(digest: Digest, announce: readonly string[], signal: AbortSignal): Promise<Buffer | undefined> {
-    if (!this.#parts.store.has(digest)) return undefined;
+    const stored = this.#parts.store.stat(digest);
+    if (stored === undefined || !this.#parts.repositories.admit(stored.facts.repositories)) return undefined;
     const info = this.#infos.get(digest) ?? (await abortable(this.#make(digest), signal));
     if (info === undefined) return undefined;
     this.#keep(digest, info);

@@ -13,7 +13,7 @@ import {
   upstreamWaitMs,
   upstreams,
 } from './common.ts';
-import { count, duration, hostPort, members, rate, text } from './knobs.ts';
+import { count, duration, hostPort, members, rate, text, texts } from './knobs.ts';
 
 /** Every knob of an origin. */
 export const OriginSchema = Type.Object({
@@ -64,8 +64,14 @@ export const OriginSchema = Type.Object({
     'Whether to hold the small image (2 MB) that agents pull before they say that they are ready.',
   ),
   strangers: strangers(
-    'Whether stock BitTorrent clients may take blobs and `.torrent` files from this origin.',
+    'Whether stock BitTorrent clients may take blobs and `.torrent` files from this origin, as `strangerRepositories` says.',
   ),
+  strangerRepositories: texts({
+    pattern: '^[A-Za-z0-9.:_*/\\[\\]-]+$',
+    allowed: 'a list of repositories such as ghcr.io/org/app, registry.example.com/public/* or *',
+    description:
+      'Repositories whose blobs stock clients may have; `*` stands for any characters. They prove nothing, so name only what anybody may read. Needed where `strangers` is true.',
+  }),
   minimumRateBytesPerSecond: rate({
     default: '64kB/s',
     minimum: '1kB/s',

@@ -61,6 +61,10 @@ function checkPeerPort(listen: string, security: Security['mode']): void {
 }
 
 export function checkOrigin(config: OriginConfig): void {
+  if (config.strangers && config.strangerRepositories.length === 0)
+    throw new ConfigError(
+      'strangerRepositories is empty although strangers is true: name the repositories that anybody may read, or "*"',
+    );
   checkSecurity(config);
   checkPeerPort(config.peer.listen, config.security);
   const { origins, advertise } = config;

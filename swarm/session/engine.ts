@@ -136,10 +136,14 @@ export class Engine implements AsyncDisposable {
     };
   }
 
-  /** Who answers an incoming connection; undefined: nobody knows that swarm here. */
+  /** Who answers an incoming connection; undefined: nobody knows that swarm here, or it is none for strangers. */
   accept(infoHash: Buffer, member: boolean): WireAcceptor | undefined {
-    const answer = this.#answering.get(infoHash.toString('hex'));
+    const id = infoHash.toString('hex');
+    const answer = this.#answering.get(id);
     if (!answer || this.#closing.signal.aborted) return undefined;
+    // Anyone can make a swarm id of a digest; an info-hash is known only where an origin gave the .torrent away.
+    if (!member && this.#aliases.get(answer instanceof Torrent ? answer.digest : answer) !== id)
+      return undefined;
     const role = member ? 'agent' : 'stranger';
     return (wire) => {
       if (answer instanceof Torrent) return answer.connections.attach(wire, role);

@@ -79,6 +79,7 @@ export class ClusterConfig {
       listen,
       advertise: listen,
       signingKeyFile: this.#keys.signingKeyFiles[index],
+      strangerRepositories: ['*'],
       store: { path: join(this.#directory, `origin-${index}`), quota: QUOTA },
       ...this.#knobs.origin,
     };

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { request } from 'undici';
 import { expect, test } from 'vitest';
+import { StrangerRepositories } from '#origin/stranger-repositories.ts';
 import { clusterDispatcher } from '#service/http-client.ts';
 import { parseTorrent } from '#swarm/hashes/torrent-file.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
@@ -11,7 +12,9 @@ import { addBlob, MIB, OriginFixture, until } from './origin-fixture.ts';
 import { withKeys } from '../../support/with-keys.ts';
 
 test('the .torrent of a blob is the same from every origin that holds it, and none without the switch', async () => {
-  await using fixture = await OriginFixture.start({ settings: { strangers: true } });
+  await using fixture = await OriginFixture.start({
+    settings: { strangers: true, strangerRepositories: ['*'] },
+  });
   const blob = deterministicBytes('torrent', 2 * MIB + 5);
   const digest = addBlob(fixture.upstream, blob);
   const path = `/torrents/${digest}.torrent`;
@@ -36,7 +39,7 @@ test('with a cluster key strangers get .torrent files in the clear, and nothing 
   await writeFile(clusterKeyFile, key.toString('base64'));
   await using fixture = await OriginFixture.start({
     origins: 1,
-    settings: { strangers: true, security: 'cluster-key', clusterKeyFile },
+    settings: { strangers: true, strangerRepositories: ['*'], security: 'cluster-key', clusterKeyFile },
     peerPorts: true,
   });
   const blob = deterministicBytes('in the clear', 100_000);
@@ -58,4 +61,25 @@ test('with a cluster key strangers get .torrent files in the clear, and nothing 
   } finally {
     await dispatcher.destroy();
   }
+});
+
+test('a blob that is in no repository for everybody has no .torrent, whoever knows its digest', async () => {
+  const settings = { strangers: true, strangerRepositories: ['*/public/*'] };
+  await using fixture = await OriginFixture.start({ origins: 1, settings });
+  const digest = addBlob(fixture.upstream, deterministicBytes('not for all', 2 * MIB));
+  await fixture.describe(0, digest);
+  await until('the blob is stored', async () => (await fixture.describe(0, digest)).scope === 'verified');
+  expect((await fixture.get(0, `/torrents/${digest}.torrent`)).status).toBe(404);
+});
+
+test.each([
+  [['ghcr.io/org/app'], ['ghcr.io/org/app'], true],
+  [['ghcr.io/org/app'], ['ghcr.io/org/apps'], false],
+  [['ghcr.io/org/*'], ['ghcr.io/org/app/deep'], true],
+  [['ghcr.io/org/*'], ['ghcrxio/org/app'], false],
+  [['*/public/*'], ['r.example:5000/private/a', 'r.example:5000/public/a'], true],
+  [['*'], [], false],
+  [[], ['ghcr.io/org/app'], false],
+])('%j admits %j: %s', (globs, repositories, admitted) => {
+  expect(new StrangerRepositories(globs).admit(repositories)).toBe(admitted);
 });
