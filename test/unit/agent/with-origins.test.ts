@@ -187,10 +187,10 @@ test('a machine that stands still for seconds is no stall of the swarm: nothing 
   const digest = upstream.content.addBlob('team/app', BLOB);
   const pulls = agents.map((agent) => agent.get(upstream, `team/app/blobs/${digest}`));
   const crossed = (): number => upstream.log.bodyBytesByDigest().get(digest) ?? 0;
-  for (const part of [2, 5, 8]) {
+  for (const part of [2, 7]) {
     await expect.poll(crossed, { interval: 10 }).toBeGreaterThan(part * MIB);
     // All parts run in this process.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_000);
   }
   for (const pulled of await Promise.all(pulls)) expect(pulled).toMatchObject(WHOLE);
   for (const agent of agents) expect(await agent.metric('fallbacks_total')).toBe(0);
