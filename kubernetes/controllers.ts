@@ -15,6 +15,7 @@ import { topologyOf, watchNodes } from './nodes.ts';
 import type { TopologyLabels } from './nodes.ts';
 import { AgentClient } from './preheat/agent-client.ts';
 import { PreheatController } from './preheat/controller.ts';
+import type { PreheatSummary } from './preheat/controller.ts';
 import type { ResourceWatchParts } from './resource-watch.ts';
 import { StartupTaint } from './startup-taint.ts';
 
@@ -53,6 +54,8 @@ export interface Controllers extends AsyncDisposable {
   /** Something that whoever runs the cluster should know of a node. */
   reportNode(node: string, reason: string, message: string): void;
   readonly leads: boolean;
+  /** Of the preheats that run here; undefined while another leads. */
+  readonly preheats: PreheatSummary | undefined;
   /** Resolves when the nodes are known. */
   readonly located: Promise<void>;
 }
@@ -74,7 +77,7 @@ export function startControllers(parts: ControllersParts, options: ControllersOp
     COMPONENT,
   );
   const nodes = running.use(watchNodes(watching('nodes')));
-  const cluster = { nodes: () => nodes.objects, events, watching };
+  const cluster: Cluster = { nodes: () => nodes.objects, events, watching, preheats: undefined };
   const election = running.use(
     new LeaderElection(
       { ...parts, onChange: (leads) => parts.onLeading(leads), onFailure: failed('lease') },
@@ -91,6 +94,9 @@ export function startControllers(parts: ControllersParts, options: ControllersOp
       events.record({ apiVersion: 'v1', kind: 'Node', name, uid }, { type: 'Warning', reason, message });
     },
     located: nodes.synced,
+    get preheats() {
+      return cluster.preheats?.summary;
+    },
     get leads() {
       return election.leads;
     },
@@ -102,20 +108,24 @@ interface Cluster {
   readonly nodes: () => ReturnType<typeof watchNodes>['objects'];
   readonly events: EventRecorder;
   readonly watching: (what: string) => ResourceWatchParts;
+  /** While this process leads. */
+  preheats: PreheatController | undefined;
 }
 
 /** Runs until the signal is aborted. */
 async function lead(
   parts: ControllersParts,
   { agentService, startupTaint }: ControllersOptions,
-  { nodes, events, watching }: Cluster,
+  cluster: Cluster,
   signal: AbortSignal,
 ): Promise<void> {
   const { api, logger } = parts;
+  const { nodes, events, watching } = cluster;
   await using term = new AsyncDisposableStack();
   const place = { namespace: api.namespace, service: agentService, portName: AGENT_PORT_NAME };
   const agents = term.use(new AgentsByNode(watching('agents'), place));
-  term.use(
+  term.defer(() => void (cluster.preheats = undefined));
+  cluster.preheats = term.use(
     new PreheatController({
       ...parts,
       ...watching('imagepreheats'),

@@ -15,6 +15,7 @@ import { startStatusServer } from '#service/status-server.ts';
 import { MAX_REQUEST_BYTES, MAX_WANT } from '#swarm/announce/messages.ts';
 
 import {
+  ANNOUNCES_PER_SECOND,
   DEFAULT_LIMITS,
   NODES_PATIENCE_MS,
   STRANGER_BODY_BYTES,
@@ -29,6 +30,7 @@ import { LeaseBook } from './lease-book.ts';
 import { MemberStore } from './member-store.ts';
 import { trackerMetrics } from './metrics.ts';
 import type { TrackerMetrics } from './metrics.ts';
+import { RequestRate } from '#service/request-rate.ts';
 import { registerShoalRoutes } from './shoal-routes.ts';
 import type { ShoalRoutesParts } from './shoal-routes.ts';
 import { registerStrangerRoutes } from './stranger-routes.ts';
@@ -64,6 +66,7 @@ interface State {
   readonly strangers: StrangerStore;
   readonly leases: LeaseBook;
   readonly metrics: TrackerMetrics;
+  readonly rate: RequestRate;
 }
 
 /**
@@ -131,8 +134,11 @@ function createState(
   );
   const leases = new LeaseBook({ now }, { ...config.leases, maxLeases: limits.maxLeases });
   const metrics = trackerMetrics(parts.metrics, { table, members, strangers, leases });
-  return { table, members, strangers, leases, metrics };
+  const rate = new RequestRate({ perSecond: ANNOUNCES_PER_SECOND, callers: limits.maxMembers, now });
+  return { table, members, strangers, leases, metrics, rate };
 }
+
+const NO_NODES = { selected: 0, warm: 0, failed: 0 };
 
 /** What this tracker does for the cluster that it runs in; loaded only here, for its client takes memory. */
 async function joinKubernetes(
@@ -164,6 +170,13 @@ async function joinKubernetes(
     kubernetes,
   );
   starting.use(controllers);
+  metrics.gauge('preheats', 'ImagePreheats that run', [], (gauge) =>
+    gauge.set(controllers.preheats?.preheats ?? 0),
+  );
+  metrics.gauge('preheat_nodes', 'Nodes of the ImagePreheats that run', ['state'], (gauge) => {
+    for (const [state, count] of Object.entries(controllers.preheats?.nodes ?? NO_NODES))
+      gauge.set({ state }, count);
+  });
   // Members tell their node once, when their session begins; without an API server it begins all the same.
   await Promise.race([controllers.located, sleep(NODES_PATIENCE_MS, undefined, { ref: false })]);
   return controllers;

@@ -15,5 +15,7 @@ export const ASK_TIMEOUT_MS = 10_000;
 export const SECRETS_MS = 60_000;
 /** Largest Secret that is looked into, in bytes. */
 export const MAX_SECRET_BYTES = 1024 * 1024;
+/** Preheats remembered that have ended of late. */
+export const REMEMBERED_ENDS = 1024;
 /** Longest message in a status. */
 export const MAX_MESSAGE_CHARACTERS = 1024;

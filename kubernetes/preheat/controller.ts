@@ -1,14 +1,15 @@
 import { isJsonObject } from '#registry/json-object.ts';
 import type { Logger } from '#service/logger.ts';
+import { LruMap } from '#service/lru-map.ts';
 
 import { ApiError } from '#kubernetes/api-error.ts';
 import type { KubernetesApi } from '#kubernetes/api.ts';
 import { CONFLICT_ATTEMPTS } from '#kubernetes/constants.ts';
-import type { EventRecorder } from '#kubernetes/event-recorder.ts';
+import type { EventRecorder, Regarding } from '#kubernetes/event-recorder.ts';
 import { ResourceWatch } from '#kubernetes/resource-watch.ts';
 import type { ResourceWatchParts } from '#kubernetes/resource-watch.ts';
 
-import { STATUS_SPACING_MS } from './constants.ts';
+import { REMEMBERED_ENDS, STATUS_SPACING_MS } from './constants.ts';
 import { imagePreheatOf, isOver, PREHEAT_API_VERSION, PREHEAT_KIND } from './image-preheat.ts';
 import type { ImagePreheat, PreheatStatus } from './image-preheat.ts';
 import { PullSecrets } from './pull-secrets.ts';
@@ -26,7 +27,14 @@ export interface PreheatControllerParts
   readonly logger: Logger;
 }
 
+/** Of all preheats that run, taken together. */
+export interface PreheatSummary {
+  readonly preheats: number;
+  readonly nodes: Readonly<Record<'selected' | 'warm' | 'failed', number>>;
+}
+
 interface Running {
+  readonly reports: StatusReports;
   readonly uid: string;
   readonly generation: number;
   readonly ending: AbortController;
@@ -39,6 +47,8 @@ export class PreheatController implements AsyncDisposable {
   readonly #collection: string;
   readonly #preheats: ResourceWatch<ImagePreheat>;
   readonly #running = new Map<string, Running>();
+  /** By uid: those that are over before the watch says so. */
+  readonly #ended = new LruMap<string, true>(REMEMBERED_ENDS);
   readonly #closing = new AbortController();
 
   constructor(parts: PreheatControllerParts) {
@@ -46,6 +56,16 @@ export class PreheatController implements AsyncDisposable {
     this.#collection = `/apis/${PREHEAT_API_VERSION}/namespaces/${parts.api.namespace}/imagepreheats`;
     this.#preheats = new ResourceWatch(parts, { path: this.#collection, keep: imagePreheatOf });
     this.#preheats.onChange(() => this.#reconcile());
+  }
+
+  get summary(): PreheatSummary {
+    const nodes = { selected: 0, warm: 0, failed: 0 };
+    for (const { reports } of this.#running.values()) {
+      nodes.selected += reports.nodes.selected;
+      nodes.warm += reports.nodes.warm;
+      nodes.failed += reports.nodes.failed;
+    }
+    return { preheats: this.#running.size, nodes };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,37 +79,44 @@ export class PreheatController implements AsyncDisposable {
   /** What is gone, over, or changed in its specification is stopped; what is not over and does not run is started. */
   #reconcile(): void {
     if (this.#closing.signal.aborted) return;
-    const wanted = new Map(
-      [...this.#preheats.objects.values()]
-        .filter((preheat) => !isOver(preheat))
-        .map((preheat) => [preheat.metadata.name, preheat]),
+    const known = new Map(
+      [...this.#preheats.objects.values()].map((preheat) => [preheat.metadata.name, preheat]),
     );
+    // One that has come to its end still has to hear that this was written.
     for (const [name, { uid, generation, ending }] of this.#running) {
-      const { metadata } = wanted.get(name) ?? {};
-      if (metadata?.uid !== uid || (metadata.generation ?? 0) !== generation)
+      const { metadata } = known.get(name) ?? {};
+      const isSame = metadata?.uid === uid && (metadata.generation ?? 0) === generation;
+      if (!isSame || metadata.deletionTimestamp !== undefined)
         ending.abort(new Error('the preheat was changed or deleted'));
     }
-    for (const [name, preheat] of wanted) if (!this.#running.has(name)) this.#start(name, preheat);
+    for (const [name, preheat] of known) {
+      if (this.#running.has(name) || isOver(preheat)) continue;
+      if (this.#ended.get(preheat.metadata.uid) !== true) this.#start(name, preheat);
+    }
   }
 
   #start(name: string, preheat: ImagePreheat): void {
     const { uid, generation = 0 } = preheat.metadata;
     const ending = new AbortController();
-    const done = this.#run(preheat, ending.signal).finally(() => {
+    const startedAt = Date.parse(preheat.status?.startTime ?? '') || this.#parts.wallClock();
+    const reports = new StatusReports(this.#parts, `${this.#collection}/${name}`, preheat, startedAt);
+    const done = this.#run(preheat, { startedAt, reports }, ending.signal).finally(() => {
       this.#running.delete(name);
       this.#reconcile();
     });
-    this.#running.set(name, { uid, generation, ending, done });
+    this.#running.set(name, { uid, generation, reports, ending, done });
   }
 
   /** Never rejects. */
-  async #run(preheat: ImagePreheat, signal: AbortSignal): Promise<void> {
-    const { api, logger, wallClock, now } = this.#parts;
+  async #run(
+    preheat: ImagePreheat,
+    { startedAt, reports }: { startedAt: number; reports: StatusReports },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { api, logger, now } = this.#parts;
     const { namespace, name } = preheat.metadata;
-    const startedAt = Date.parse(preheat.status?.startTime ?? '') || wallClock();
     const names = (preheat.spec.imagePullSecrets ?? []).map((secret) => secret.name);
     const secrets = new PullSecrets({ api, now }, { namespace, names });
-    const reports = new StatusReports(this.#parts, `${this.#collection}/${name}`, preheat, startedAt);
     const report = (progress: Progress, state: State): Promise<boolean> =>
       reports.write(progress, state, signal);
     logger.info({ preheat: name, images: preheat.spec.images.length }, 'preheat runs');
@@ -101,16 +128,20 @@ export class PreheatController implements AsyncDisposable {
     }
   }
 
-  #tell({ metadata }: ImagePreheat, state: State, message: string): void {
-    const { namespace, name, uid } = metadata;
-    this.#parts.logger.info({ preheat: name, state }, 'preheat is over');
+  #tell(preheat: ImagePreheat, state: State, message: string): void {
+    this.#ended.set(preheat.metadata.uid, true);
+    this.#parts.logger.info({ preheat: preheat.metadata.name, state }, 'preheat is over');
     this.#parts.events.record(
-      { apiVersion: PREHEAT_API_VERSION, kind: PREHEAT_KIND, namespace, name, uid },
+      regarding(preheat),
       state === 'Complete'
         ? { type: 'Normal', reason: 'PreheatComplete', message }
         : { type: 'Warning', reason: 'PreheatFailed', message },
     );
   }
+}
+
+function regarding({ metadata: { namespace, name, uid } }: ImagePreheat): Regarding {
+  return { apiVersion: PREHEAT_API_VERSION, kind: PREHEAT_KIND, namespace, name, uid };
 }
 
 /** Writes one resource's status: what has changed, not too often, and only over what it has seen. */
@@ -130,6 +161,11 @@ class StatusReports {
     this.#startTime = rfc3339(startedAt);
   }
 
+  /** As they were last told. */
+  get nodes(): NonNullable<PreheatStatus['nodes']> {
+    return this.#preheat.status?.nodes ?? { selected: 0, warm: 0, failed: 0 };
+  }
+
   get message(): string {
     return this.#preheat.status?.conditions?.[0]?.message ?? '';
   }
@@ -141,12 +177,12 @@ class StatusReports {
     if (now() - this.#writtenAt < STATUS_SPACING_MS && !(isEnd && this.#failures === 0)) return false;
     const moment = { time: rfc3339(wallClock()), startTime: this.#startTime };
     const make = (): PreheatStatus => statusOf(this.#preheat, progress, state, moment);
-    if (JSON.stringify(withoutTimes(make())) === this.#written) return true;
+    if (fingerprint(make()) === this.#written) return true;
     this.#writtenAt = now();
     try {
-      await this.#put(make, signal);
-      this.#written = JSON.stringify(withoutTimes(make()));
+      this.#written = fingerprint(await this.#put(make, signal));
       this.#failures = 0;
+      this.#warnOfFailures();
       return true;
     } catch (error) {
       signal.throwIfAborted();
@@ -156,16 +192,28 @@ class StatusReports {
     }
   }
 
-  /** Somebody else may have written meanwhile: read again and write over that. */
-  async #put(make: () => PreheatStatus, signal: AbortSignal): Promise<void> {
+  /** An operator may have to act: a registry that denies, a disk that is full. */
+  #warnOfFailures(): void {
+    for (const { image, failedNodes = 0, message = '' } of this.#preheat.status?.images ?? [])
+      if (failedNodes > 0)
+        this.#parts.events.record(regarding(this.#preheat), {
+          type: 'Warning',
+          reason: 'ImageNotFetched',
+          message: `${image}: ${message}`,
+        });
+  }
+
+  /** Somebody else may have written meanwhile: read again and write over that. @returns what was written */
+  async #put(make: () => PreheatStatus, signal: AbortSignal): Promise<PreheatStatus> {
     const { api } = this.#parts;
     const path = `${this.#path}/status`;
     for (let attempt = 1; ; attempt += 1) {
       const { uid, resourceVersion } = this.#preheat.metadata;
-      const body = { metadata: { uid, resourceVersion }, status: make() };
+      const status = make();
+      const body = { metadata: { uid, resourceVersion }, status };
       try {
         this.#take(await api.ask({ method: 'PATCH', path, body, patch: 'merge' }, signal));
-        return;
+        return status;
       } catch (error) {
         if (!(error instanceof ApiError && error.isConflict) || attempt >= CONFLICT_ATTEMPTS) throw error;
         this.#take(await api.ask({ method: 'GET', path: this.#path }, signal));
@@ -180,9 +228,13 @@ class StatusReports {
   }
 }
 
-function withoutTimes(status: PreheatStatus): object {
+/** Equal for statuses that differ in times alone. */
+function fingerprint(status: PreheatStatus): string {
   const { completionTime: _, conditions = [], ...rest } = status;
-  return { ...rest, conditions: conditions.map(({ lastTransitionTime: _time, ...kept }) => kept) };
+  return JSON.stringify({
+    ...rest,
+    conditions: conditions.map(({ lastTransitionTime: _time, ...kept }) => kept),
+  });
 }
 
 /** Whole seconds, as Kubernetes writes times. */

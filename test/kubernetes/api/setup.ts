@@ -12,5 +12,5 @@ declare module 'vitest' {
 
 /** Builds what is missing before any test's time runs. */
 export async function setup(project: TestProject): Promise<void> {
-  project.provide('tools', await tools('etcd', 'kube-apiserver'));
+  project.provide('tools', await tools('etcd', 'kube-apiserver', 'helm'));
 }
