@@ -8,6 +8,7 @@ import { loadSecurity, type Security } from '#service/identity.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
 import { parsePublicKeys } from '#service/signing.ts';
+import { RequestRate } from '#service/request-rate.ts';
 import { startAdminSocket } from '#service/admin-socket.ts';
 import { startStatusServer } from '#service/status-server.ts';
 import type { ChallengeAnswerer } from '#registry/challenge-answerer.ts';
@@ -18,6 +19,7 @@ import { Upstream } from '#registry/upstream.ts';
 import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
 import { openMember } from '#swarm/member/open.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
+import { RATED_CALLERS } from './defaults.ts';
 import { Admission } from './door/admission.ts';
 import { openDoor } from './door/door.ts';
 import { AgentEvents } from './events.ts';
@@ -93,7 +95,12 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   );
   starting.use(pulls);
   starting.defer(() => life.abort());
-  const admission = new Admission(() => events.shed());
+  const rate = new RequestRate({
+    perSecond: config.door.requestsPerSecond,
+    callers: RATED_CALLERS,
+    now: () => performance.now(),
+  });
+  const admission = new Admission({ rate, onShed: () => events.shed() });
   const running = (): { requests: number; pulls: number } => ({
     requests: admission.running,
     pulls: pulls.running.size,

@@ -14,9 +14,8 @@ export const MAX_RUNNING_REQUESTS = 512;
 export const DOOR_GRACE_MS = 15_000;
 /** What a request that was shed is told to wait, in seconds. */
 export const SHED_RETRY_SECONDS = 1;
-/** Callers whose rate is followed at one time, and for how many seconds' worth a caller may ask at once. */
+/** Callers whose rate is followed at one time. */
 export const RATED_CALLERS = 1024;
-export const RATE_BURST_SECONDS = 2;
 /** How long a token of the door's counts, how many count at one time, and the scopes of one. */
 export const DOOR_TOKEN_MS = 300_000;
 export const DOOR_TOKENS = 1024;

@@ -23,6 +23,8 @@ export const DEFAULT_LIMITS: TrackerLimits = {
 
 /** How long a start waits for Kubernetes' nodes to be known. */
 export const NODES_PATIENCE_MS = 5000;
+/** Announces a second of one member; one that has much to tell puts it into few. */
+export const ANNOUNCES_PER_SECOND = 100;
 /** How often what has timed out is looked for. */
 export const SWEEP_INTERVAL_MS = 500;
 /** Memberships dropped in one go before other work gets its turn. */

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 
 import { OciError } from '#registry/oci-error.ts';
+import type { RequestRate } from '#service/request-rate.ts';
 import {
   AnnounceRequest,
   LeaseRequest,
@@ -15,7 +16,7 @@ import type { Place, Topology } from '#swarm/core/handout.ts';
 import { isIP } from 'node:net';
 
 import { normaliseAddress } from './address.ts';
-import { MAX_NEWS } from './constants.ts';
+import { ANNOUNCES_PER_SECOND, MAX_NEWS } from './constants.ts';
 import type { LeaseBook } from './lease-book.ts';
 import { MembersFullError } from './member-store.ts';
 import type { MemberStore, Session } from './member-store.ts';
@@ -26,6 +27,8 @@ export interface ShoalRoutesParts {
   readonly members: MemberStore;
   readonly leases: LeaseBook;
   readonly metrics: TrackerMetrics;
+  /** Of one member's announces. */
+  readonly rate: Pick<RequestRate, 'admits'>;
   /** Where a node is, for members that do not tell it themselves; Kubernetes' labels say so. */
   readonly topologyOf?: (node: string) => Topology;
 }
@@ -85,7 +88,13 @@ class Announces {
   }
 
   take(request: AnnounceRequest, remoteAddress: string): AnnounceAnswer {
-    const { members, metrics } = this.#parts;
+    const { members, metrics, rate } = this.#parts;
+    if (!rate.admits(request.peerId)) {
+      metrics.refused.inc({ reason: 'too many announces' });
+      throw new OciError('UNAVAILABLE', `a member may announce ${ANNOUNCES_PER_SECOND} times a second`, {
+        headers: { 'retry-after': '1' },
+      });
+    }
     const intervalMs = this.#options.announceIntervalMs;
     if (request.bye === true) {
       metrics.announces.inc({ kind: 'bye' });

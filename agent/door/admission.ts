@@ -1,14 +1,24 @@
 import { OciError } from '#registry/oci-error.ts';
+import type { RequestRate } from '#service/request-rate.ts';
 import { MAX_RUNNING_REQUESTS, SHED_RETRY_SECONDS } from '#agent/defaults.ts';
 
-/** Bounds the requests that run at one time: more are told to come again, with 503, since 429 would read as the registry's own limit. */
+export interface AdmissionParts {
+  /** Of one credential, or of all callers without: on loopback nothing else tells them apart. */
+  readonly rate: Pick<RequestRate, 'admits'>;
+  readonly onShed: () => void;
+}
+
+/**
+ * Bounds the requests that run at one time, and those of one caller: more are told to come again, with 503. A runtime
+ * takes a 429 for the registry's own limit and repeats the request there; on a 503 it goes on to the next host.
+ */
 export class Admission {
   readonly #limit: number;
-  readonly #onShed: () => void;
+  readonly #parts: AdmissionParts;
   #running = 0;
 
-  constructor(onShed: () => void, limit: number = MAX_RUNNING_REQUESTS) {
-    this.#onShed = onShed;
+  constructor(parts: AdmissionParts, limit: number = MAX_RUNNING_REQUESTS) {
+    this.#parts = parts;
     this.#limit = limit;
   }
 
@@ -16,14 +26,20 @@ export class Admission {
     return this.#running;
   }
 
+  /**
+   * Counts a request of a caller.
+   * @param authorization as the caller sent it
+   * @throws OciError UNAVAILABLE with Retry-After
+   */
+  count(authorization: string | undefined): void {
+    if (!this.#parts.rate.admits(authorization))
+      throw this.#shed('the mirror is asked too often by this caller: try again');
+  }
+
   /** @throws OciError UNAVAILABLE with Retry-After */
   enter(): Disposable {
-    if (this.#running >= this.#limit) {
-      this.#onShed();
-      throw new OciError('UNAVAILABLE', `the mirror has ${this.#limit} requests running: try again`, {
-        headers: { 'retry-after': String(SHED_RETRY_SECONDS) },
-      });
-    }
+    if (this.#running >= this.#limit)
+      throw this.#shed(`the mirror has ${this.#limit} requests running: try again`);
     this.#running += 1;
     let left = false;
     return {
@@ -32,5 +48,10 @@ export class Admission {
         left = true;
       },
     };
+  }
+
+  #shed(message: string): OciError {
+    this.#parts.onShed();
+    return new OciError('UNAVAILABLE', message, { headers: { 'retry-after': String(SHED_RETRY_SECONDS) } });
   }
 }

@@ -12,7 +12,6 @@ import { answerOciError } from './answer.ts';
 import { DoorTokens } from './door-tokens.ts';
 import { type Accesses, OnBehalf } from './on-behalf.ts';
 import { OwnDoor } from './own-door.ts';
-import { RequestRate } from './request-rate.ts';
 import { addDoorRoutes } from './routes.ts';
 import { RecentSources } from './sources.ts';
 
@@ -29,7 +28,7 @@ export interface OpenDoorParts extends Accesses {
 /** Opens the registry mirror that the node's container runtime asks. @throws Error when the address cannot be had */
 export async function openDoor(config: AgentConfig, parts: OpenDoorParts): Promise<BoundServer> {
   const { hosts, answerer, admission, events, logger, metrics } = parts;
-  const { logins, requestsPerSecond } = config.door;
+  const { logins } = config.door;
   await using opening = new AsyncDisposableStack();
   let bound: BoundServer | undefined;
   const door = (): string => bound?.address ?? config.door.listen;
@@ -45,7 +44,6 @@ export async function openDoor(config: AgentConfig, parts: OpenDoorParts): Promi
   addDoorRoutes(app, {
     ...new OnBehalf({ tokens, answerer, events, door }).wrap(parts),
     admission,
-    rate: new RequestRate({ perSecond: requestsPerSecond, now: monotonic, onShed: () => events.shed() }),
     tokens,
     logins: logins.length === 0 ? undefined : new UpstreamPolicy({ allow: logins, deny: [] }),
     door,

@@ -12,14 +12,12 @@ import { answerManifest, answerManifestHead } from './manifests.ts';
 import type { DoorTokens } from './door-tokens.ts';
 import type { Accesses } from './on-behalf.ts';
 import { type DoorRequest, parseDoorRequest } from './request.ts';
-import type { RequestRate } from './request-rate.ts';
 import type { RecentSources } from './sources.ts';
 import type { OwnDoor } from './own-door.ts';
 import { answerToken, doorChallenge, TOKEN_PATH } from './token-endpoint.ts';
 
 export interface DoorParts extends Accesses {
   readonly admission: Admission;
-  readonly rate: RequestRate;
   readonly tokens: DoorTokens;
   readonly logins: UpstreamPolicy | undefined;
   /** `host:port` of the door. */
@@ -41,7 +39,7 @@ export function addDoorRoutes(app: FastifyInstance, parts: DoorParts): void {
   });
   const method = ['GET', 'HEAD'];
   app.addHook('onRequest', ({ headers: { authorization } }, _reply, done) => {
-    parts.rate.take(authorization);
+    parts.admission.count(authorization);
     done();
   });
   for (const url of ['/v2/', '/v2'])

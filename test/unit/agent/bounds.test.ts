@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Admission } from '#agent/door/admission.ts';
 import { DoorTokens } from '#agent/door/door-tokens.ts';
-import { RequestRate } from '#agent/door/request-rate.ts';
 import { RecentSources } from '#agent/door/sources.ts';
 import { LruMap } from '#service/lru-map.ts';
 import { createAgentMetrics } from '#agent/metrics.ts';
@@ -17,7 +16,7 @@ function digest(n: number): ReturnType<typeof parseDigest> {
 describe('the door', () => {
   test('sheds with 503 and Retry-After beyond its bound, and takes requests again when others end', () => {
     let shed = 0;
-    const admission = new Admission(() => (shed += 1), 2);
+    const admission = new Admission({ rate: { admits: () => true }, onShed: () => (shed += 1) }, 2);
     const first = admission.enter();
     admission.enter();
     expect(() => admission.enter()).toThrow(
@@ -31,23 +30,16 @@ describe('the door', () => {
     expect(shed).toBe(2);
   });
 
-  test('sheds who asks too often, and nobody else, until a second has passed', () => {
-    let time = 0;
+  test('sheds who asks too often, with 503, and nobody else', () => {
     let shed = 0;
-    const rate = new RequestRate({ perSecond: 10, now: () => time, onShed: () => (shed += 1) });
-    const ask = (caller: string | undefined, times: number): void => {
-      for (let n = 0; n < times; n += 1) rate.take(caller);
-    };
-    ask('Basic a', 20);
-    expect(() => rate.take('Basic a')).toThrow(
+    const rate = { admits: (caller: string | undefined) => caller !== 'Basic often' };
+    const admission = new Admission({ rate, onShed: () => (shed += 1) });
+    expect(() => admission.count('Basic often')).toThrow(
       expect.objectContaining({ status: 503, code: 'UNAVAILABLE', headers: { 'retry-after': '1' } }),
     );
-    ask(undefined, 20);
-    ask('Basic b', 20);
-    time = 1000;
-    ask('Basic a', 10);
-    expect(() => rate.take('Basic a')).toThrow('10 requests a second');
-    expect(shed).toBe(2);
+    admission.count(undefined);
+    admission.count('Basic seldom');
+    expect(shed).toBe(1);
   });
 
   test('keeps a bounded number of passwords, each for no longer than its token counts', async () => {

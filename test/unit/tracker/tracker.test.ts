@@ -235,3 +235,21 @@ describe('a tracker', () => {
     await expect(runTracker({ strangers: { listen: taken } })).rejects.toThrow(`cannot listen at ${taken}`);
   });
 });
+
+it('tells a member that announces without end to wait, and serves the others', async () => {
+  await using tracker = await runTracker({}, { now: () => 0 });
+  const announce = (peerId: string) => ({
+    peerId,
+    session: hexId(16),
+    sequence: 0,
+    self: { role: 'agent', port: 1, topology: {} },
+  });
+  const [busy, calm] = [hexId(), hexId()];
+  const statuses: number[] = [];
+  for (let times = 0; times < 210; times += 1)
+    statuses.push((await tracker.post('/v1/announce', announce(busy))).status);
+  expect(new Set(statuses.slice(0, 200))).toEqual(new Set([200]));
+  expect(new Set(statuses.slice(200))).toEqual(new Set([503]));
+  expect((await tracker.post('/v1/announce', announce(calm))).status).toBe(200);
+  expect(await tracker.metric('refused_total{reason="too many announces"}')).toBe(10);
+});
