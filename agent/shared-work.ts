@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 interface Running<T> {
   readonly result: Promise<T>;
   readonly controller: AbortController;

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import type { Upstream as Registries } from '#registry/upstream.ts';
 import type { Authorization, Delivered, Refused, Target, Unreachable } from '#registry/upstream-answer.ts';
 import { formatRange } from '#registry/range.ts';

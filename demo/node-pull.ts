@@ -1,3 +1,4 @@
+import { asError } from '#registry/as-error.ts';
 import type { BytesBySource, NodeProgress } from './live-table.ts';
 import { pullImage, type ImagePullOptions, type PulledImage } from './pull-image.ts';
 
@@ -36,7 +37,7 @@ export class NodePull {
       this.pulled = pulled;
       this.#bytes = pulled.bytes;
     } catch (error) {
-      this.failure = error instanceof Error ? error : new Error(String(error));
+      this.failure = asError(error);
     } finally {
       this.#ended = this.#now();
     }

@@ -1,7 +1,7 @@
 import type { BlobRead } from '#registry/blob-read.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Upstream } from '#registry/upstream.ts';
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import { UpstreamProtocolError, UpstreamRefusedError } from '#registry/upstream-error.ts';
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { Engine } from '#swarm/session/engine.ts';

@@ -17,16 +17,16 @@ const ROOT = join(import.meta.dirname, '..');
 const OUTSIDE = ['node:', 'packages'];
 const SWARM = ['swarm/announce', 'swarm/core', 'swarm/hashes', 'swarm/session', 'swarm/store', 'swarm/wire'];
 const MEMBER = 'swarm/member';
-const DIGEST = 'registry/digest.ts';
+const BASICS = ['registry/digest.ts', 'registry/as-error.ts'];
 
 /** Dependencies point down. A new folder takes its place here, with what it needs and no more. */
 const ALLOWED: AllowList = {
   'swarm/core': [],
-  'swarm/hashes': [...OUTSIDE, DIGEST, 'swarm/core'],
-  'swarm/wire': [...OUTSIDE, DIGEST, 'swarm/core', 'swarm/hashes'],
-  'swarm/store': [...OUTSIDE, DIGEST, 'swarm/core'],
-  'swarm/announce': [...OUTSIDE, DIGEST, 'swarm/core'],
-  'swarm/session': [...OUTSIDE, DIGEST, ...SWARM],
+  'swarm/hashes': [...OUTSIDE, ...BASICS, 'swarm/core'],
+  'swarm/wire': [...OUTSIDE, ...BASICS, 'swarm/core', 'swarm/hashes'],
+  'swarm/store': [...OUTSIDE, ...BASICS, 'swarm/core'],
+  'swarm/announce': [...OUTSIDE, ...BASICS, 'swarm/core'],
+  'swarm/session': [...OUTSIDE, ...BASICS, ...SWARM],
   [MEMBER]: [...OUTSIDE, ...SWARM, 'registry', 'service'],
   registry: OUTSIDE,
   service: [...OUTSIDE, 'registry'],

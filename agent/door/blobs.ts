@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import type { FastifyReply } from 'fastify';
 import type { Digest } from '#registry/digest.ts';
 import { OciError } from '#registry/oci-error.ts';

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import type { FastifyReply } from 'fastify';
 import type { AgentEvents } from '#agent/events.ts';
 import type { Denied } from '#agent/pull/access.ts';

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import type { AccessWish, ChallengeAnswerer } from '#registry/challenge-answerer.ts';
 import { ociErrorBody, unauthorized, OciError } from '#registry/oci-error.ts';
 import type { AgentEvents } from '#agent/events.ts';

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { ByteRange } from '#registry/range.ts';
 import type { AgentEvents } from '#agent/events.ts';

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import type { Digest } from '#registry/digest.ts';

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '#registry/digest.ts';
 import { detectManifestType, ManifestError, OCI_MANIFEST } from '#registry/media-types.ts';
 import {

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ASK_AGAIN_MS,

@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import { type Digest, digestAlgorithm, digestOf } from '#registry/digest.ts';
 import { MANIFEST_LIMIT } from '#agent/defaults.ts';
 import type { AgentEvents } from '#agent/events.ts';

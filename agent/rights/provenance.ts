@@ -1,4 +1,4 @@
-import { asError } from '#service/as-error.ts';
+import { asError } from '#registry/as-error.ts';
 import {
   type Caller,
   type GetAnswer,

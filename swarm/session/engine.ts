@@ -1,3 +1,4 @@
+import { asError } from '#registry/as-error.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Announcer, Membership, SwarmPeers } from '#swarm/announce/announcer.ts';
 import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
@@ -149,7 +150,7 @@ export class Engine implements AsyncDisposable {
       if (answer instanceof Torrent) return answer.connections.attach(wire, role);
       this.#stored(answer).then(
         (opened) => opened.connections.attach(wire, role),
-        (error: unknown) => wire.close(error instanceof Error ? error : new Error(String(error))),
+        (error: unknown) => wire.close(asError(error)),
       );
     };
   }

@@ -1,3 +1,4 @@
+import { asError } from '#registry/as-error.ts';
 import type { Digest } from '#registry/digest.ts';
 import { Distribution } from '#swarm/core/distribution.ts';
 import type { Offence } from '#swarm/core/peer-score.ts';
@@ -480,7 +481,7 @@ export class Torrent implements AsyncDisposable {
       vouched: (signed) => this.#relay(signed),
       whole: () => void (this.#finishing = this.#whole()),
       mismatch: (error) => this.#contradicted(error),
-      broke: (error) => this.fail(error instanceof Error ? error : new Error(String(error))),
+      broke: (error) => this.fail(asError(error)),
     };
   }
 
@@ -573,7 +574,7 @@ export class Torrent implements AsyncDisposable {
 
   /** The stored bytes are gone or unreadable: fetch them again while that is possible, else give the blob up. */
   #unreadable(index: number, error: unknown): void {
-    if (this.complete) return this.fail(error instanceof Error ? error : new Error(String(error)));
+    if (this.complete) return this.fail(asError(error));
     this.pieces.lose(index);
     this.#downloads.fillAll();
   }

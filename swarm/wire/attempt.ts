@@ -1,4 +1,5 @@
-import { asError, HandshakeError } from './errors.ts';
+import { asError } from '#registry/as-error.ts';
+import { HandshakeError } from './errors.ts';
 
 export interface Destroyable {
   destroy(): void;

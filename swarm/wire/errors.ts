@@ -7,8 +7,3 @@ export class WireError extends Error {
 export class HandshakeError extends Error {
   override readonly name = 'HandshakeError';
 }
-
-/** What was thrown, as an error. */
-export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
-}

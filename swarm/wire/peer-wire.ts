@@ -1,3 +1,4 @@
+import { asError } from '#registry/as-error.ts';
 import {
   IDLE_TIMEOUT_MS,
   KEEP_ALIVE_MS,
@@ -7,7 +8,7 @@ import {
   MAX_WAITING_REQUESTS,
   STRANGER_BLOCK_LENGTH,
 } from './defaults.ts';
-import { asError, WireError } from './errors.ts';
+import { WireError } from './errors.ts';
 import {
   decodeExtendedHandshake,
   encodeExtendedHandshake,
