@@ -59,11 +59,24 @@ async function plan(runtime: Runtime, options: ConfigureOptions): Promise<Plan> 
     const changed = [
       'docker asks mirrors for docker.io only. Let it read the change: systemctl reload docker',
     ];
-    return { edits: [[path, daemonEdit(path, agent)]], advice: { always: [], changed } };
+    const always = [PRIVATE_IMAGES.docker];
+    return { edits: [[path, daemonEdit(path, agent)]], advice: { always, changed } };
   }
   const edit = registriesEdit(registries ?? COMMON_REGISTRIES, agent, await readRegistries(root));
   const changed = runtime === 'crio' ? ['let CRI-O read the change: systemctl reload crio'] : [];
-  return { edits: [[DROP_IN, edit]], advice: { always: [], changed } };
+  const always = [runtime === 'crio' ? PRIVATE_IMAGES.crio : privateImagesOfPodman(agent)];
+  return { edits: [[DROP_IN, edit]], advice: { always, changed } };
+}
+
+/** How runtimes that take challenges from `/v2/` alone come to private images. */
+const PRIVATE_IMAGES = {
+  docker:
+    'private images of Docker Hub come through the agent if its door.logins names docker.io: docker gives mirrors its own login',
+  crio: 'CRI-O gives mirrors no pull secret: it pulls private images from the registry itself',
+} as const;
+
+function privateImagesOfPodman({ host }: URL): string {
+  return `private images come through the agent for who is logged in to it (podman login --tls-verify=false ${host}/<registry>), if its door.logins names the registry`;
 }
 
 /** Where containerd looks nowhere, nothing is written; what was written before that is taken back all the same. */

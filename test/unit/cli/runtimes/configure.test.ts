@@ -269,6 +269,7 @@ describe('docker', () => {
       [DAEMON]: '{\n    "debug": true,\n    "registry-mirrors": ["https://m"]\n}\n',
     });
     const { advice } = await act('docker');
+    expect(advice.join('')).toContain('door.logins names docker.io');
     expect(await read(DAEMON)).toBe(
       '{\n    "debug": true,\n    "registry-mirrors": [\n        "http://127.0.0.1:29500",\n        "https://m"\n    ]\n}\n',
     );
@@ -286,6 +287,14 @@ describe('docker', () => {
     await writeFile(dir.join(DAEMON), '{"debug": true, "registry-mirrors": ["http://127.0.0.1:29500"]}');
     await act('docker', { remove: true });
     expect(JSON.parse(await read(DAEMON))).toEqual({ debug: true });
+  });
+
+  test.each([
+    ['podman', 'podman login --tls-verify=false 127.0.0.1:29500/<registry>'],
+    ['crio', 'CRI-O gives mirrors no pull secret'],
+  ] as const)('%s: what is told of private images', async (runtime, told) => {
+    expect((await act(runtime)).advice.join('')).toContain(told);
+    expect((await act(runtime, { remove: true })).advice.join('')).not.toContain(told);
   });
 
   test('a link stays a link and a mode stays a mode', async () => {
