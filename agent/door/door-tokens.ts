@@ -15,7 +15,8 @@ export type Holder =
   | { readonly kind: 'foreign' | 'anonymous' | 'unknown' }
   | { readonly kind: 'login'; readonly login: Login };
 
-const PREFIX = 'Bearer shoal.';
+/** RFC 6750, 2.1; the scheme's case does not count (RFC 9110, 11.1). */
+const DOOR_TOKEN = /^bearer +(?<token>shoal\..*)$/iu;
 /** Stands for no credential at all, so everybody may have the same. */
 const ANONYMOUS = 'shoal.anonymous';
 
@@ -41,7 +42,7 @@ export class DoorTokens implements Disposable {
 
   issue(login: Login): string {
     const token = `shoal.${randomBytes(32).toString('base64url')}`;
-    const key = keyOf(`Bearer ${token}`);
+    const key = keyOf(token);
     // A password is not kept a moment longer than its token counts.
     const timer = setTimeout(() => this.#logins.delete(key), this.#lifeMs).unref();
     this.#logins.set(key, { login, timer });
@@ -50,9 +51,10 @@ export class DoorTokens implements Disposable {
 
   /** @param authorization as the client sent it */
   holder(authorization: string | undefined): Holder {
-    if (authorization?.startsWith(PREFIX) !== true) return { kind: 'foreign' };
-    if (authorization === `Bearer ${ANONYMOUS}`) return { kind: 'anonymous' };
-    const found = this.#logins.get(keyOf(authorization));
+    const token = DOOR_TOKEN.exec(authorization ?? '')?.groups?.['token'];
+    if (token === undefined) return { kind: 'foreign' };
+    if (token === ANONYMOUS) return { kind: 'anonymous' };
+    const found = this.#logins.get(keyOf(token));
     return found === undefined ? { kind: 'unknown' } : { kind: 'login', login: found.login };
   }
 
@@ -64,6 +66,6 @@ export class DoorTokens implements Disposable {
   }
 }
 
-function keyOf(authorization: string): string {
-  return createHash('sha256').update(authorization).digest('base64');
+function keyOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64');
 }

@@ -144,9 +144,11 @@ describe.each(KINDS)('a client that takes challenges from /v2/ alone, before a r
 test("a token that the door does not know never reaches a registry: it is refused with the door's challenge", async () => {
   await using scene = await start('token');
   const { agent, upstream, name, blob } = scene;
-  const refused = await new Client(agent).ask(name(REPOSITORY), blob, `Bearer shoal.${'A'.repeat(43)}`);
-  expect(refused).toMatchObject({ status: 401 });
-  expect(refused.headers['www-authenticate']).toContain('error="invalid_token"');
+  for (const scheme of ['Bearer', 'bearer', 'BEARER ']) {
+    const refused = await new Client(agent).ask(name(REPOSITORY), blob, `${scheme} shoal.${'A'.repeat(43)}`);
+    expect(refused).toMatchObject({ status: 401 });
+    expect(refused.headers['www-authenticate']).toContain('error="invalid_token"');
+  }
   expect(upstream.log.entries).toEqual([]);
 });
 
