@@ -101,7 +101,7 @@ async function startLapsed() {
   const upstream = starting.use(
     await UpstreamRegistry.start({
       auth: { kind: 'token', users: [], anonymous: 'all' },
-      bytesPerSecond: 12 * MIB,
+      bytesPerSecond: 6 * MIB,
     }),
   );
   // More than is read at one go, so that the registry is asked again in the middle.
