@@ -23,6 +23,8 @@ export interface ClusterKnobs {
   /** By the upstream's name. */
   upstreams: Readonly<Record<string, UpstreamHost>>;
   strangers?: boolean;
+  /** Certificates in the place of the cluster key. */
+  mtls?: Readonly<Record<'certFile' | 'keyFile' | 'caFile', string>>;
   /** Registries that get what clients give to the agents' doors. */
   logins?: readonly string[];
   /** Knobs for every agent or origin, over the harness' own. */
@@ -97,7 +99,10 @@ export class ClusterConfig {
 
   #common(status: string): PartConfig {
     const { clusterKeyFile } = this.#keys;
-    return { security: 'cluster-key', clusterKeyFile, log: { level: 'debug' }, status: { listen: status } };
+    const { mtls } = this.#knobs;
+    const identity =
+      mtls === undefined ? { security: 'cluster-key', clusterKeyFile } : { security: 'mtls', mtls };
+    return { ...identity, log: { level: 'debug' }, status: { listen: status } };
   }
 
   #peered(status: string, peer: string): PartConfig & { peer: { listen: string } } {

@@ -17,6 +17,7 @@ export interface Cluster extends AsyncDisposable {
   readonly tracker: Part;
   readonly origins: readonly Part[];
   readonly agents: readonly Agent[];
+  readonly clusterKeyFile: string;
   /** Where strangers get a blob's .torrent file, which names this cluster's tracker: one URL per origin. */
   torrentUrls(digest: string): URL[];
   /** What every process printed, for a failed test's message. */
@@ -46,6 +47,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     tracker,
     origins,
     agents,
+    clusterKeyFile: keys.clusterKeyFile,
     torrentUrls: (digest) =>
       addresses.origins.map(({ listen }) => {
         const url = new URL(`http://${listen}/torrents/${digest}.torrent`);

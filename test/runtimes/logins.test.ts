@@ -6,13 +6,12 @@ import { total } from './metrics.ts';
 import { mirrorPodman } from './mirrors.ts';
 import type { Agent } from './part.ts';
 import { mustSucceed, type Outcome } from './program.ts';
-import { startScene, type Scene, type SceneOptions } from './scene.ts';
+import { REGISTRY_ADDRESS, startScene, type Scene, type SceneOptions } from './scene.ts';
 import { copyBySkopeo, podmanIn, type Podman } from './stock-runtimes.ts';
 
 const ALICE = { user: 'alice', password: 'right' };
 const WRONG = { user: 'alice', password: 'wrong' };
 const LAYERS = [3_000_000, 300_000] as const;
-const REGISTRY = '127.77.0.2';
 
 const SCENES: [string, SceneOptions][] = [
   ['htpasswd', { auth: { kind: 'htpasswd', ...ALICE } }],
@@ -37,7 +36,7 @@ describe.each(SCENES)('before a registry with %s', (kind, options) => {
   let pushed: PushedImage;
   let podmen = 0;
   beforeAll(async () => {
-    const cluster = { agents: 2, logins: [REGISTRY] };
+    const cluster = { agents: 2, logins: [REGISTRY_ADDRESS] };
     scene = await startScene({ ...options, credentials: ALICE, cluster });
     pushed = await scene.push('team/app', LAYERS);
   });
@@ -67,7 +66,7 @@ describe.each(SCENES)('before a registry with %s', (kind, options) => {
 
   test.each([
     ['host', (door: string) => door],
-    ['registry', (door: string) => `${door}/${REGISTRY}`],
+    ['registry', (door: string) => `${door}/${REGISTRY_ADDRESS}`],
   ])("podman, logged in to the door's %s, pulls through it", async (name, place) => {
     keepLogsOnFailure(scene.cluster, scene.registry);
     const agent = scene.agent(1);

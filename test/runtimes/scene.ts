@@ -10,8 +10,8 @@ import { startRegistry, type Registry, type RegistryAuth } from './registry.ts';
 import { startTokenIssuer, type IssuerOptions, type TokenIssuer } from './token-issuer.ts';
 import type { LayerSpec } from '../../demo/image.ts';
 
-/** On an address of its own the registry gets port 443, and image references name it without a port. */
-const REGISTRY_ADDRESS = '127.77.0.2';
+/** On an address of its own the registry gets port 443, and image references name it without a port; each run has another. */
+export const REGISTRY_ADDRESS = `127.77.${(process.pid >> 7) & 127}.${2 + (process.pid & 127)}`;
 
 export interface SceneOptions {
   auth?: RegistryAuth | { kind: 'token'; issuer: Omit<IssuerOptions, 'directory'> };

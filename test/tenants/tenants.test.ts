@@ -4,7 +4,7 @@ import { UpstreamRegistry } from '../../demo/upstream-registry.ts';
 import { pullImage } from '../runtimes/door.ts';
 import { keepLogsOnFailure } from '../runtimes/failure-logs.ts';
 import { basic, type PushedImage } from '../runtimes/images.ts';
-import { startScene, type Scene } from '../runtimes/scene.ts';
+import { REGISTRY_ADDRESS, startScene, type Scene } from '../runtimes/scene.ts';
 import {
   ALICE,
   type Caller,
@@ -22,7 +22,6 @@ import { type Asking, EVIL, OTHER, type Way, WAYS } from './ways.ts';
 const STATES = ['cold', 'downloading', 'cached', 'neighbour'] as const;
 type State = (typeof STATES)[number];
 
-const REGISTRY = '127.77.0.2';
 /** One layer for each way that is open to who may read: what one of them has fetched is cold no more. */
 const LAYERS = WAYS.filter(({ opens }) => opens !== undefined).map((_, at) => 300_000 + at);
 const SLOW_LAYER = 6_000_000;
@@ -49,7 +48,7 @@ describe.each(TENANCIES)('before a registry with $name', (tenancy) => {
     scene = await startScene({
       ...tenancy.scene,
       credentials: ALICE,
-      cluster: { agents: 2, origins: 1, logins: [REGISTRY], upstreams, agent },
+      cluster: { agents: 2, origins: 1, logins: [REGISTRY_ADDRESS], upstreams, agent },
     });
     for (const state of STATES)
       images.set(state, await scene.push(REPOSITORY, state === 'downloading' ? [SLOW_LAYER] : LAYERS, state));
