@@ -10,7 +10,7 @@ import {
   MAX_SWARMS_PER_MESSAGE,
   ReplicasRequest,
 } from '#swarm/announce/messages.ts';
-import type { AnnounceAnswer, LeaseAnswer, ReplicasAnswer, Self } from '#swarm/announce/messages.ts';
+import type { AnnounceAnswer, LeaseAnswer, ReplicasAnswer, Self, Trouble } from '#swarm/announce/messages.ts';
 import { placeOf } from '#swarm/core/handout.ts';
 import type { Place, Topology } from '#swarm/core/handout.ts';
 import { isIP } from 'node:net';
@@ -31,6 +31,8 @@ export interface ShoalRoutesParts {
   readonly rate: Pick<RequestRate, 'admits'>;
   /** Where a node is, for members that do not tell it themselves; Kubernetes' labels say so. */
   readonly topologyOf?: (node: string) => Topology;
+  /** Takes what a member has trouble with, to be told to whoever runs the cluster. */
+  readonly onTrouble?: (node: string, trouble: Trouble) => void;
 }
 
 export interface ShoalRoutesOptions {
@@ -108,6 +110,7 @@ class Announces {
     metrics.announces.inc({ kind: kindOf(request, session) });
     if (session === undefined) return { intervalMs, resync: true };
     members.advance(request.peerId, request.sequence);
+    this.#tellTroubles(session, request);
     const { zone, region } = request.self === undefined ? {} : this.#topologyOf(request.self);
     const place = { ...(zone !== undefined && { zone }), ...(region !== undefined && { region }) };
     return {
@@ -129,6 +132,12 @@ class Announces {
     const known = this.#parts.members.touch(peerId, session);
     const fits = known !== undefined && (sequence === known.sequence || sequence === known.sequence + 1);
     return fits ? known : undefined;
+  }
+
+  #tellTroubles({ member }: Session, { troubles = [] }: AnnounceRequest): void {
+    const [node] = member.place;
+    if (node === undefined) return;
+    for (const trouble of troubles) this.#parts.onTrouble?.(node, trouble);
   }
 
   /** What a member tells of its place counts before what is known of its node. */

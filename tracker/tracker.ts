@@ -13,6 +13,7 @@ import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
 import { startStatusServer } from '#service/status-server.ts';
 import { MAX_REQUEST_BYTES, MAX_WANT } from '#swarm/announce/messages.ts';
+import type { Trouble } from '#swarm/announce/messages.ts';
 
 import {
   ANNOUNCES_PER_SECOND,
@@ -83,8 +84,13 @@ export async function startTracker(config: TrackerConfig, parts: TrackerParts): 
   const cluster = config.kubernetes.enabled
     ? await joinKubernetes(config, security, parts, starting)
     : undefined;
-  const topologyOf = cluster && ((node: string) => cluster.topologyOf(node));
-  const located = { ...state, ...(topologyOf && { topologyOf }) };
+  const located: MemberListenerState = {
+    ...state,
+    ...(cluster && {
+      topologyOf: (node) => cluster.topologyOf(node),
+      onTrouble: (node, trouble) => cluster.reportNode(node, ...TROUBLES[trouble]),
+    }),
+  };
   const shoal = starting.use(await listenForMembers(config, security, located, parts));
   const strangers = config.strangers.listen;
   const stranger =
@@ -137,6 +143,16 @@ function createState(
   const rate = new RequestRate({ perSecond: ANNOUNCES_PER_SECOND, callers: limits.maxMembers, now });
   return { table, members, strangers, leases, metrics, rate };
 }
+
+/** Reason and message of the Event on a node whose member has that trouble. */
+const TROUBLES: Readonly<Record<Trouble, readonly [reason: string, message: string]>> = {
+  'store-full': [
+    'ShoalStoreFull',
+    'Shoal on this node has no room for what is pulled: pulls go on, but nothing is kept or shared. Free the disk, raise store.quota or run "shoal prune".',
+  ],
+};
+
+type MemberListenerState = State & Pick<ShoalRoutesParts, 'topologyOf' | 'onTrouble'>;
 
 const NO_NODES = { selected: 0, warm: 0, failed: 0 };
 
@@ -197,7 +213,7 @@ function sweepRegularly({ members, strangers, leases, metrics }: State): Disposa
 function listenForMembers(
   config: TrackerConfig,
   security: Security,
-  state: State & Pick<ShoalRoutesParts, 'topologyOf'>,
+  state: MemberListenerState,
   { logger, metrics }: TrackerParts,
 ): Promise<BoundServer> {
   const app = createHttpServer({ name: 'tracker', security, bodyLimit: MAX_REQUEST_BYTES, logger, metrics });

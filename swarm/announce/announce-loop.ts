@@ -15,7 +15,7 @@ import {
 } from './constants.ts';
 import type { Delta, Ledger } from './ledger.ts';
 import { AnnounceAnswer, ReplicasAnswer } from './messages.ts';
-import type { AnnounceRequest, Self } from './messages.ts';
+import type { AnnounceRequest, Self, Trouble } from './messages.ts';
 import type { TrackerClient } from './tracker-client.ts';
 
 /** The part of a logger that an announcer writes to. */
@@ -35,6 +35,8 @@ export interface AnnounceLoopParts {
   /** Milliseconds, monotonic. */
   readonly now: () => number;
   readonly onAnswer: (answer: AnnounceAnswer) => void;
+  /** Told with each message, where there are any. */
+  readonly troubles: () => readonly Trouble[];
 }
 
 /**
@@ -141,6 +143,7 @@ export class AnnounceLoop implements AsyncDisposable {
 
   async #send(delta: Delta): Promise<void> {
     const { client, ledger } = this.#parts;
+    const troubles = [...this.#parts.troubles()];
     const session = (this.#session ??= { id: randomBytes(16).toString('hex'), sequence: 0 });
     const body: AnnounceRequest = {
       peerId: this.#peerId,
@@ -148,6 +151,7 @@ export class AnnounceLoop implements AsyncDisposable {
       sequence: session.sequence,
       ...(session.sequence === 0 && { self: this.#self }),
       ...withoutEmpty(delta),
+      ...(troubles.length > 0 && { troubles }),
     };
     const answer = await client.ask(
       { ...ANNOUNCE, body, timeoutMs: REQUEST_TIMEOUT_MS },

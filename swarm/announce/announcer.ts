@@ -9,7 +9,7 @@ import type { AnnounceLogger } from './announce-loop.ts';
 import { ASK_SPACING_MS, REQUEST_TIMEOUT_MS } from './constants.ts';
 import { Ledger } from './ledger.ts';
 import { LeaseAnswer, MAX_SWARMS_PER_MESSAGE, MAX_WANT, ReplicasAnswer } from './messages.ts';
-import type { AnnounceAnswer, LeaseRequest, Self, SwarmPeers } from './messages.ts';
+import type { AnnounceAnswer, LeaseRequest, Self, SwarmPeers, Trouble } from './messages.ts';
 import { TrackerClient, TrackerUnreachableError } from './tracker-client.ts';
 import type { Question, TrackerList } from './tracker-client.ts';
 
@@ -24,6 +24,8 @@ export interface AnnouncerParts {
   /** Whether trackers speak TLS. */
   readonly secure: boolean;
   readonly logger: AnnounceLogger;
+  /** What is told to the tracker with each message; nothing by default. */
+  readonly troubles?: () => readonly Trouble[];
   /** The tracker tells where this member is. */
   readonly onPlace: (place: NonNullable<AnnounceAnswer['place']>) => void;
   /** Uniform in [0, 1). */
@@ -105,7 +107,8 @@ export class Announcer implements AsyncDisposable {
     this.#client = new TrackerClient(parts);
     const { logger, random, now } = parts;
     const onAnswer = (answer: AnnounceAnswer): void => this.#onAnswer(answer);
-    const loopParts = { client: this.#client, ledger: this.#ledger, logger, random, now, onAnswer };
+    const troubles = parts.troubles ?? (() => []);
+    const loopParts = { client: this.#client, ledger: this.#ledger, logger, random, now, onAnswer, troubles };
     this.#loop = new AnnounceLoop(loopParts, self.peerId, describe(self));
     this.#following = parts.trackers.onChange(() => this.#loop.trackersChanged());
   }

@@ -12,6 +12,7 @@ import { type RunningSwarm, startSwarm, type SwarmOptions } from '#swarm/session
 import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { countTorrents, observeStore, observeSwarm } from './gauges.ts';
+import { Troubles } from './troubles.ts';
 
 /** How long the tracker may take to tell, before an eviction, which blobs others hold too. */
 const REPLICAS_TIMEOUT_MS = 2_000;
@@ -68,11 +69,13 @@ function joinSwarm(config: MemberConfig, parts: MemberParts, store: BlobStore): 
   const { peer } = config;
   const { name: node, rack, zone, region } = config.node;
   const whereabouts = new Whereabouts({ zone, region });
+  const troubles = new Troubles(store, () => performance.now());
   return startSwarm(
     {
       ...parts,
       store,
       count: countTorrents(parts.metrics, whereabouts),
+      troubles: () => troubles.current(),
       now: () => performance.now(),
       random: Math.random,
     },

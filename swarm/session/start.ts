@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { AnnounceLogger } from '#swarm/announce/announce-loop.ts';
 import { Announcer, type AnnouncerSelf } from '#swarm/announce/announcer.ts';
 import type { TrackerList } from '#swarm/announce/tracker-client.ts';
+import type { Trouble } from '#swarm/announce/messages.ts';
 import type { BatchVerifier } from '#swarm/hashes/batch.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { PeerTransport, type TransportParts } from '#swarm/wire/transport.ts';
@@ -20,6 +21,8 @@ export interface SwarmParts {
   /** For trackers. Not closed here. */
   readonly dispatcher: Dispatcher;
   readonly count: TorrentCounters;
+  /** What is told to the tracker for whoever runs the cluster. */
+  readonly troubles?: () => readonly Trouble[];
   readonly logger: AnnounceLogger;
   readonly now: () => number;
   readonly random: () => number;

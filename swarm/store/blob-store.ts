@@ -52,6 +52,8 @@ export interface StoreUsage {
   readonly quotaBytes: number;
   /** Complete and half-done blobs evicted to make room since the start. */
   readonly evictions: number;
+  /** How often there was no room, whatever went. */
+  readonly refusals: number;
 }
 
 /**
@@ -165,6 +167,7 @@ export class BlobStore implements AsyncDisposable {
       partialBytes: this.#partials.table.bytes,
       quotaBytes: this.#room.quotaBytes,
       evictions: this.#room.evictions,
+      refusals: this.#room.refusals,
     };
   }
 

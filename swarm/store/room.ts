@@ -31,6 +31,7 @@ export class Room {
   #charged = 0;
   #reliefs = 0;
   #evictions = 0;
+  #refusals = 0;
 
   constructor(parts: RoomParts, quotaBytes: number) {
     this.#parts = parts;
@@ -47,6 +48,11 @@ export class Room {
     return this.#evictions;
   }
 
+  /** How often there was no room, whatever went. */
+  get refusals(): number {
+    return this.#refusals;
+  }
+
   /** Takes what lies on disk already into the account, even above the quota. */
   charge(bytes: number): void {
     this.#charged += bytes;
@@ -60,7 +66,7 @@ export class Room {
   async reserve(bytes: number): Promise<void> {
     if (this.#take(bytes)) return;
     if (bytes > this.quotaBytes) {
-      throw new StoreFullError(`${bytes} bytes exceed the store's quota of ${this.quotaBytes}`);
+      throw this.#full(`${bytes} bytes exceed the store's quota of ${this.quotaBytes}`);
     }
     await this.#evicting.run(async () => {
       if (this.#take(bytes)) return;
@@ -71,7 +77,7 @@ export class Room {
           if (this.#take(bytes)) return;
         }
       }
-      throw new StoreFullError(
+      throw this.#full(
         `no room for ${bytes} bytes: all that the quota of ${this.quotaBytes} allows is in use`,
       );
     });
@@ -95,6 +101,11 @@ export class Room {
     return removed.bytes;
   }
 
+  #full(message: string, cause?: unknown): StoreFullError {
+    this.#refusals += 1;
+    return new StoreFullError(message, { cause });
+  }
+
   #take(bytes: number): boolean {
     if (bytes > 0 && (this.#charged + bytes > this.quotaBytes || this.#parts.crowded())) return false;
     this.#charged += bytes;
@@ -116,7 +127,7 @@ export class Room {
           round > DISK_RELIEF_ROUNDS ||
           !(await this.#relieve(Math.max(bytes, DISK_RELIEF_BYTES), reliefs))
         ) {
-          throw new StoreFullError('the disk is full and nothing is left to evict', { cause: error });
+          throw this.#full('the disk is full and nothing is left to evict', error);
         }
       }
     }

@@ -10,7 +10,7 @@ import { fixedMembers } from '#service/discovery/member-list.ts';
 
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { runTracker } from '../../unit/tracker/running-tracker.ts';
-import { type Cluster, object, startCluster } from './cluster.ts';
+import { type Cluster, object, part, startCluster } from './cluster.ts';
 
 const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
 /** What a change may take from the API server to whoever watches. */
@@ -68,6 +68,14 @@ async function follow(): Promise<Discovery> {
   return running.use(await Discovery.start('origins', entries, parts, new AbortController().signal));
 }
 
+async function eventsOf(node: string): Promise<unknown[]> {
+  const query = { fieldSelector: `involvedObject.kind=Node,involvedObject.name=${node}` };
+  const path = '/api/v1/namespaces/default/events';
+  const found = await cluster.api.ask({ method: 'GET', path, query }, AbortSignal.timeout(5000));
+  const items = part(found, 'items');
+  return Array.isArray(items) ? items.map((item) => part(item, 'reason')) : [];
+}
+
 describe('members by their endpoints', () => {
   it('go by names that DNS has too, and are seen within seconds when they come and go', async () => {
     await place('IPv4', { addresses: ['10.0.0.1'], hostname: 'origin-0' });
@@ -115,7 +123,7 @@ describe('members by their endpoints', () => {
 });
 
 describe('a tracker in Kubernetes', () => {
-  it('tells a member where its node’s labels say it is', async () => {
+  it('tells a member where its node’s labels say it is, and whoever runs the cluster of its troubles', async () => {
     const metadata = { labels: { zone: 'a', region: 'eu' } };
     await cluster.ask('POST', '/api/v1/nodes', object('v1', 'Node', 'node1', { metadata }));
     const kubernetes = {
@@ -137,6 +145,7 @@ describe('a tracker in Kubernetes', () => {
         trackers: fixedMembers([tracker.running.address]),
         secure: false,
         onPlace: (told) => places.push(told),
+        troubles: () => ['store-full'],
         random: Math.random,
         now: () => performance.now(),
         logger: createLogger('test', { level: 'silent' }),
@@ -146,5 +155,6 @@ describe('a tracker in Kubernetes', () => {
     announcer.join('b'.repeat(40), { complete: false, want: 1 }, () => undefined);
     await expect.poll(() => places).toEqual([{ zone: 'a', region: 'eu' }]);
     await expect.poll(() => tracker.metric('leads')).toBe(1);
+    await expect.poll(() => eventsOf('node1')).toEqual(['ShoalStoreFull']);
   });
 });

@@ -25,6 +25,7 @@ test('the least recently used blob goes first, and its going is told', async () 
     partialBytes: 0,
     quotaBytes: 3 * HUNDRED,
     evictions: 1,
+    refusals: 0,
   });
 });
 
