@@ -17,6 +17,8 @@ needs=(
   'openssl         openssl'
   'python3         python3'
   'prometheus      prometheus'
+  'buildah         buildah'
+  'busybox         busybox-static'
 )
 
 missing=()

@@ -1,0 +1,72 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+
+import { run } from '../../runtimes/program.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../../support/temporary-directory.ts';
+import { type Cluster, part, startCluster } from './cluster.ts';
+
+const CHART = join(import.meta.dirname, '../../../charts/shoal');
+const NAMESPACED = '/api/v1/namespaces/shoal';
+const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+
+let dir: TemporaryDirectory;
+let cluster: Cluster;
+
+beforeAll(async () => {
+  dir = await temporaryDirectory('helm');
+  cluster = await startCluster();
+  await writeFile(dir.join('kubeconfig'), await cluster.plane.kubeconfig(), { mode: 0o600 });
+});
+afterAll(async () => {
+  await cluster?.[Symbol.asyncDispose]();
+  await dir?.[Symbol.asyncDispose]();
+});
+
+/** Cache and settings are the test's own. */
+function helm(command: string, ...args: string[]): Promise<string> {
+  const env = { KUBECONFIG: dir.join('kubeconfig'), HOME: dir.path };
+  return run([join(inject('tools'), 'helm'), command, 'shoal', ...args, '--namespace', 'shoal'], { env });
+}
+
+async function secrets(): Promise<unknown[]> {
+  const names = ['shoal-cluster', 'shoal-origin'];
+  return Promise.all(
+    names.map(async (name) => part(await cluster.ask('GET', `${NAMESPACED}/secrets/${name}`), 'data')),
+  );
+}
+
+async function configOf(component: string): Promise<unknown> {
+  return part(await cluster.ask('GET', `${NAMESPACED}/configmaps/shoal-${component}`), 'data', 'config.yaml');
+}
+
+async function namesIn(path: string): Promise<string[]> {
+  const items = part(await cluster.ask('GET', path), 'items');
+  const names = Array.isArray(items) ? items.map((item) => String(part(item, 'metadata', 'name'))) : [];
+  return names.filter((name) => name.startsWith('shoal'));
+}
+
+test('one install with no values; upgrade and rollback keep the keys; uninstall leaves nothing', async () => {
+  await helm('install', CHART, '--create-namespace');
+  const keys = await secrets();
+  expect(keys).toMatchObject([{ 'cluster.key': expect.any(String) }, { 'origin.key': expect.any(String) }]);
+
+  await helm('upgrade', CHART, '--set', 'agent.config.log.level=debug');
+  expect(await secrets()).toEqual(keys);
+  expect(await configOf('agent')).toContain('level: debug');
+
+  await helm('rollback', '1');
+  expect(await secrets()).toEqual(keys);
+  expect(await configOf('agent')).not.toContain('level: debug');
+
+  await helm('uninstall');
+  const collections = [
+    ...['configmaps', 'secrets', 'services', 'serviceaccounts'].map((kind) => `${NAMESPACED}/${kind}`),
+    ...['daemonsets', 'deployments', 'statefulsets'].map((kind) => `/apis/apps/v1/namespaces/shoal/${kind}`),
+    ...['clusterroles', 'clusterrolebindings', 'namespaces/shoal/roles'].map((kind) => `${RBAC}/${kind}`),
+    '/apis/scheduling.k8s.io/v1/priorityclasses',
+    '/apis/networking.k8s.io/v1/namespaces/shoal/networkpolicies',
+  ];
+  const left = await Promise.all(collections.map(namesIn));
+  expect(left.flat()).toEqual([]);
+});
