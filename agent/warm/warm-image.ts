@@ -36,7 +36,8 @@ export async function warmImage(
   const failure = resultError.bind(undefined, reference.registry);
   const { root, digest, image } = await findImage(mirror, { reference: name, failure }, signal);
   const blobs = [...new Map([image.config, ...image.layers].map((blob) => [blob.digest, blob])).values()];
-  parts.onFound({ root, blobs, digests: [root, digest, ...blobs.map((blob) => blob.digest)] });
+  const digests = [...new Set([root, digest, ...blobs.map((blob) => blob.digest)])];
+  parts.onFound({ root, blobs, digests });
   const missing = blobs.filter((blob) => !parts.holds(blob.digest)).values();
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
@@ -51,21 +52,21 @@ export async function warmImage(
   );
   await Promise.allSettled(workers);
   await Promise.all(workers);
-  await untilKept(blobs, parts.holds, signal);
+  await untilKept(digests, parts.holds, signal);
 }
 
 /** The door hands out the last bytes of a blob before the file has its place in the store. */
 async function untilKept(
-  blobs: readonly { readonly digest: Digest }[],
+  digests: readonly Digest[],
   holds: (digest: Digest) => boolean,
   signal: AbortSignal,
 ): Promise<void> {
   for (let waited = 0; ; waited += WARM_KEEP_INTERVAL_MS) {
-    const lacking = blobs.filter((blob) => !holds(blob.digest));
+    const lacking = digests.filter((digest) => !holds(digest));
     if (lacking.length === 0) return;
     if (waited >= WARM_KEEP_MS)
       throw new NotKeptError(
-        `${lacking.length} of ${blobs.length} blobs were fetched but not kept: the store has no room`,
+        `${lacking.length} of ${digests.length} manifests and blobs were fetched but not kept: the store has no room`,
       );
     await sleep(WARM_KEEP_INTERVAL_MS, undefined, { signal });
   }

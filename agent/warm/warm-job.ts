@@ -81,6 +81,8 @@ export class WarmJob {
   async #attempt(fetch: Fetch, signal: AbortSignal): Promise<void> {
     try {
       await fetch((found) => (this.#found = found), signal);
+      // What is evicted at once must not be fetched again at once.
+      if (!this.isWarm) throw new Error('what was fetched is not held any more: the store has no room');
       this.#failures = 0;
       this.#reason = undefined;
     } catch (error) {
