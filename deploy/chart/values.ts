@@ -70,6 +70,15 @@ export const VALUES: TObject = group('Values of the chart', {
       'Further public keys whose signed hashes are believed, while a key is being changed.',
     ),
   }),
+  mtls: group(
+    'Certificates instead of the cluster key (`security: mtls`): all that parts say to each other is TLS 1.3.',
+    {
+      secret: text(
+        '',
+        'A Secret with `tls.crt`, `tls.key` and `ca.crt`, as cert-manager makes them, for `mtls.name` (see SECURITY.md). Empty: the cluster key.',
+      ),
+    },
+  ),
   mirror: group(
     'The container runtime’s mirror configuration on each node. It is held in place while the agent’s pod runs, and taken back when that stops.',
     {

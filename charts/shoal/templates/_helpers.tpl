@@ -177,6 +177,11 @@ readinessProbe:
 - name: cluster
   mountPath: /etc/shoal/cluster
   readOnly: true
+{{- if .root.Values.mtls.secret }}
+- name: mtls
+  mountPath: /etc/shoal/mtls
+  readOnly: true
+{{- end }}
 {{- with (index .root.Values .component).extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -191,8 +196,16 @@ readinessProbe:
     secretName: {{ include "shoal.clusterSecret" .root }}
     defaultMode: 0440
     items:
+      {{- if not .root.Values.mtls.secret }}
       - { key: cluster.key, path: cluster.key }
+      {{- end }}
       - { key: metrics.token, path: metrics.token }
+{{- with .root.Values.mtls.secret }}
+- name: mtls
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
 {{- with (index .root.Values .component).extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -200,8 +213,16 @@ readinessProbe:
 
 {{/* Knobs of every part. */}}
 {{- define "shoal.common" -}}
+{{- if .Values.mtls.secret }}
+security: mtls
+mtls:
+  certFile: /etc/shoal/mtls/tls.crt
+  keyFile: /etc/shoal/mtls/tls.key
+  caFile: /etc/shoal/mtls/ca.crt
+{{- else }}
 security: cluster-key
 clusterKeyFile: /etc/shoal/cluster/cluster.key
+{{- end }}
 status:
   metricsTokenFile: /etc/shoal/cluster/metrics.token
 {{- end -}}

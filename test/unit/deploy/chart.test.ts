@@ -81,6 +81,19 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     },
   );
 
+  test('has certificates where they are wanted, and then no cluster key in any pod', async () => {
+    const objects = await render('mtls.secret=certificates');
+    for (const part of PARTS) {
+      const config = find(objects, 'ConfigMap', `shoal-${part}`).data!['config.yaml']!;
+      expect(config).toContain('security: mtls');
+      expect(config).toContain('certFile: /etc/shoal/mtls/tls.crt');
+      const pod = podOf(objects, part);
+      expect(JSON.stringify(pod.volumes)).not.toContain('cluster.key');
+      expect(pod.volumes.map(({ name }) => name)).toContain('mtls');
+      expect(pod.containers[0]!.volumeMounts.map(({ name }) => name)).toContain('mtls');
+    }
+  });
+
   test('makes keys that belong together', async () => {
     const objects = await render();
     const secret = (name: string, key: string): string =>
