@@ -18,7 +18,8 @@ export class SimPeer {
   readonly pieces: Bitfield;
   readonly blockLength: number;
   readonly received = new Rate();
-  readonly sent = new Rate();
+  /** Only an origin looks at it. */
+  readonly sent: Rate | undefined;
   readonly outstanding: Block[] = [];
   /** What it asked for and was not sent yet, oldest first. */
   readonly queue: Block[] = [];
@@ -50,6 +51,7 @@ export class SimPeer {
     this.blockLength = world.blockLength;
     this.usefulAt = world.clock.now;
     this.host = far;
+    this.sent = host.role === 'origin' ? new Rate() : undefined;
     this.flow = world.fluid.open(host.linksTo(far), (at) => torrent.uploads.passed(this, at));
   }
 

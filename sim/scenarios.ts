@@ -6,6 +6,9 @@ const MB = 1e6;
 const GB = 1e9;
 const GBIT = GB / 8;
 
+/** Simulated bytes of a block. */
+const BLOCK = 128 * KIB;
+
 /** What the command line may change. */
 export interface ScenarioOptions {
   readonly nodes?: number | undefined;
@@ -23,6 +26,12 @@ export interface ScenarioOptions {
 
 type Make = (options: ScenarioOptions) => Scenario;
 
+/** For scenarios about speed: pieces of 1 MiB. */
+const FINE = { scale: 4, blockLength: BLOCK };
+
+/** For those about failures: pieces of 4 MiB. A block must cross a host's link beside 47 others before it counts as late. */
+const COARSE = { scale: 16, blockLength: BLOCK / 2 };
+
 /** All hosts ask within this time: a rollout reaches them one after the other. Seconds. */
 const ROLLOUT_SECONDS = 0.1;
 
@@ -31,7 +40,7 @@ const BASE = {
   upstream: GBIT,
   failures: [],
   per: 'image',
-  blockLength: 128 * KIB,
+  blockLength: BLOCK,
   maxPeers: 24,
   rttMs: { near: 0.5, far: 2 },
   limit: 3_600,
@@ -61,12 +70,12 @@ export const SCENARIOS: Readonly<Record<string, Make>> = {
   'many-blobs': manyBlobs,
   dying,
   'origin-lost': (options) => ({
-    ...headline('origin-lost', options, { rate: 300 * MB }),
+    ...headline('origin-lost', options, { rate: 300 * MB, pieces: COARSE }),
     failures: [{ kind: 'owner-killed', at: 2.5, blob: 0 }],
   }),
   'tracker-lost': (options) => {
     // Hosts start throughout the outage: some never hear of the tracker before it is back.
-    const scenario = headline('tracker-lost', options, { rate: 25 * MB, spread: 90 });
+    const scenario = headline('tracker-lost', options, { rate: 25 * MB, spread: 90, pieces: COARSE });
     return { ...scenario, failures: [{ kind: 'tracker-away', at: 20, seconds: 60 }] };
   },
 };
@@ -94,9 +103,9 @@ function rig(
 function headline(
   name: string,
   options: ScenarioOptions,
-  { rate, spread = ROLLOUT_SECONDS }: { rate: number; spread?: number },
+  { rate, spread = ROLLOUT_SECONDS, pieces = FINE }: { rate: number; spread?: number; pieces?: typeof FINE },
 ): Scenario {
-  const { nodes = 2_600, rateMbit, bytes = 1.5 * GB, scale = 8, seed } = options;
+  const { nodes = 2_600, rateMbit, bytes = 1.5 * GB, scale = pieces.scale, seed } = options;
   const random = seededRandom(seed);
   const rates = both(rateMbit === undefined ? rate : (rateMbit * MB) / 8);
   const starts = Array.from({ length: nodes }, () => random() * spread);
@@ -108,6 +117,7 @@ function headline(
     blobs: times(2, bytes),
     pulls: allPull(nodes, 2, (agent) => starts[agent]!),
     scale,
+    blockLength: pieces.blockLength,
     grainMs: grainFor(rates, scale),
   };
 }
@@ -166,7 +176,7 @@ function manyBlobs({ nodes = 2_600, rateMbit = 2_400, scale = 32, seed }: Scenar
 
 /** Slow enough links that the pull takes two minutes; one host in twenty goes each minute. */
 function dying(options: ScenarioOptions): Scenario {
-  const scenario = headline('dying', options, { rate: 25 * MB });
+  const scenario = headline('dying', options, { rate: 25 * MB, pieces: COARSE });
   const random = seededRandom(options.seed + 1);
   const minutes = 4;
   const failures: Failure[] = [];

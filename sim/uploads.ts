@@ -113,7 +113,7 @@ export class SimUploads {
         continue;
       }
       peer.sending = block;
-      peer.sent.add(block.length, world.clock.now);
+      peer.sent?.add(block.length, world.clock.now);
       peer.sentSinceChoice += block.length;
       world.fluid.start(peer.flow, block.length);
       this.#show(peer);
@@ -154,7 +154,7 @@ export class SimUploads {
     if (!this.#distribution || !peer.peerInterested || peer.choking) return;
     const { world, table } = this.#torrent;
     const { now } = world.clock;
-    const rate = peer.sent.perSecond(now);
+    const rate = peer.sent?.perSecond(now) ?? 0;
     for (const index of this.#distribution.grant(peer, rate, table.pieceLength, now)) this.#have(peer, index);
   }
 }

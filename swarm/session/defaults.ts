@@ -5,7 +5,7 @@ export const MAX_DIALLED_SHARE = 0.6;
 export const MAX_ADDRESSES = 256;
 
 /** Dials under way at once per torrent. */
-export const MAX_DIALS = 8;
+export const MAX_DIALS = 4;
 
 /** Verified pieces kept in memory for those who ask next, over all torrents. Bytes. */
 export const PIECE_CACHE_BYTES = 32 * 1024 * 1024;
