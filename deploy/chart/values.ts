@@ -144,7 +144,7 @@ export const VALUES: TObject = group('Values of the chart', {
     replicas: count(1, 1, 'How many. Agents ask one; another takes over within seconds.'),
     config: knobValues('tracker'),
     terminationGracePeriodSeconds: grace(15),
-    resources: resources('50m', '96Mi', '512Mi'),
+    resources: resources('50m', '192Mi', '512Mi'),
     ...pods([]),
   }),
   startupTaint: group(
