@@ -2,7 +2,7 @@ import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { DEFAULT_CERTS, readContainerdMain } from './containerd-main.ts';
-import type { MainPlace } from './containerd-main.ts';
+import type { ContainerdMain, MainPlace } from './containerd-main.ts';
 import { hostsEdit } from './containerd-hosts.ts';
 import { DROP_IN, readRegistries, registriesEdit } from './containers-registries.ts';
 import { daemonEdit } from './docker-daemon.ts';
@@ -82,15 +82,16 @@ function privateImagesOfPodman({ host }: URL): string {
 /** Where containerd looks nowhere, nothing is written; what was written before that is taken back all the same. */
 async function planContainerd(options: ConfigureOptions): Promise<Plan> {
   const { registries, agent, root, remove, certs } = options;
-  const found = certs === undefined ? await readContainerdMain(root, options) : { certs };
-  if ('advice' in found && !remove) return { edits: [], advice: { always: [found.advice], changed: [] } };
-  const directory = 'certs' in found ? found.certs : DEFAULT_CERTS;
+  const found: ContainerdMain = certs === undefined ? await readContainerdMain(root, options) : { certs };
+  const advice = { always: remove || found.advice === undefined ? [] : [found.advice], changed: [] };
+  if (found.certs === undefined && !remove) return { edits: [], advice };
+  const directory = found.certs ?? DEFAULT_CERTS;
   const all = remove ? await writtenHosts(join(root, directory)) : ['_default'];
   const edits = (registries ?? all).map((registry) => {
     const path = `${directory}/${registry}/hosts.toml`;
     return [path, hostsEdit(path, registry, agent)] as const;
   });
-  return { edits, advice: { always: [], changed: [] } };
+  return { edits, advice };
 }
 
 /** The registries whose hosts.toml has a backup of ours beside it. */

@@ -15,8 +15,12 @@ const REGISTRY_TABLES: readonly (readonly string[])[] = [
 export const DEFAULT_CERTS = '/etc/containerd/certs.d';
 const DEFAULT_MAIN = '/etc/containerd/config.toml';
 
-/** `certs`: the directory of the `<registry>/hosts.toml` files, without the root prefix. `advice`: there is none; what the operator must add. */
-export type ContainerdMain = { readonly certs: string } | { readonly advice: string };
+export interface ContainerdMain {
+  /** The directory of the `<registry>/hosts.toml` files, without the root prefix; undefined where containerd looks nowhere. */
+  readonly certs?: string;
+  /** What the operator must change so that it looks there. */
+  readonly advice?: string;
+}
 
 export interface MainPlace {
   /** The configuration file, without the root prefix. */
@@ -38,9 +42,27 @@ export async function readContainerdMain(root: string, place: MainPlace = {}): P
   const configPath = registries
     .map((registry) => registry['config_path'])
     .find((value) => typeof value === 'string' && value !== '');
-  if (typeof configPath === 'string') return { certs: configPath.split(':')[0] ?? DEFAULT_CERTS };
+  const remedy = place.remedy ?? `Add to ${path} and restart containerd`;
+  if (typeof configPath === 'string') return readConfigPath(configPath, tables, place.remedy ?? path);
   const hasMirrors = registries.some((registry) => isTable(registry['mirrors']));
-  return { advice: advise(place.remedy ?? `Add to ${path} and restart containerd`, main, hasMirrors) };
+  return { advice: advise(remedy, main, hasMirrors) };
+}
+
+/** From 2.1 on, containerd takes a list of directories for one, unless the client pulls and not the transfer service (containerd issue 12808). */
+function readConfigPath(configPath: string, tables: readonly TomlTable[], where: string): ContainerdMain {
+  const [certs = DEFAULT_CERTS] = configPath.split(':');
+  if (certs === configPath || tables.some(pullsByClient)) return { certs };
+  const advice = `containerd 2.1 and later may take config_path = "${configPath}" for one directory, and would find no mirror there. Make it config_path = "${certs}" (${where})`;
+  return { certs, advice };
+}
+
+function pullsByClient(table: TomlTable): boolean {
+  const images = tableAt(table, ['plugins', 'io.containerd.cri.v1.images']);
+  const older = tableAt(table, ['plugins', 'io.containerd.grpc.v1.cri', 'containerd']);
+  return (
+    images?.['use_local_image_pull'] === true ||
+    [images, older].some((found) => found?.['discard_unpacked_layers'] === true)
+  );
 }
 
 function registryTables(table: TomlTable): TomlTable[] {

@@ -231,16 +231,39 @@ describe('containerd', () => {
   });
 
   test.each([
-    [
-      '1.x',
-      '[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/srv/certs:/etc/docker/certs.d"\n',
-    ],
+    ['1.x', '[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/srv/certs"\n'],
     ['2.x', '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/srv/certs"\n'],
   ])('writes where the configuration of containerd %s looks', async (_version, text) => {
     await writeTree(dir.path, { '/etc/containerd/config.toml': text });
     const { advice, changes } = await act('containerd', { registries: ['ghcr.io'], certs: undefined });
     expect(advice).toEqual([]);
     expect(changes).toEqual([{ path: '/srv/certs/ghcr.io/hosts.toml', change: 'written' }]);
+  });
+
+  test.each([
+    ['of containerd 2.x', 'io.containerd.cri.v1.images', '', 1],
+    [
+      'of containerd 2.x that pulls by its client',
+      'io.containerd.cri.v1.images',
+      'use_local_image_pull = true',
+      0,
+    ],
+    [
+      'as on EKS, which makes the client pull',
+      'io.containerd.cri.v1.images',
+      'discard_unpacked_layers = true',
+      0,
+    ],
+    ['in the older form', 'io.containerd.grpc.v1.cri', '', 1],
+  ])('a list of directories %s', async (_of, plugin, option, told) => {
+    const registry = `[plugins."${plugin}".registry]\nconfig_path = "/srv/certs:/etc/docker/certs.d"\n`;
+    await writeTree(dir.path, {
+      '/etc/containerd/config.toml': `[plugins."${plugin}"]\n${option}\n${registry}`,
+    });
+    const { advice, changes } = await act('containerd', { certs: undefined });
+    expect(changes).toEqual([{ path: '/srv/certs/_default/hosts.toml', change: 'written' }]);
+    expect(advice).toHaveLength(told);
+    expect(advice.join('')).toMatch(told === 0 ? /^$/ : /Make it config_path = "\/srv\/certs"/);
   });
 
   test('a path set in an imported file counts', async () => {
