@@ -71,7 +71,8 @@ export default defineConfig({
           retry,
           hookTimeout: 120_000,
           expect: PATIENCE,
-          fileParallelism: false,
+          // Most of the time goes by in waiting for leases and deadlines.
+          maxWorkers: 3,
         },
       },
     ],

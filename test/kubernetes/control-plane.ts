@@ -10,6 +10,14 @@ import { type TemporaryDirectory, temporaryDirectory } from '../support/temporar
 const TOOLS = join(import.meta.dirname, 'tools.sh');
 const BUILD_TIMEOUT_MS = 30 * 60_000;
 const ADMIN_TOKEN = 'admin-token';
+/** Of a user whose requests are counted. */
+export const COUNTED_TOKEN = 'counted-token';
+const AUDIT_POLICY = {
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived', 'ResponseStarted'],
+  rules: [{ level: 'Metadata', users: ['counted'] }, { level: 'None' }],
+};
 
 /** The folder of binaries by these names, built where they are missing. */
 export async function tools(...names: readonly string[]): Promise<string> {
@@ -60,7 +68,12 @@ export class ControlPlane implements AsyncDisposable {
     );
     const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
     await writeFile(directory.join('sa.key'), key.export({ type: 'pkcs1', format: 'pem' }));
-    await writeFile(directory.join('tokens.csv'), `${ADMIN_TOKEN},admin,admin,system:masters\n`);
+    const tokens = [
+      `${ADMIN_TOKEN},admin,admin,system:masters`,
+      `${COUNTED_TOKEN},counted,counted,system:masters`,
+    ];
+    await writeFile(directory.join('tokens.csv'), tokens.join('\n'));
+    await writeFile(directory.join('audit.json'), JSON.stringify(AUDIT_POLICY));
     const plane = new ControlPlane({ bin, directory, etcd }, { etcd: etcdPort, api });
     await plane.startApiServer();
     starting.move();
@@ -86,6 +99,8 @@ export class ControlPlane implements AsyncDisposable {
         '--authorization-mode=Node,RBAC',
         '--service-cluster-ip-range=10.96.0.0/16',
         '--endpoint-reconciler-type=none',
+        `--audit-policy-file=${at('audit.json')}`,
+        `--audit-log-path=${at('audit.log')}`,
         '--disable-admission-plugins=ServiceAccount',
         '--shutdown-delay-duration=0s',
       ],
@@ -135,6 +150,12 @@ export class ControlPlane implements AsyncDisposable {
       contexts: [{ name: 'test', context: { cluster: 'test', user: 'test', namespace } }],
       'current-context': 'test',
     });
+  }
+
+  /** Requests of the counted user that were answered, a watch when it ended. */
+  async countedRequests(): Promise<number> {
+    const text = await readFile(this.#directory.join('audit.log'), 'utf8').catch(() => '');
+    return text.split('\n').length - 1;
   }
 
   logs(): string {
