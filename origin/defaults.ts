@@ -32,9 +32,9 @@ export const LINGER_MS = 30_000;
 export const WANTED_CHECK_MS = 1_000;
 /** Bytes that count as progress: an upstream that cuts after every few bytes is not waited for without end. */
 export const PROGRESS_BYTES = 64 * 1024;
-/** A read below the least rate for so long is asked for anew; if that is no better, it has ever longer, up to the second. */
+/** A read below the least rate for so long is asked for anew; the next body has twice as long, and so many in a row are given up. */
 export const SLOW_MS = 10_000;
-export const LONGEST_SLOW_MS = 10 * 60_000;
+export const MAX_SLOW_BODIES = 3;
 /** First and longest delay before an upstream that broke off is asked again. */
 export const BACKOFF_BASE_MS = 200;
 export const BACKOFF_CAP_MS = 5_000;

@@ -83,9 +83,11 @@ export class UpstreamReader {
     for (let at = start; at < end;) {
       try {
         body ??= await this.#open(at, end, signal);
-        let waitingSince = this.#parts.now();
+        // The first bytes of a body may be late because upstream sends again, unasked, what was read before.
+        let waitingSince: number | undefined;
         for await (const chunk of body) {
-          const isSlow = this.#floor.isBelow(chunk.length, this.#parts.now() - waitingSince);
+          const waitedMs = waitingSince === undefined ? 0 : this.#parts.now() - waitingSince;
+          const isSlow = this.#floor.isBelow(chunk.length, waitedMs);
           this.#progressed(chunk.length);
           const wanted = chunk.subarray(0, end - at);
           at += wanted.length;

@@ -33,6 +33,25 @@ test('a read that trickles goes on by Range, in the name of the next caller who 
   expect(fixture.upstreamBytes(digest)).toBeLessThan(1.1 * blob.length);
 });
 
+test('a read that trickles from a registry without ranges is not begun anew for ever', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, settings: { minimumRate: '10MB/s' } });
+  const { upstream } = fixture;
+  const blob = deterministicBytes('slow and whole', 3 * MIB);
+  const digest = addBlob(upstream, blob);
+  upstream.configure({ bytesPerSecond: 2 * MIB });
+  upstream.faults.inject({ kind: 'ignore-range' }, { method: 'GET', digest });
+  const descriptor = await fixture.describe(0, digest);
+  const agent = await fixture.member();
+  const reading = readDigest(await fixture.join(agent, descriptor));
+  const impatience = setInterval(() => (fixture.ahead += 20_000), 100);
+  try {
+    expect(await reading).toBe(digest);
+  } finally {
+    clearInterval(impatience);
+  }
+  expect(upstream.log.gets).toBeLessThanOrEqual(4);
+});
+
 describe('the least rate', () => {
   test('is judged over ten seconds of waiting, however the bytes come', () => {
     const floor = new RateFloor(1000);
@@ -49,8 +68,16 @@ describe('the least rate', () => {
       while (!floor.isBelow(1, 1000)) seconds += 1;
       return seconds;
     };
-    expect([patience(), patience(), patience()]).toEqual([10, 20, 40]);
-    expect(floor.isBelow(1_000_000, 80_000)).toBe(false);
+    expect([patience(), patience()]).toEqual([10, 20]);
+    expect(floor.isBelow(1_000_000, 40_000)).toBe(false);
     expect(patience()).toBe(10);
+  });
+
+  test('is none for a registry that has been too slow three times in a row', () => {
+    const floor = new RateFloor(1000);
+    const slow = Array.from({ length: 1000 }, () => floor.isBelow(1, 1000)).filter(Boolean);
+    expect(slow).toHaveLength(3);
+    expect(floor.isBelow(1_000_000, 80_000)).toBe(false);
+    expect(floor.isBelow(1, 10_000)).toBe(true);
   });
 });
