@@ -1,7 +1,7 @@
 /** Largest block that strangers may ask for; every stock client asks for exactly this (BEP 3). */
 export const STRANGER_BLOCK_LENGTH = 16 * 1024;
 /** Largest block between Shoal peers that this side proposes; docs/wire.md has the measurement. */
-export const SHOAL_BLOCK_LENGTH = 128 * 1024;
+export const SHOAL_BLOCK_LENGTH = 256 * 1024;
 /** Largest block that is ever taken from the network. */
 export const MAX_BLOCK_LENGTH = 256 * 1024;
 /** Bitfields: 8 Mi pieces, which is 8 TiB at the largest piece length. */

@@ -34,13 +34,15 @@ export class RawPeer implements WireHandler, AsyncDisposable {
 
   constructor(options: RawPeerOptions = {}) {
     this.#options = options;
-    this.#transport = new PeerTransport({
+    const parts = {
       peerId: randomBytes(20),
       role: 'agent',
       admitStrangers: false,
       membershipKeys: options.identity,
       accept: () => undefined,
-    });
+    } as const;
+    // Half of the smallest piece, so that two peers can have a part in one.
+    this.#transport = new PeerTransport(parts, { blockLength: 128 * 1024 });
   }
 
   /** Connects, and waits until both sides have introduced themselves. */
