@@ -16,6 +16,9 @@ const HASHES_TIMEOUT_MS = 2_000;
 /** Pieces whose hash was asked of one peer that are remembered. */
 const MAX_HASHES_ASKED = 4_096;
 
+/** So many pieces that a peer was not told of yet do not wait for another message to it. */
+export const MAX_NEWS = 8;
+
 /** Cancelled requests of one peer that are remembered. */
 const MAX_CANCELLED = 512;
 
@@ -87,6 +90,8 @@ export class PeerSession implements WireHandler {
   readonly #hashesAsked = new Map<number, number>();
   readonly #hashesSent = new WeakSet<Uint8Array>();
   #outstandingBytes = 0;
+  /** Pieces that it has not been told of yet. */
+  readonly #news: number[] = [];
   /** Requests that it lets wait (BEP 10). */
   #requestQueue = DEFAULT_REQUEST_QUEUE;
   /** Blocks taken back: each is still to be answered, mostly by a reject that says nothing of the piece (BEP 6). */
@@ -144,7 +149,23 @@ export class PeerSession implements WireHandler {
     return false;
   }
 
+  /** Tells it that there is a piece to be had: at once, or in front of what it is sent next, soon at the latest. */
+  tell(index: number, atOnce: boolean): void {
+    this.#news.push(index);
+    if (atOnce || this.#news.length >= MAX_NEWS) this.sendNews();
+  }
+
+  /** Tells it of the pieces that it was not told of yet. */
+  sendNews(): void {
+    if (this.#news.length === 0) return;
+    for (const index of this.#news.splice(0)) {
+      // An origin shows the next piece to who has taken the last.
+      if (this.role === 'origin' || !this.pieces.has(index)) this.wire.have(index);
+    }
+  }
+
   request(block: Block): void {
+    this.sendNews();
     if (this.#outstanding.size === 0) this.#heardAt = this.#now();
     this.#outstanding.set(keyOf(block), block);
     this.#outstandingBytes += block.length;
@@ -219,6 +240,7 @@ export class PeerSession implements WireHandler {
 
   /** Sends a block and gives its memory back when it has been sent. */
   sendBlock(block: Block, { bytes, memory }: PieceBytes): void {
+    this.sendNews();
     this.sent.add(block.length, this.#now());
     this.sentSinceChoice += block.length;
     this.full = !this.wire.piece(block, bytes, () => memory.release());

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as hashOf } from 'node:crypto';
 import { type Digest, digestAlgorithm, digestHex } from '#registry/digest.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { HashBatch } from '#swarm/hashes/batch.ts';
@@ -333,5 +333,5 @@ export class Pieces {
 }
 
 function sha256(bytes: Buffer): Buffer {
-  return createHash('sha256').update(bytes).digest();
+  return hashOf('sha256', bytes, 'buffer');
 }

@@ -6,54 +6,53 @@ export interface Cursor {
   waitingSince: number | undefined;
 }
 
-interface Waiter {
-  readonly cursor: Cursor;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-}
-
 /** Those who read the blob in order while it comes. */
 export class Readers {
   readonly #cursors = new Set<Cursor>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiting = new Map<Cursor, { resolve: () => void; reject: (error: Error) => void }>();
 
   get cursors(): ReadonlySet<Cursor> {
     return this.#cursors;
   }
 
-  open(index: number): Cursor {
-    const cursor = { index, waitingSince: undefined };
+  /** From now on the reader can wait; when the signal aborts, its wait ends with the reason. */
+  open(index: number, signal: AbortSignal): Cursor & Disposable {
+    const abort = (): void => {
+      const { reason } = signal as { reason: unknown };
+      this.#waiting.get(cursor)?.reject(reason instanceof Error ? reason : new Error('aborted'));
+    };
+    const cursor: Cursor & Disposable = {
+      index,
+      waitingSince: undefined,
+      [Symbol.dispose]: () => {
+        signal.removeEventListener('abort', abort);
+        this.#cursors.delete(cursor);
+      },
+    };
+    // Once for the whole of a read: a listener for each wait costs more than the wait.
+    signal.addEventListener('abort', abort, { once: true });
     this.#cursors.add(cursor);
     return cursor;
   }
 
-  close(cursor: Cursor): void {
-    this.#cursors.delete(cursor);
-  }
-
   /** Waits until `wake` or `fail` is called for the cursor's piece. @throws the abort reason, or what `fail` was given */
-  async wait(cursor: Cursor, now: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+  async wait(cursor: Cursor, now: number): Promise<void> {
     cursor.waitingSince = now;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter = { cursor, resolve, reject };
-    const abort = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
-    signal.addEventListener('abort', abort, { once: true });
-    this.#waiters.add(waiter);
+    this.#waiting.set(cursor, { resolve, reject });
     try {
       await promise;
     } finally {
-      signal.removeEventListener('abort', abort);
-      this.#waiters.delete(waiter);
+      this.#waiting.delete(cursor);
       cursor.waitingSince = undefined;
     }
   }
 
   wake(index: number): void {
-    for (const { cursor, resolve } of this.#waiters) if (cursor.index === index) resolve();
+    for (const [cursor, { resolve }] of this.#waiting) if (cursor.index === index) resolve();
   }
 
   fail(error: Error): void {
-    for (const { reject } of this.#waiters) reject(error);
+    for (const { reject } of this.#waiting.values()) reject(error);
   }
 }

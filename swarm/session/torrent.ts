@@ -186,7 +186,7 @@ export class Torrent implements AsyncDisposable {
     this.#completion.promise.catch(() => undefined);
     if (this.complete) {
       this.#completion.resolve();
-      for (const index of table.held) this.#uploads.announce(index);
+      for (const index of table.held) this.#uploads.announce(index, false);
     }
   }
 
@@ -255,7 +255,7 @@ export class Torrent implements AsyncDisposable {
     count: (source: Source, bytes: number) => void = () => undefined,
   ): AsyncGenerator<Buffer> {
     const { table } = this.pieces;
-    const cursor = this.#readers.open(Math.floor(start / table.pieceLength));
+    using cursor = this.#readers.open(Math.floor(start / table.pieceLength), signal);
     this.use();
     // The last two chunks may be in the caller's hands for longer than this runs: their memory is not used again.
     let before: PieceMemory | undefined;
@@ -268,7 +268,7 @@ export class Torrent implements AsyncDisposable {
         const index = (cursor.index = Math.floor(at / table.pieceLength));
         if (!this.pieces.readable(index)) {
           this.#downloads.fillAll();
-          await this.#readers.wait(cursor, this.#parts.now(), signal);
+          await this.#readers.wait(cursor, this.#parts.now());
           continue;
         }
         const offset = at - index * table.pieceLength;
@@ -284,7 +284,6 @@ export class Torrent implements AsyncDisposable {
         if (read) this.pieces.release(index);
       }
     } finally {
-      this.#readers.close(cursor);
       this.release();
     }
   }
@@ -472,7 +471,7 @@ export class Torrent implements AsyncDisposable {
     return {
       absent: () => this.#downloads.fillAll(),
       held: (index, source, bytes) => this.#held(index, source, bytes),
-      shareable: (index) => this.#uploads.announce(index),
+      shareable: (index) => this.#uploads.announce(index, this.pieces.sourceOf(index) !== 'peer'),
       bad: (index, contributors) => this.#bad(index, contributors),
       convicted: (liars) => {
         for (const peer of liars) this.#punish(peer, 'badPiece', 'the piece came right from another');

@@ -50,17 +50,17 @@ export class Uploads {
     peer.wire.bitfield(bits);
   }
 
-  /** A piece may go to peers from now on. */
-  announce(index: number): void {
+  /**
+   * A piece may go to peers from now on.
+   * @param rare no other peer may have it: they are told at once, else with what is sent to them next
+   */
+  announce(index: number, rare: boolean): void {
     const { distribution, peers } = this.#parts;
     if (distribution) {
       distribution.available(index);
       return this.#showAll();
     }
-    for (const peer of peers()) {
-      // An origin shows the next piece to who has taken the last.
-      if (peer.role === 'origin' || !peer.pieces.has(index)) peer.wire.have(index);
-    }
+    for (const peer of peers()) peer.tell(index, rare);
   }
 
   peerHas(peer: PeerSession, index: number): void {
@@ -87,6 +87,7 @@ export class Uploads {
   tick(now: number): void {
     if (now - this.#chosenAt >= CHOKE_INTERVAL_MS) this.choose(now);
     if (this.#parts.distribution) this.#showAll();
+    for (const peer of this.#parts.peers()) peer.sendNews();
   }
 
   choose(now: number): void {

@@ -68,6 +68,9 @@ export class PeerWire implements Wire, MessageSink, LinkListener {
   #blockLength: number | undefined;
   #extensionIds: ReadonlyMap<string, number> = new Map();
   #handler: WireHandler | undefined;
+  /** Messages of this tick that no payload has followed yet. */
+  #heads: Buffer[] = [];
+  #flushing = false;
   #corked = false;
   #closed = false;
   #closedBy: Error | undefined;
@@ -283,27 +286,50 @@ export class PeerWire implements Wire, MessageSink, LinkListener {
     this.#write(encodeSignal(id));
   }
 
-  /** All that is written within one tick goes to the kernel by one writev. */
+  /** All that is written within one tick goes to the kernel at once, messages without payload as one buffer. */
   #write(head: Buffer, payload?: Uint8Array, written?: () => void): boolean {
     if (this.#closed) return true;
+    this.#heads.push(head);
+    this.#link.bytesWritten += head.length + (payload?.length ?? 0);
+    if (!this.#flushing) {
+      this.#flushing = true;
+      process.nextTick(this.#flush);
+    }
+    return payload === undefined || payload.length === 0 || this.#writePayload(payload, written);
+  }
+
+  /** @returns false: the socket wants no more for now. */
+  #writePayload(payload: Uint8Array, written: (() => void) | undefined): boolean {
     const { socket } = this.#link;
     if (!this.#corked) {
       this.#corked = true;
       socket.cork();
-      process.nextTick(this.#uncork);
     }
-    let more = socket.write(head);
+    this.#writeHeads();
     // Called with an error too, when the socket is destroyed first.
-    if (payload !== undefined && payload.length > 0) more = socket.write(payload, written);
-    this.#link.bytesWritten += head.length + (payload?.length ?? 0);
-    if (socket.writableLength > MAX_QUEUED_BYTES)
-      this.close(new WireError(`the other side does not read: ${socket.writableLength} bytes wait for it`));
+    const more = socket.write(payload, written);
+    this.#checkQueue();
     return more;
   }
 
-  readonly #uncork = (): void => {
+  #writeHeads(): void {
+    const heads = this.#heads;
+    this.#link.socket.write(heads.length === 1 ? heads[0]! : Buffer.concat(heads));
+    this.#heads = [];
+  }
+
+  #checkQueue(): void {
+    const { writableLength } = this.#link.socket;
+    if (writableLength > MAX_QUEUED_BYTES)
+      this.close(new WireError(`the other side does not read: ${writableLength} bytes wait for it`));
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    if (this.#heads.length > 0 && !this.#closed) this.#writeHeads();
+    if (this.#corked) this.#link.socket.uncork();
     this.#corked = false;
-    this.#link.socket.uncork();
+    this.#checkQueue();
   };
 }
 

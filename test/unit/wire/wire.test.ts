@@ -108,6 +108,24 @@ describe('a wire between two Shoal peers', () => {
     expect([listener.handler.count('request'), dialer.handler.count('block')]).toEqual([1, 1]);
   });
 
+  test('keeps the order of what is said in one tick, with payload and without', async () => {
+    await using stack = new AsyncDisposableStack();
+    const { dialer, listener } = await connectedPair(stack);
+    await Promise.all([dialer.handler.until('extended'), listener.handler.until('extended')]);
+    dialer.wire.request({ ...block(1), length: 2 });
+    dialer.handler.targets.set('1/0', Buffer.alloc(2));
+    await listener.handler.until('request');
+    listener.wire.have(1);
+    listener.wire.have(2);
+    listener.wire.piece({ ...block(1), length: 2 }, Buffer.of(1, 2));
+    listener.wire.have(3);
+    listener.wire.extension(EXTENSION.hashes, Buffer.of(4));
+    listener.wire.choke();
+    await dialer.handler.until('choke');
+    const names = dialer.handler.events.map(([name]) => name).filter((name) => name !== 'extended');
+    expect(names).toEqual(['have', 'have', 'block', 'have', EXTENSION.hashes, 'choke']);
+  });
+
   test('drops an extension message that the other side does not know', async () => {
     await using stack = new AsyncDisposableStack();
     const { dialer, listener } = await connectedPair(stack);
