@@ -70,3 +70,57 @@ test('one install with no values; upgrade and rollback keep the keys; uninstall 
   const left = await Promise.all(collections.map(namesIn));
   expect(left.flat()).toEqual([]);
 });
+
+/** `verb group/resource[/subresource] [namespace [name]]`, as the API server's authorizer sees it. */
+async function may(account: string, right: string): Promise<boolean> {
+  const [verb, path = '', namespace, name] = right.split(' ');
+  const [group, resource, subresource] = path.split('/');
+  const resourceAttributes = { verb, group, resource, subresource, namespace, name };
+  const review = await cluster.ask('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SubjectAccessReview',
+    spec: { user: `system:serviceaccount:shoal:${account}`, resourceAttributes },
+  });
+  return part(review, 'status', 'allowed') === true;
+}
+
+const NEEDED = [
+  'list /nodes',
+  'watch /nodes',
+  'watch discovery.k8s.io/endpointslices shoal',
+  'watch shoal.dev/imagepreheats shoal',
+  'patch shoal.dev/imagepreheats/status shoal warm',
+  'create coordination.k8s.io/leases shoal',
+  'update coordination.k8s.io/leases shoal shoal-tracker',
+  'create /events shoal',
+  'patch /events default',
+];
+const WITH_TAINT = ['patch /nodes'];
+const WITH_PULL_SECRETS = ['get /secrets shoal login'];
+const NEVER = [
+  'get /secrets shoal shoal-origin',
+  'list /secrets shoal',
+  'get /secrets default login',
+  'update coordination.k8s.io/leases shoal other',
+  'watch shoal.dev/imagepreheats default',
+  'create /pods shoal',
+  'delete /nodes',
+];
+
+async function allowed(account: string, rights: readonly string[]): Promise<string[]> {
+  const answers = await Promise.all(rights.map((right) => may(account, right)));
+  return rights.filter((_, index) => answers[index]);
+}
+
+test('the tracker may do what it does and no more, agents and origins nothing', async () => {
+  const all = [...NEEDED, ...WITH_TAINT, ...WITH_PULL_SECRETS, ...NEVER];
+  await helm('install', CHART, '--create-namespace');
+  expect(await allowed('shoal-tracker', all)).toEqual(NEEDED);
+  for (const account of ['shoal-agent', 'shoal-origin', 'default'])
+    expect(await allowed(account, all)).toEqual([]);
+
+  await helm('upgrade', CHART, '--set', 'startupTaint.enabled=true,preheat.pullSecrets={login}');
+  expect(await allowed('shoal-tracker', all)).toEqual([...NEEDED, ...WITH_TAINT, ...WITH_PULL_SECRETS]);
+  await helm('uninstall');
+  expect(await allowed('shoal-tracker', all)).toEqual([]);
+});
