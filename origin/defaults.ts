@@ -73,6 +73,9 @@ export const ANONYMOUS_CHECK_TIMEOUT_MS = 30_000;
 /** Found standings reach the disk at most this long after they were found. */
 export const ANONYMOUS_SAVE_MS = 1_000;
 
+/** How often the origin looks whether it holds the image of agents' self-test. */
+export const SELF_TEST_CHECK_MS = 60_000;
+
 /** Bytes of info dictionaries kept for `.torrent` files, over all blobs. */
 export const TORRENT_CACHE_BYTES = 32 * 1024 * 1024;
 /** Blobs that are hashed for their `.torrent` at one time. */

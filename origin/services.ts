@@ -19,7 +19,7 @@ import { Ownership } from './ownership.ts';
 import { ringOf } from './ring-place.ts';
 import { Provenance } from './provenance.ts';
 import { Readings } from './readings.ts';
-import { holdSelfTestImage } from './self-test-content.ts';
+import { SelfTestImageHolder } from './self-test-content.ts';
 import { SmallContent } from './small-content.ts';
 import { StoredHashes } from './stored-hashes.ts';
 import { SwarmCopies } from './swarm-copies.ts';
@@ -73,7 +73,7 @@ export async function createServices(
     { ...common, dispatcher },
     { ring: ringOf(config, ground.origins), scheme: clusterScheme(security) },
   );
-  if (config.selfTest) void holdSelfTestImage({ ...common, signer, small });
+  if (config.selfTest) starting.use(new SelfTestImageHolder({ ...common, signer, small }));
   const blobs = new Blobs({
     ...common,
     readings,

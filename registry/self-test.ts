@@ -8,6 +8,11 @@ import { OCI_MANIFEST } from './media-types.ts';
  */
 export const SELF_TEST = { registry: 'self-test.shoal.internal', repository: 'shoal/self-test' } as const;
 
+/** Whether that repository is asked for: it is nobody's to allow or deny, and its registry is never asked. */
+export function isSelfTest({ registry, repository }: { registry: string; repository: string }): boolean {
+  return registry === SELF_TEST.registry && repository === SELF_TEST.repository;
+}
+
 export interface SelfTestContent {
   readonly kind: 'manifest' | 'blob';
   readonly digest: Digest;

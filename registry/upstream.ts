@@ -7,6 +7,7 @@ import type { Hosts } from './hosts.ts';
 import { MANIFEST_ACCEPT } from './media-types.ts';
 import { parseRegistryHost, parseRepository, parseTag } from './reference.ts';
 import { BodyTooLongError, readBody } from './response-body.ts';
+import { SELF_TEST } from './self-test.ts';
 import { TokenSource } from './token-source.ts';
 import {
   discard,
@@ -28,7 +29,7 @@ import {
   refused,
   type Target,
 } from './upstream-answer.ts';
-import { UpstreamProtocolError } from './upstream-error.ts';
+import { UpstreamProtocolError, UpstreamUnreachableError } from './upstream-error.ts';
 
 export interface UpstreamOptions extends TransportOptions {
   readonly resumeAttempts?: number;
@@ -151,6 +152,7 @@ export class Upstream implements AsyncDisposable {
   }
 
   async #deliver(asked: Asked, auth: Authorization, signal: AbortSignal): Promise<GetResult> {
+    if (asked.registry === SELF_TEST.registry) return failed(notOnTheNetwork(asked.registry));
     try {
       const answer = await this.#authorized(asked, auth, signal);
       return answer.status >= 400 ? await refused(answer, asked.purpose) : delivered(answer);
@@ -248,6 +250,11 @@ export class Upstream implements AsyncDisposable {
     const base = this.#hosts.endpoint(parseRegistryHost(registry));
     return new URL(`v2/${parseRepository(repository)}/${path}`, base);
   }
+}
+
+/** A name server may know the name all the same. */
+function notOnTheNetwork(registry: string): UpstreamUnreachableError {
+  return new UpstreamUnreachableError(`${registry} is nowhere but in origins`, { temporary: false });
 }
 
 /** The answer without its body; after a HEAD there is none to cancel. */

