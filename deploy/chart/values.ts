@@ -162,6 +162,15 @@ export const VALUES: TObject = group('Values of the chart', {
       'Secrets that they may name in `imagePullSecrets`: the tracker may read these and no others.',
     ),
   }),
+  cleanUp: group(
+    'Before an uninstall that is to leave nothing at all on the nodes; see docs/kubernetes.md.',
+    {
+      enabled: flag(
+        false,
+        'Whether each node has, instead of its agent, a pod that removes the cached blobs and what a crash left of the mirror.',
+      ),
+    },
+  ),
   rbac: group('Rights in the cluster.', {
     create: flag(true, 'Whether Roles and bindings are made for the tracker.'),
   }),

@@ -59,6 +59,9 @@ test('one install with no values; upgrade and rollback keep the keys; uninstall 
   expect(await secrets()).toEqual(keys);
   expect(await configOf('agent')).not.toContain('level: debug');
 
+  await helm('upgrade', CHART, '--reuse-values', '--set', 'cleanUp.enabled=true');
+  expect(await namesIn('/apis/apps/v1/namespaces/shoal/daemonsets')).toEqual(['shoal-clean-up']);
+
   await helm('uninstall');
   const collections = [
     ...['configmaps', 'secrets', 'services', 'serviceaccounts'].map((kind) => `${NAMESPACED}/${kind}`),

@@ -32,3 +32,21 @@ test.each(['root', '65532', '1:-1'])('an owner such as %s is refused', async (ow
   expect(code).toBe(2);
   expect(stderr).toContain('65532:65532');
 });
+
+test('a directory is emptied, and stays itself', async () => {
+  await using dir = await temporaryDirectory('prepare');
+  await mkdir(dir.join('store/blobs'), { recursive: true });
+  await writeFile(dir.join('store/blobs/a'), '');
+  await writeFile(dir.join('store/lock'), '');
+  expect((await runShoal(['prepare', dir.join('store'), '--empty'])).code).toBe(0);
+  expect(await readdir(dir.join('store'))).toEqual([]);
+});
+
+test.each([[[]], [['--empty', '--owner', '1:1']]])('%j says not what is wanted', async (options) => {
+  await using dir = await temporaryDirectory('prepare');
+  await writeFile(dir.join('kept'), '');
+  const { code, stderr } = await runShoal(['prepare', dir.path, ...options]);
+  expect(code).toBe(2);
+  expect(stderr).toContain('one of them is needed');
+  expect(await readdir(dir.path)).toEqual(['kept']);
+});

@@ -148,6 +148,17 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     },
   );
 
+  test('cleans nodes up instead of serving them, beside no agent and with no more than it needs', async () => {
+    const objects = await render('cleanUp.enabled=true', 'mirror.node=k3s');
+    expect(() => podOf(objects, 'agent')).toThrow('there is no DaemonSet');
+    const pod = find(objects, 'DaemonSet', 'shoal-clean-up').spec!.template!.spec;
+    expect(JSON.stringify(pod)).toContain('"podAntiAffinity"');
+    const paths = pod.volumes.flatMap(({ hostPath }) => hostPath?.path ?? []);
+    expect(paths).toEqual([...NODE_KINDS['k3s']!.directories, '/var/lib/shoal/agent']);
+    const roots = containersOf(pod).filter(({ securityContext }) => securityContext.runAsUser === 0);
+    expect(roots.map(({ name, args }) => [name, args[1], args[2]])).toEqual([['mirror', 'k3s', '--remove']]);
+  });
+
   test('has the door on loopback, out of reach of every Service', async () => {
     const objects = await render();
     const pod = podOf(objects, 'agent');
