@@ -7,6 +7,7 @@ import type { Dispatcher } from 'undici';
 import { ApiError, errorOfStatus } from './api-error.ts';
 import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, WATCH_SILENCE_MS } from './constants.ts';
 import { readLines } from './lines.ts';
+import { readCapped } from './read-capped.ts';
 
 /** How a body changes an object. */
 type PatchKind = 'merge' | 'json';
@@ -166,7 +167,7 @@ function basic(userAndPassword: string): string {
 
 /** @throws ApiError for what is no 2xx */
 async function parsed(response: Dispatcher.ResponseData, what: string): Promise<unknown> {
-  const text = await readText(response.body);
+  const text = (await readCapped(response.body, MAX_ANSWER_BYTES)).toString('utf8');
   const isGood = response.statusCode >= 200 && response.statusCode < 300;
   let value: unknown;
   try {
@@ -176,17 +177,6 @@ async function parsed(response: Dispatcher.ResponseData, what: string): Promise<
   }
   if (!isGood) throw errorOfStatus(what, value, response.statusCode);
   return value;
-}
-
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.length;
-    if (length > MAX_ANSWER_BYTES) throw new Error(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** @throws ApiError for an event that tells of one */

@@ -5,6 +5,8 @@ import { parseOciErrors } from '#registry/oci-error.ts';
 import { MAX_WARM_ANSWER_BYTES, WARM_PATH, WarmAnswer } from '#service/warm-messages.ts';
 import type { WarmRequest } from '#service/warm-messages.ts';
 
+import { readCapped } from '#kubernetes/read-capped.ts';
+
 import { ASK_TIMEOUT_MS } from './constants.ts';
 
 /** An agent gave no usable answer. */
@@ -40,7 +42,7 @@ export class AgentClient {
       body: JSON.stringify(request),
       signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)]),
     });
-    const bytes = await readCapped(response.body);
+    const bytes = await readCapped(response.body, MAX_WARM_ANSWER_BYTES);
     if (response.statusCode !== 200) {
       const told = parseOciErrors(bytes)[0]?.message ?? `status ${response.statusCode}`;
       throw new AgentAnswerError(`the agent answered: ${told}`);
@@ -52,15 +54,3 @@ export class AgentClient {
 }
 
 const Shape = Compile(WarmAnswer);
-
-async function readCapped(body: AsyncIterable<Buffer>): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.length;
-    if (length > MAX_WARM_ANSWER_BYTES)
-      throw new AgentAnswerError(`the agent’s answer is longer than ${MAX_WARM_ANSWER_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
