@@ -47,7 +47,7 @@ export class Torrents {
    */
   async get(digest: Digest, announce: readonly string[], signal: AbortSignal): Promise<Buffer | undefined> {
     const stored = this.#parts.store.stat(digest);
-    if (stored === undefined || !this.#parts.repositories.admit(stored.facts.repositories)) return undefined;
+    if (stored === undefined || !this.#parts.repositories.admit(stored.facts)) return undefined;
     const info = this.#infos.get(digest) ?? (await abortable(this.#make(digest), signal));
     if (info === undefined) return undefined;
     this.#keep(digest, info);

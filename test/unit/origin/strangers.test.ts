@@ -80,6 +80,19 @@ test.each([
   [['*/public/*'], ['r.example:5000/private/a', 'r.example:5000/public/a'], true],
   [['*'], [], false],
   [[], ['ghcr.io/org/app'], false],
+  [['ghcr.io/my-org/*'], ['ghcr.io/my-org/app'], true],
+  [['localhost:5000/*'], ['localhost:5000/app'], true],
+  [['[fd00::1]:5000/My.Org/*'], ['[fd00::1]:5000/My.Org/app'], true],
+  [['[fd00::1]:5000/My.Org/*'], ['f:5000/My.Org/app'], false],
 ])('%j admits %j: %s', (globs, repositories, admitted) => {
-  expect(new StrangerRepositories(globs).admit(repositories)).toBe(admitted);
+  const registries = repositories.map((name) => name.split('/')[0]!);
+  expect(new StrangerRepositories(globs).admit({ registries, repositories })).toBe(admitted);
+});
+
+test('a registry that never had the bytes opens nobody’s blob by what it says of its own repositories', () => {
+  const repositories = ['registry.example/team/private', 'evil.example/public/x'];
+  const admitted = (...registries: string[]): boolean =>
+    new StrangerRepositories(['*/public/*']).admit({ registries, repositories });
+  expect(admitted('registry.example')).toBe(false);
+  expect(admitted('registry.example', 'evil.example')).toBe(true);
 });
