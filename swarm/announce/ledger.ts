@@ -127,7 +127,11 @@ export class Ledger {
     for (const list of [delta.join, delta.update, delta.more, delta.alias]) {
       for (const { swarm } of list) this.#changed.add(swarm);
     }
-    for (const swarm of delta.leave) this.#changed.add(swarm);
+    for (const swarm of delta.leave) {
+      // Joined again meanwhile, it has to be told so, for the leave may have been heard.
+      this.#told.set(swarm, { complete: undefined, alias: undefined });
+      this.#changed.add(swarm);
+    }
   }
 
   #tell(swarm: string, wish: Wish, delta: Delta): void {
