@@ -5,8 +5,13 @@ export const WARM_RUNNING_IMAGES = 2;
 export const WARM_PARALLEL_BLOBS = 3;
 /** Images remembered; asking for more is refused. */
 export const WARM_IMAGES = 256;
-/** An image that is not asked for any more is given up after this time. */
+/** The fetch of an image that is not asked for any more is given up after this time. */
 export const WARM_INTEREST_MS = 60_000;
+/**
+ * What is known of an image is kept longer, where there is room: who asks may be waiting out its own back-off of a
+ * minute, and then for a place among the nodes asked at one time.
+ */
+export const WARM_MEMORY_MS = 600_000;
 /** How often that is looked at. */
 export const WARM_SWEEP_MS = 5_000;
 /** First and longest wait before the next attempt, before jitter. */

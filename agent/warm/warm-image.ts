@@ -35,8 +35,10 @@ export async function warmImage(
   const name = reference.digest ?? reference.tag ?? 'latest';
   const failure = resultError.bind(undefined, reference.registry);
   const { root, digest, image } = await findImage(mirror, { reference: name, failure }, signal);
-  const blobs = [...new Map([image.config, ...image.layers].map((blob) => [blob.digest, blob])).values()];
-  const digests = [...new Set([root, digest, ...blobs.map((blob) => blob.digest)])];
+  const sizes = new Map([image.config, ...image.layers].map((blob) => [blob.digest, blob.size]));
+  // Kept for as long as the image is asked for, so without annotations, which may be megabytes.
+  const blobs = [...sizes].map(([blob, size]) => ({ digest: blob, size }));
+  const digests = [...new Set([root, digest, ...sizes.keys()])];
   parts.onFound({ root, blobs, digests });
   const missing = blobs.filter((blob) => !parts.holds(blob.digest)).values();
   const failed = new AbortController();

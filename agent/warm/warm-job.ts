@@ -1,7 +1,13 @@
 import type { Digest } from '#registry/digest.ts';
 import { describeError } from '#registry/redact.ts';
+import { backoffMs } from '#registry/retry.ts';
 import type { WarmAnswer } from '#service/warm-messages.ts';
-import { WARM_BACKOFF_BASE_MS, WARM_BACKOFF_CAP_MS, WARM_REASON_CHARACTERS } from './defaults.ts';
+import {
+  WARM_BACKOFF_BASE_MS,
+  WARM_BACKOFF_CAP_MS,
+  WARM_INTEREST_MS,
+  WARM_REASON_CHARACTERS,
+} from './defaults.ts';
 import type { ImageParts } from './warm-image.ts';
 
 export interface WarmJobParts {
@@ -40,8 +46,18 @@ export class WarmJob {
     return this.#found?.digests.every((digest) => this.#parts.holds(digest)) ?? false;
   }
 
+  /** Somebody asked for it of late. */
+  get isWanted(): boolean {
+    return this.#parts.now() - this.askedAt < WARM_INTEREST_MS;
+  }
+
   get isDue(): boolean {
-    return !this.isRunning && !this.isWarm && this.#parts.now() >= this.#notBefore;
+    return this.isWanted && !this.isRunning && !this.isWarm && this.#parts.now() >= this.#notBefore;
+  }
+
+  /** What the image's reference was resolved to, once that is known. */
+  get root(): Digest | undefined {
+    return this.#found?.root;
   }
 
   start(fetch: Fetch, onEnd: () => void): void {
@@ -87,10 +103,11 @@ export class WarmJob {
       this.#reason = undefined;
     } catch (error) {
       if (signal.aborted) return;
-      const wait = Math.min(WARM_BACKOFF_CAP_MS, WARM_BACKOFF_BASE_MS * 2 ** Math.min(this.#failures, 16));
       this.#failures += 1;
       this.#reason = describeError(error, WARM_REASON_CHARACTERS);
-      this.#notBefore = this.#parts.now() + wait * (0.5 + this.#parts.random() / 2);
+      const { now, random } = this.#parts;
+      const backoff = { baseMs: WARM_BACKOFF_BASE_MS, capMs: WARM_BACKOFF_CAP_MS, random };
+      this.#notBefore = now() + backoffMs(this.#failures, backoff);
     }
   }
 }

@@ -1,8 +1,10 @@
+import { createHmac, randomBytes } from 'node:crypto';
+
 import { OciError } from '#registry/oci-error.ts';
 import { formatReference, parseReference, ReferenceError } from '#registry/reference.ts';
 import type { Reference } from '#registry/reference.ts';
 import type { WarmAnswer, WarmRequest } from '#service/warm-messages.ts';
-import { WARM_IMAGES, WARM_INTEREST_MS, WARM_RUNNING_IMAGES, WARM_SWEEP_MS } from './defaults.ts';
+import { WARM_IMAGES, WARM_MEMORY_MS, WARM_RUNNING_IMAGES, WARM_SWEEP_MS } from './defaults.ts';
 import { type Fetch, WarmJob, type WarmJobParts } from './warm-job.ts';
 
 export interface WarmJobsParts extends WarmJobParts {
@@ -16,17 +18,20 @@ export interface WarmJobsParts extends WarmJobParts {
 interface Known {
   readonly job: WarmJob;
   readonly reference: Reference;
-  /** The one given last: it may have been changed since. */
-  credential: WarmRequest['credential'];
+  readonly credential: WarmRequest['credential'];
+  /** Stands for the credential. */
+  readonly asker: string;
 }
 
 /**
  * Images that preheats ask for. Asking is all there is: it starts or goes on with the fetch and tells how far it is;
- * who stops asking has cancelled, and who was restarted goes on by asking again.
+ * who stops asking has cancelled, and who was restarted goes on by asking again. Who asks with different credentials
+ * for one image is told of, and waits for, what each may read itself; only the bytes are shared, behind the door.
  */
 export class WarmJobs implements AsyncDisposable {
   readonly #parts: WarmJobsParts;
   readonly #known = new Map<string, Known>();
+  readonly #secret = randomBytes(32);
   readonly #sweep: NodeJS.Timeout;
 
   constructor(parts: WarmJobsParts) {
@@ -37,17 +42,15 @@ export class WarmJobs implements AsyncDisposable {
   /** @throws OciError 400 for what is no image, 503 where too many are asked for */
   ask({ image, credential }: WarmRequest): WarmAnswer {
     const reference = readReference(image);
-    const key = formatReference(reference);
-    let known = this.#known.get(key);
-    if (known === undefined) {
-      if (this.#known.size >= WARM_IMAGES)
-        throw new OciError('UNAVAILABLE', `${WARM_IMAGES} images are asked for already, as many as may be`);
-      this.#known.set(key, (known = { job: new WarmJob(this.#parts), reference, credential }));
-    }
-    known.credential = credential;
-    known.job.askedAt = this.#parts.now();
+    const asker = createHmac('sha256', this.#secret)
+      .update(JSON.stringify(credential ?? null))
+      .digest('base64');
+    const key = keyOf(reference, asker);
+    const job = this.#known.get(key)?.job ?? this.#resolvedTo(reference, asker) ?? this.#newJob();
+    this.#known.set(key, { job, reference, credential, asker });
+    job.askedAt = this.#parts.now();
     this.#startDue();
-    return known.job.answer();
+    return job.answer();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -55,6 +58,30 @@ export class WarmJobs implements AsyncDisposable {
     const known = [...this.#known.values()];
     this.#known.clear();
     await Promise.all(known.map(({ job }) => job.stop()));
+  }
+
+  /** Takes the job of a tag that was resolved to the digest that is asked for now: it goes on by that digest. */
+  #resolvedTo({ registry, repository, digest }: Reference, asker: string): WarmJob | undefined {
+    if (digest === undefined) return undefined;
+    for (const [key, known] of this.#known) {
+      if (known.asker !== asker || known.job.root !== digest) continue;
+      if (known.reference.registry !== registry || known.reference.repository !== repository) continue;
+      this.#known.delete(key);
+      return known.job;
+    }
+    return undefined;
+  }
+
+  #newJob(): WarmJob {
+    if (this.#known.size >= WARM_IMAGES) this.#forgetOne();
+    return new WarmJob(this.#parts);
+  }
+
+  /** Makes room. @throws OciError 503 where every image is still asked for */
+  #forgetOne(): void {
+    for (const [key, { job }] of this.#known)
+      if (!job.isWanted && !job.isRunning) return void this.#known.delete(key);
+    throw new OciError('UNAVAILABLE', `${WARM_IMAGES} images are asked for already, as many as may be`);
   }
 
   #startDue(): void {
@@ -72,13 +99,16 @@ export class WarmJobs implements AsyncDisposable {
   }
 
   #forget(): void {
-    const before = this.#parts.now() - WARM_INTEREST_MS;
+    const before = this.#parts.now() - WARM_MEMORY_MS;
     for (const [key, { job }] of this.#known) {
-      if (job.askedAt > before) continue;
-      this.#known.delete(key);
-      void job.stop();
+      if (job.askedAt <= before) this.#known.delete(key);
+      if (!job.isWanted) void job.stop();
     }
   }
+}
+
+function keyOf(reference: Reference, asker: string): string {
+  return `${formatReference(reference)} ${asker}`;
 }
 
 function readReference(image: string): Reference {

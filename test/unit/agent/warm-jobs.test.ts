@@ -14,22 +14,26 @@ class Bench {
   /** Images that are being fetched, and how each ends. */
   readonly running = new Map<string, PromiseWithResolvers<void>>();
   readonly begun: string[] = [];
+  /** Who they are fetched for, in the order of `begun`; undefined: nobody in particular. */
+  readonly users: (string | undefined)[] = [];
   readonly jobs = new WarmJobs({
     holds: () => this.holds,
     now: () => this.now,
     random: () => 0,
-    fetch: async ({ repository }, _credential, onFound, signal) => {
+    fetch: async ({ repository }, credential, onFound, signal) => {
       const end = Promise.withResolvers<void>();
       this.begun.push(repository);
+      this.users.push(credential?.kind === 'password' ? credential.username : undefined);
       this.running.set(repository, end);
       signal.addEventListener('abort', () => end.reject(signal.reason), { once: true });
-      onFound(FOUND);
+      if (credential || repository !== 'private') onFound(FOUND);
       await end.promise.finally(() => this.running.delete(repository));
     },
   });
 
-  ask(image: string) {
-    return this.jobs.ask({ image: `r.example/${image}` });
+  ask(image: string, username?: string) {
+    const credential = username && ({ kind: 'password', username, password: 'pw' } as const);
+    return this.jobs.ask({ image: `r.example/${image}`, ...(credential && { credential }) });
   }
 
   /** Time goes by, for timers too. */
@@ -110,6 +114,52 @@ describe('images that preheats ask for', () => {
     bench.holds = false;
     expect(bench.ask('a').state).toBe('fetching');
     expect(bench.begun).toEqual(['a', 'a']);
+  });
+
+  test('are fetched for each asker with its own credential, and nobody is told of what another may read', async () => {
+    bench.ask('private', 'ann');
+    await bench.pass(0);
+    bench.holds = true;
+    bench.running.get('private')!.resolve();
+    await bench.pass(0);
+    expect(bench.ask('private', 'ann').state).toBe('warm');
+    expect(bench.ask('private')).toEqual({ state: 'fetching' });
+    expect(bench.users).toEqual(['ann', undefined]);
+    bench.running.get('private')!.reject(new Error('the registry refused with 401'));
+    await bench.pass(0);
+    expect(bench.ask('private').reason).toBe('the registry refused with 401');
+    expect(bench.ask('private', 'ann')).toMatchObject({ state: 'warm', digest: BLOB });
+  });
+
+  test('by a tag are not fetched a second time when they are asked for by the digest it was resolved to', async () => {
+    bench.ask('a:1');
+    await bench.pass(0);
+    expect(bench.ask(`a:1@${BLOB}`)).toMatchObject({ state: 'fetching', digest: BLOB });
+    expect(bench.ask('b').state).toBe('fetching');
+    expect(bench.begun).toEqual(['a', 'b']);
+    for (let index = 0; index < 254; index += 1) bench.ask(`image-${index}`);
+    expect(() => bench.ask('one-more')).toThrow('256 images');
+  });
+
+  test('wait out their back-off, also when who asks comes back only after more than a minute', async () => {
+    bench.ask('a');
+    for (let failures = 0; failures < 8; failures += 1) {
+      bench.running.get('a')!.reject(new Error('the registry is down'));
+      await bench.pass(0);
+      if (failures < 7) await bench.pass(30_001);
+      expect(bench.ask('a').state).toBe(failures < 7 ? 'fetching' : 'failed');
+    }
+    await bench.pass(25_000);
+    expect(bench.ask('a').state).toBe('failed');
+    await bench.pass(65_000);
+    bench.holds = true;
+    expect(bench.ask('a')).toMatchObject({ state: 'warm', blobs: { total: 1, held: 1 } });
+  });
+
+  test('that nobody asks for any more make room for others', async () => {
+    for (let index = 0; index < 256; index += 1) bench.ask(`image-${index}`);
+    await bench.pass(120_000);
+    expect(bench.ask('one-more').state).toBe('fetching');
   });
 
   test('may be 256 at one time and no more', () => {

@@ -1,8 +1,11 @@
 import { request } from 'undici';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
+import { type ImageParts, warmImage } from '#agent/warm/warm-image.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '#registry/media-types.ts';
+import { Mirror } from '#registry/mirror.ts';
 import { hostPlatform } from '#registry/platform.ts';
+import { parseReference } from '#registry/reference.ts';
 
 import type { Auth } from '../../../demo/upstream/authority.ts';
 import { UpstreamRegistry, type UpstreamOptions } from '../../../demo/upstream-registry.ts';
@@ -62,7 +65,7 @@ async function startScene(
 }
 
 function describeBlob(digest: string, size: number): object {
-  return { mediaType: 'application/octet-stream', digest, size };
+  return { mediaType: 'application/octet-stream', digest, size, annotations: { origin: 'a build' } };
 }
 
 function entry(digest: string, platform: object): object {
@@ -91,6 +94,23 @@ async function untilState(scene: Scene, body: object, state: string): Promise<Re
 }
 
 describe('a preheat', () => {
+  test('remembers nothing of a manifest but digests and sizes: annotations may be megabytes', async () => {
+    const { upstream, agent, root, layers } = await startScene();
+    const reference = parseReference(`${upstream.host}/${REPOSITORY}:v1`);
+    await using mirror = new Mirror(reference, { agent: new URL(`http://${agent.agent.address}/`) });
+    const onFound = vi.fn<(found: ImageParts) => void>();
+    await warmImage(mirror, reference, { holds: () => true, onFound }, AbortSignal.timeout(20_000));
+    expect(onFound.mock.calls[0]?.[0]).toMatchObject({
+      root,
+      blobs: [
+        { digest: expect.any(String), size: 18 },
+        { digest: layers[0], size: 2 * MIB },
+        { digest: layers[1], size: 3 * MIB + 17 },
+      ],
+    });
+    expect(JSON.stringify(onFound.mock.calls)).not.toContain('a build');
+  });
+
   test('makes a node hold every layer of its own platform, and nothing of others', async () => {
     const scene = await startScene();
     const first = await warm(scene, { image: scene.image });
