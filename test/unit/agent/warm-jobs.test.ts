@@ -154,6 +154,7 @@ describe('images that preheats ask for', () => {
     await bench.pass(65_000);
     bench.holds = true;
     expect(bench.ask('a')).toMatchObject({ state: 'warm', blobs: { total: 1, held: 1 } });
+    expect(bench.begun).toHaveLength(8);
   });
 
   test('that nobody asks for any more make room for others', async () => {
