@@ -123,10 +123,11 @@ export class LeaderElection implements AsyncDisposable {
     try {
       const lease = await this.#read(limit);
       this.#note(lease);
+      // Judged once: a lease that ends a moment later was not written.
+      const takes = lease === undefined || this.#mayTake(lease);
       if (lease === undefined) await this.#create(limit);
-      else if (this.#mayTake(lease)) await this.#write(lease, limit);
-      else this.#renewedAt = -Infinity;
-      if (lease === undefined || this.#mayTake(lease)) this.#renewedAt = began;
+      else if (takes) await this.#write(lease, limit);
+      this.#renewedAt = takes ? began : -Infinity;
       this.#failures = 0;
     } catch (error) {
       // A conflict says that another was quicker: the next turn sees who.
