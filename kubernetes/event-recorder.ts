@@ -21,6 +21,8 @@ export interface Occurrence {
   readonly type: 'Normal' | 'Warning';
   /** In CamelCase, few of them. */
   readonly reason: string;
+  /** Undefined where the message is always the same; else what makes two occurrences the same, however they are told. */
+  readonly subject?: string;
   readonly message: string;
 }
 
@@ -69,6 +71,7 @@ export class EventRecorder {
     const path = `/api/v1/namespaces/${namespace}/events`;
     const time = new Date(wallClock()).toISOString().replace(/\.\d+Z$/u, 'Z');
     const name = `${regarding.name.slice(0, 200)}.${key.slice(0, 16)}`;
+    const message = occurrence.message.slice(0, MAX_EVENT_MESSAGE);
     const body = {
       apiVersion: 'v1',
       kind: 'Event',
@@ -76,7 +79,7 @@ export class EventRecorder {
       involvedObject: regarding,
       type: occurrence.type,
       reason: occurrence.reason,
-      message: occurrence.message.slice(0, MAX_EVENT_MESSAGE),
+      message,
       source: { component: this.#component },
       reportingComponent: this.#component,
       reportingInstance: '',
@@ -88,13 +91,14 @@ export class EventRecorder {
       await api.ask({ method: 'POST', path, body }, signal);
     } catch (error) {
       if (!(error instanceof ApiError && error.isConflict)) throw error;
-      const again = { lastTimestamp: time, count: Math.max(2, count) };
+      const again = { message, lastTimestamp: time, count: Math.max(2, count) };
       await api.ask({ method: 'PATCH', path: `${path}/${name}`, body: again, patch: 'merge' }, signal);
     }
   }
 }
 
-function keyOf({ kind, namespace, name, uid }: Regarding, { type, reason, message }: Occurrence): string {
-  const parts = [kind, namespace ?? '', name, uid, type, reason, message];
+function keyOf({ kind, namespace, name, uid }: Regarding, occurrence: Occurrence): string {
+  const { type, reason, message, subject = message } = occurrence;
+  const parts = [kind, namespace ?? '', name, uid, type, reason, subject];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

@@ -82,6 +82,7 @@ export class StatusReports {
         this.#parts.events.record(regarding(this.#preheat), {
           type: 'Warning',
           reason: 'ImageNotFetched',
+          subject: image,
           message: `${image}: ${message}`,
         });
   }
