@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { isJsonObject } from '#registry/json-object.ts';
+import { backoffMs } from '#registry/retry.ts';
 
 import { ApiError } from './api-error.ts';
 import type { KubernetesApi } from './api.ts';
@@ -169,11 +170,10 @@ export class ResourceWatch<T> implements AsyncDisposable {
     // That a place is not kept any more is everyday business, once.
     const isExpected = error instanceof ApiError && error.isExpired && this.#failures === 0;
     if (error !== undefined && this.#failures === 0 && !isExpected) this.#parts.onFailure(error);
-    const wait = Math.min(WATCH_BACKOFF_CAP_MS, WATCH_BACKOFF_MS * 2 ** Math.min(this.#failures, 16));
     this.#failures++;
-    await sleep(wait * (0.5 + this.#parts.random() / 2), undefined, { signal, ref: false }).catch(
-      () => undefined,
-    );
+    const { random } = this.#parts;
+    const wait = backoffMs(this.#failures, { baseMs: WATCH_BACKOFF_MS, capMs: WATCH_BACKOFF_CAP_MS, random });
+    await sleep(wait, undefined, { signal, ref: false }).catch(() => undefined);
   }
 
   #selectors(): Record<string, string> {

@@ -1,3 +1,4 @@
+import { backoffMs } from '#registry/retry.ts';
 import type { WarmAnswer } from '#service/warm-messages.ts';
 
 import { NODE_BACKOFF_CAP_MS, NODE_BACKOFF_MS } from './constants.ts';
@@ -56,9 +57,9 @@ export class NodeProgress {
   }
 
   /** It is left alone for a while that doubles. @param random uniform in [0, 1) */
-  pause(now: number, random: number): void {
-    const wait = Math.min(NODE_BACKOFF_CAP_MS, NODE_BACKOFF_MS * 2 ** Math.min(this.#failures, 16));
+  pause(now: number, random: () => number): void {
     this.#failures += 1;
-    this.#notBefore = now + wait * (0.5 + random / 2);
+    const backoff = { baseMs: NODE_BACKOFF_MS, capMs: NODE_BACKOFF_CAP_MS, random };
+    this.#notBefore = now + backoffMs(this.#failures, backoff);
   }
 }

@@ -129,7 +129,7 @@ export class PreheatRun {
       if (!signal.aborted) node.lost(describeError(error));
     } finally {
       node.busy = false;
-      if (!node.isWarm) node.pause(now(), random());
+      if (!node.isWarm) node.pause(now(), random);
     }
   }
 

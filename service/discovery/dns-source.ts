@@ -1,3 +1,4 @@
+import { backoffMs } from '#registry/retry.ts';
 import { formatHostPort } from '#service/host-port.ts';
 
 import {
@@ -77,11 +78,7 @@ export class DnsSource implements MemberSource, Disposable {
     } catch (error) {
       this.#failures++;
       if (this.#failures === 1 && !this.#closed) onFailure(error);
-      const wait = Math.min(
-        LONGEST_FAILED_ANSWER_MS,
-        FAILED_ANSWER_MS * 2 ** Math.min(this.#failures - 1, 16),
-      );
-      return wait * (0.5 + random() / 2);
+      return backoffMs(this.#failures, { baseMs: FAILED_ANSWER_MS, capMs: LONGEST_FAILED_ANSWER_MS, random });
     }
   }
 

@@ -19,12 +19,12 @@ test('a node that cannot be asked is left alone for longer and longer, until it 
   let now = 0;
   for (const wait of [2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
     node.lost('no route to host');
-    node.pause(now, 1);
+    node.pause(now, () => 1);
     expect(node.isDue(now + wait - 1)).toBe(false);
     expect(node.isDue((now += wait))).toBe(true);
   }
   node.took('a', { state: 'fetching' });
-  node.pause(now, 0);
+  node.pause(now, () => 0);
   expect(node.isDue(now + 999)).toBe(false);
   expect(node.isDue(now + 1000)).toBe(true);
 });
