@@ -95,7 +95,7 @@ export const VALUES: TObject = group('Values of the chart', {
         '',
         'containerd’s config_path, where its configuration need not be read for it. Must lie below the directories of the kind of node.',
       ),
-      resources: resources('5m', '48Mi', '128Mi'),
+      resources: resources('5m', '32Mi', '128Mi'),
     },
   ),
   agent: group('The agent: a DaemonSet on the host’s network.', {

@@ -3,13 +3,14 @@ import { join } from 'node:path';
 
 import type { TarEntry } from '../../demo/tar.ts';
 import { command } from './command.ts';
+import { makePlain } from './plain-modules.ts';
 import { entriesBelow } from './tree.ts';
 
 /** Where the programs lie in the image. */
 export const HOME = 'opt/shoal';
 
 /**
- * The programs, as they are, and the packages that they use, installed from package-lock.json.
+ * The programs, without their types, and the packages that they use, installed from package-lock.json.
  * @param folders of the project that the programs are in.
  * @param scratch a directory that nobody else uses.
  */
@@ -26,6 +27,7 @@ export async function prepareApplication(
   await command('npm', ['ci', '--omit=dev', '--ignore-scripts', ...quiet], { cwd: scratch });
   for (const file of ['LICENSE', ...folders])
     await cp(join(project, file), join(scratch, file), { recursive: true });
+  for (const folder of folders) await makePlain(join(scratch, folder));
   const packages = await entriesBelow(join(scratch, 'node_modules'), `${HOME}/node_modules`, isRunTime);
   const all = await entriesBelow(scratch, HOME, isProgram);
   return { packages, programs: all };
@@ -43,6 +45,6 @@ export function isRunTime(path: string): boolean {
 /** The project's own: modules, data and the licence. */
 function isProgram(path: string): boolean {
   return (
-    !path.startsWith('node_modules/') && (path.endsWith('.ts') || /^(?:package\.json|LICENSE)$/.test(path))
+    !path.startsWith('node_modules/') && (path.endsWith('.js') || /^(?:package\.json|LICENSE)$/.test(path))
   );
 }

@@ -82,7 +82,7 @@ async function writePlatform(
     config: {
       User: `${USER_ID}:${USER_ID}`,
       Env: ['PATH=/usr/bin', 'NODE_ENV=production'],
-      Entrypoint: ['/usr/bin/node', `/${HOME}/cli/shoal.ts`],
+      Entrypoint: ['/usr/bin/node', `/${HOME}/cli/shoal.js`],
       WorkingDir: '/',
       Labels: labelsOf(source),
     },

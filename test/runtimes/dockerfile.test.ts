@@ -97,12 +97,12 @@ describe('the image of deploy/Dockerfile, built by buildah', { timeout: MINUTES_
       JSON.parse(await buildah('inspect', '--type', 'image', 'localhost/shoal'));
     expect(OCIv1.config.User).toBe('65532:65532');
     expect(OCIv1.config.Labels).toMatchObject({ 'org.opencontainers.image.title': 'shoal' });
-    expect(OCIv1.config.Entrypoint).toEqual(['/usr/bin/node', '/opt/shoal/cli/shoal.ts']);
+    expect(OCIv1.config.Entrypoint).toEqual(['/usr/bin/node', '/opt/shoal/cli/shoal.js']);
   });
 
   test('runs, has no shell, no npm and no packages of development', async () => {
     const enter = ['chroot', '--userspec=65532:65532', mounted];
-    expect(await run([...enter, '/usr/bin/node', '/opt/shoal/cli/shoal.ts', 'agent', '--help'])).toContain(
+    expect(await run([...enter, '/usr/bin/node', '/opt/shoal/cli/shoal.js', 'agent', '--help'])).toContain(
       '--door.listen',
     );
     for (const path of ['/bin/sh', '/usr/bin/npm', '/opt/shoal/node_modules/vitest'])

@@ -118,7 +118,7 @@ describe('the image', { timeout: BUILD_MS }, () => {
 const READ_ONLY = `root=$0 store=$1; shift
   mount --bind "$root" "$root" && mount --bind "$store" "$root/var/lib/shoal" && mount --rbind /dev "$root/dev" &&
   mount -t proc proc "$root/proc" && mount -o remount,bind,ro "$root" &&
-  exec chroot --userspec=65532:65532 "$root" /usr/bin/node /opt/shoal/cli/shoal.ts "$@"`;
+  exec chroot --userspec=65532:65532 "$root" /usr/bin/node /opt/shoal/cli/shoal.js "$@"`;
 
 const at = (port: number): string => `[127.0.0.1]:${port}`;
 
