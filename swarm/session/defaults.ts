@@ -8,10 +8,10 @@ export const MAX_ADDRESSES = 256;
 export const MAX_DIALS = 4;
 
 /** Verified pieces kept in memory for those who ask next, over all torrents. Bytes. */
-export const PIECE_CACHE_BYTES = 32 * 1024 * 1024;
+export const PIECE_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** Memory of pieces that nobody uses and that is kept for the next. Bytes. */
-export const FREE_PIECE_BYTES = 16 * 1024 * 1024;
+export const FREE_PIECE_BYTES = 8 * 1024 * 1024;
 
 /** When so much waits to be written, nothing more is asked for. Bytes per torrent. */
 export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
