@@ -65,6 +65,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- substr 0 32 $after | b64enc -}}
 {{- end -}}
 
+{{/* What changes when the origins' public keys do. The chart's own first key is not in it: it is there only after the install. */}}
+{{- define "shoal.originKeys" -}}
+{{- if .Values.keys.clusterSecret -}}
+{{- $secret := lookup "v1" "Secret" .Release.Namespace .Values.keys.clusterSecret -}}
+{{- dig "data" "origin.pub" "" $secret -}}
+{{- else -}}
+{{- join "," .Values.keys.trustedOriginKeys -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What every pod has. Arguments: root, component. */}}
 {{- define "shoal.pod" -}}
 {{- $part := index .root.Values .component -}}
@@ -92,7 +102,10 @@ tolerations:
 {{- end }}
 {{- end -}}
 
-{{/* A restart when the configuration or the keys change. */}}
+{{/*
+  A restart when the configuration changes, or the public keys that are read at the start: those that the values name, or
+  what a Secret of one's own holds, where Helm can read it. Other keys are read again while a part runs.
+*/}}
 {{- define "shoal.podMetadata" -}}
 {{- $part := index .root.Values .component -}}
 labels: {{- include "shoal.labels" . | nindent 2 }}
@@ -101,6 +114,9 @@ labels: {{- include "shoal.labels" . | nindent 2 }}
 {{- end }}
 annotations:
   checksum/config: {{ include (print .root.Template.BasePath "/" .component "-config.yaml") .root | sha256sum }}
+  {{- if .peerPort }}
+  checksum/origin-keys: {{ include "shoal.originKeys" .root | sha256sum }}
+  {{- end }}
 {{- with $part.podAnnotations }}
 {{ toYaml . | indent 2 }}
 {{- end }}

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 
 import { NODE_KINDS } from '#cli/runtimes/nodes.ts';
@@ -103,6 +104,22 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     expect(secret('shoal-cluster', 'origin.pub')).toBe(raw.toString('base64'));
     expect(Buffer.from(secret('shoal-cluster', 'cluster.key'), 'base64')).toHaveLength(32);
     expect(secret('shoal-cluster', 'metrics.token')).toMatch(/^\w{40}$/);
+  });
+
+  test('restarts who believes the origins’ keys when another is named, and nobody else', async () => {
+    const annotationsOf = async (...values: string[]): Promise<unknown[]> => {
+      const objects = await render(...values);
+      return PARTS.map(
+        (part) => find(objects, WORKLOADS[part], `shoal-${part}`).spec!.template!.metadata.annotations,
+      );
+    };
+    const [agent, origin, tracker] = await annotationsOf();
+    expect(await annotationsOf()).toEqual([agent, origin, tracker]);
+    const key = Buffer.alloc(32, 7).toString('base64');
+    const after = await annotationsOf(`keys.trustedOriginKeys={${key}}`);
+    expect(
+      after.map((annotations, at) => isDeepStrictEqual(annotations, [agent, origin, tracker][at])),
+    ).toEqual([false, false, true]);
   });
 
   test("gives the signing key to origins alone, and the API's token to the tracker alone", async () => {

@@ -30,7 +30,10 @@ export interface Manifest {
   readonly data?: Readonly<Record<string, string>>;
   readonly rules?: readonly { readonly resources: readonly string[]; readonly verbs: readonly string[] }[];
   readonly spec?: {
-    readonly template?: { readonly spec: PodSpec };
+    readonly template?: {
+      readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
+      readonly spec: PodSpec;
+    };
     readonly clusterIP?: string;
     readonly ports?: readonly Port[];
     readonly selector?: Readonly<Record<string, string>>;
