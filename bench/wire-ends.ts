@@ -138,6 +138,7 @@ async function runShoal(
         pskCallback: () => ({ psk: KEY, identity: 'bench' }),
         checkServerIdentity: () => undefined,
       }),
+      guardDial: () => () => undefined,
       everywhere: false,
     },
   };

@@ -1,5 +1,11 @@
-import { X509Certificate } from 'node:crypto';
-import { type ConnectionOptions, createSecureContext, type SecureContext, type TlsOptions } from 'node:tls';
+import { constants, X509Certificate } from 'node:crypto';
+import {
+  type ConnectionOptions,
+  createSecureContext,
+  type SecureContext,
+  type TlsOptions,
+  type TLSSocket,
+} from 'node:tls';
 
 import { describeError } from '#registry/redact.ts';
 import type { FileBacked } from './file-backed.ts';
@@ -17,6 +23,7 @@ export interface CertificateFiles {
 /** What proves membership, and what others' proofs are checked by. */
 export interface Certificates {
   readonly pem: { readonly cert: string; readonly key: string; readonly ca: string };
+  readonly authorities: readonly X509Certificate[];
   /** Of the same, for connections that are dialled. */
   readonly context: SecureContext;
   readonly name: string;
@@ -34,14 +41,14 @@ export function parseCertificates(
   { certFile, keyFile, caFile, name }: CertificateFiles,
 ): Certificates {
   const own = parseCertificate(cert, certFile);
-  parseCertificate(ca, caFile);
+  const authorities = (ca.match(PEM_CERTIFICATE) ?? ['']).map((pem) => parseCertificate(pem, caFile));
   if (!isNamed(own, name))
     throw new IdentityError(
       `the certificate in ${certFile} does not name ${name}: it is needed among its DNS names (mtls.name)`,
     );
   const pem = { cert, key, ca };
   try {
-    return { pem, context: createSecureContext({ ...pem, minVersion: 'TLSv1.3' }), name };
+    return { pem, context: createSecureContext({ ...pem, minVersion: 'TLSv1.3' }), authorities, name };
   } catch (cause) {
     throw new IdentityError(
       `the certificate in ${certFile}, the key in ${keyFile} and the authorities in ${caFile} do not go together: ${describeError(cause)}`,
@@ -49,6 +56,8 @@ export function parseCertificates(
     );
   }
 }
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/gu;
 
 function parseCertificate(pem: string, path: string): X509Certificate {
   try {
@@ -63,7 +72,14 @@ function parseCertificate(pem: string, path: string): X509Certificate {
  * {@link isMember}, when the handshake is done.
  */
 export function certificateServer({ current }: MemberCertificates): TlsOptions {
-  return { ...current.pem, minVersion: 'TLSv1.3', requestCert: true, rejectUnauthorized: true };
+  return {
+    ...current.pem,
+    minVersion: 'TLSv1.3',
+    requestCert: true,
+    rejectUnauthorized: true,
+    // A session that is resumed would outlive its certificate: that is proved in a full handshake only.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
 }
 
 /** Options for `tls.connect` towards a server made with {@link certificateServer}. */
@@ -86,6 +102,33 @@ export function isMember(
   certificate: X509Certificate | undefined,
 ): boolean {
   return certificate !== undefined && isNamed(certificate, name);
+}
+
+/** Whether the certificate that the other side proved still counts: none of its chain has ended, and its authority is one of ours. */
+export function believedCertificate(certificates: MemberCertificates, socket: TLSSocket): () => boolean {
+  const chain = [...chainOf(socket.getPeerX509Certificate())];
+  const endsAt = Math.min(...chain.map(({ validTo }) => Date.parse(validTo)));
+  let checked: Certificates | undefined;
+  let isIssued = false;
+  return () => {
+    const { current } = certificates;
+    if (current !== checked) isIssued = chain.some((one) => isIssuedBy(current.authorities, one));
+    checked = current;
+    return isIssued && Date.now() < endsAt;
+  };
+}
+
+function* chainOf(certificate: X509Certificate | undefined): Generator<X509Certificate> {
+  for (let one = certificate; one !== undefined; one = one.issuerCertificate) {
+    yield one;
+    if (one.issuerCertificate?.fingerprint256 === one.fingerprint256) return;
+  }
+}
+
+function isIssuedBy(authorities: readonly X509Certificate[], certificate: X509Certificate): boolean {
+  return authorities.some(
+    (authority) => certificate.checkIssued(authority) && certificate.verify(authority.publicKey),
+  );
 }
 
 function isNamed(certificate: X509Certificate, name: string): boolean {

@@ -1,5 +1,5 @@
-import { createHash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { ConnectionOptions, TlsOptions } from 'node:tls';
+import { constants, createHash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { ConnectionOptions, TlsOptions, TLSSocket } from 'node:tls';
 
 import { IdentityError } from './identity-error.ts';
 
@@ -42,13 +42,19 @@ function parseKey(text: string): Buffer | undefined {
   return /^[A-Za-z0-9+/]{43}=$/u.test(text) ? Buffer.from(text, 'base64') : undefined;
 }
 
+/** The key that the other side of an accepted connection named, and proved if the handshake was done. */
+const namedKeys = new WeakMap<TLSSocket, Buffer>();
+
 /** Options for a TLS server that talks only to holders of one of the keys (RFC 4279, RFC 8442). */
 export function pskServer(keys: ClusterKeys): TlsOptions {
   return {
     ...PSK_TLS,
+    // A session that is resumed would outlive its key: the key is proved in a full handshake only.
+    secureOptions: constants.SSL_OP_NO_TICKET,
     pskIdentityHint: 'shoal',
-    pskCallback: (_socket, identity) => {
+    pskCallback: (socket, identity) => {
       const key = keys().find((known) => isEqual(pskIdentity(known), identity));
+      if (key !== undefined) namedKeys.set(socket, key);
       // A key that nobody has: who asks does not learn which identities there are.
       return key === undefined ? randomBytes(KEY_BYTES) : derive(key, 'shoal tls');
     },
@@ -66,6 +72,15 @@ export function pskClient(keys: ClusterKeys): PskClient {
     // No certificate takes part: the far side proved the key in the handshake, and there is no name to check.
     checkServerIdentity: () => undefined,
   };
+}
+
+/**
+ * Whether the key that proves a connection still counts.
+ * @param socket accepted by a server made with {@link pskServer}; undefined for one that is about to be dialled
+ */
+export function believedKey(keys: ClusterKeys, socket?: TLSSocket): () => boolean {
+  const key = socket === undefined ? ownKey(keys) : namedKeys.get(socket);
+  return () => key !== undefined && keys().some((known) => known.equals(key));
 }
 
 /** Keys of the peer wire's membership proof, 32 bytes each, in the same order. */

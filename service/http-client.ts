@@ -1,7 +1,8 @@
 import type { LookupFunction } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
 
-import { clientTls } from './identity.ts';
+import { clientTls, guardDials } from './identity.ts';
 import type { Security } from './identity.ts';
 
 export interface ClusterClientOptions {
@@ -17,8 +18,15 @@ export interface ClusterClientOptions {
   readonly lookup?: LookupFunction;
 }
 
+/**
+ * A connection gets no new request after this time, so that soon after a change of keys all prove the new one, and none
+ * is cut under a request when the old key is taken out. Milliseconds.
+ */
+const CONNECTION_LIFETIME_MS = 60_000;
+
 /** Connections for talking to trackers and origins: by TLS that both sides prove membership in, or in the clear where security is off. */
 export function clusterDispatcher(security: Security, options: ClusterClientOptions = {}): Agent {
+  const guardDial = guardDials(security);
   return new Agent({
     connections: options.connections ?? 16,
     pipelining: 1,
@@ -26,14 +34,22 @@ export function clusterDispatcher(security: Security, options: ClusterClientOpti
     headersTimeout: options.headersTimeoutMs ?? 30_000,
     bodyTimeout: options.bodyTimeoutMs ?? 30_000,
     keepAliveTimeout: 30_000,
+    clientTtl: CONNECTION_LIFETIME_MS,
     maxHeaderSize: 32 * 1024,
     // Made for each connection, so that each proves what is in force by then.
-    connect: (target, callback) =>
-      buildConnector({
+    connect: (target, callback) => {
+      const guard = guardDial();
+      const connect = buildConnector({
         ...clientTls(security),
         timeout: options.connectTimeoutMs ?? 2000,
         ...(options.lookup && { lookup: options.lookup }),
-      })(target, callback),
+      });
+      connect(target, (...[error, socket]) => {
+        if (socket instanceof TLSSocket) guard(socket);
+        if (error === null) callback(null, socket);
+        else callback(error, null);
+      });
+    },
   });
 }
 

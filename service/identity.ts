@@ -8,6 +8,7 @@ import {
 
 import { describeError } from '#registry/redact.ts';
 import {
+  believedCertificate,
   certificateClient,
   type CertificateFiles,
   certificateServer,
@@ -15,9 +16,17 @@ import {
   type MemberCertificates,
   parseCertificates,
 } from './certificates.ts';
-import { type ClusterKeys, parseClusterKeys, pskClient, pskServer, wireKeys } from './cluster-key.ts';
+import {
+  believedKey,
+  type ClusterKeys,
+  parseClusterKeys,
+  pskClient,
+  pskServer,
+  wireKeys,
+} from './cluster-key.ts';
 import { backedByFiles, type FileBacked, type FollowOptions } from './file-backed.ts';
 import { IdentityError } from './identity-error.ts';
+import { ProvenConnections } from './proven-connections.ts';
 
 /** How the parts of one cluster know each other. */
 export type Security =
@@ -102,17 +111,41 @@ export function clientTls(
 }
 
 /**
- * Makes a TLS server made with {@link serverTls} hand on none but members, and follow what is read anew.
- * To be called before anybody else listens for its connections.
+ * Makes a TLS server made with {@link serverTls} hand on none but members, end their connections when what they proved
+ * counts no more, and follow what is read anew. To be called before anybody else listens for its connections.
  */
 export function guardServer(server: TlsServer, security: Security): void {
-  if (security.mode !== 'mtls') return;
+  if (security.mode === 'off') return;
+  const open = new ProvenConnections();
+  if (security.mode === 'cluster-key') {
+    server.prependListener('secureConnection', (socket: TLSSocket) =>
+      open.add(socket, believedKey(security.keys, socket)),
+    );
+    return;
+  }
   const { certificates } = security;
   server.prependListener('secureConnection', (socket: TLSSocket) => {
-    if (!isMember(certificates, socket.getPeerX509Certificate())) socket.destroy();
+    if (isMember(certificates, socket.getPeerX509Certificate()))
+      open.add(socket, believedCertificate(certificates, socket));
+    else socket.destroy();
   });
   const forget = certificates.onChange(() => server.setSecureContext(certificateServer(certificates)));
   server.once('close', forget);
+}
+
+/**
+ * Ends connections that were dialled with {@link clientTls} when what was proved counts no more.
+ * @returns to be called before each dial; what that returns wants the socket when TLS is made
+ */
+export function guardDials(security: Security): () => (socket: TLSSocket) => void {
+  const open = new ProvenConnections();
+  return () => {
+    if (security.mode === 'off') return () => undefined;
+    if (security.mode === 'mtls')
+      return (socket) => open.add(socket, believedCertificate(security.certificates, socket));
+    const isBelieved = believedKey(security.keys);
+    return (socket) => open.add(socket, isBelieved);
+  };
 }
 
 /** How members of the peer wire prove what they are; see swarm/wire. */
@@ -121,6 +154,7 @@ export interface WireIdentity {
   readonly tls?: {
     readonly server: () => TlsServer;
     readonly client: () => ConnectionOptions;
+    readonly guardDial: () => (socket: TLSSocket) => void;
     readonly everywhere: boolean;
   };
 }
@@ -138,6 +172,7 @@ export function wireIdentity(security: Security): WireIdentity {
       return server;
     },
     client: () => clientTls(security) ?? {},
+    guardDial: guardDials(security),
     everywhere: security.mode === 'mtls',
   };
   return security.mode === 'mtls' ? { tls } : { tls, membershipKeys: () => wireKeys(security.keys) };

@@ -40,9 +40,10 @@ export async function proveAsDialer(channel: PreambleChannel, key: Buffer): Prom
 
 /**
  * The listener's side; the dialer chooses which of the keys both prove.
+ * @returns that key
  * @throws HandshakeError where the dialer does not know the key; nothing was written if its first MAC is wrong
  */
-export async function proveAsListener(channel: PreambleChannel, keys: readonly Buffer[]): Promise<void> {
+export async function proveAsListener(channel: PreambleChannel, keys: readonly Buffer[]): Promise<Buffer> {
   const hello = await channel.read(MAGIC.length + NONCE_BYTES + MAC_BYTES);
   const dialerNonce = hello.subarray(MAGIC.length, MAGIC.length + NONCE_BYTES);
   if (!hello.subarray(0, MAGIC.length).equals(MAGIC))
@@ -55,6 +56,7 @@ export async function proveAsListener(channel: PreambleChannel, keys: readonly B
   const answer = await channel.read(MAC_BYTES);
   if (!timingSafeEqual(answer, mac(key, 'dialer', dialerNonce, listenerNonce)))
     throw new HandshakeError('the dialer repeated a preamble that it did not make');
+  return key;
 }
 
 function mac(key: Buffer, label: 'hello' | 'listener' | 'dialer', ...nonces: Buffer[]): Buffer {

@@ -1,5 +1,5 @@
 import net from 'node:net';
-import type tls from 'node:tls';
+import tls from 'node:tls';
 import { Attempt } from './attempt.ts';
 import { HANDSHAKE_TIMEOUT_MS, MAX_PENDING_HANDSHAKES, SHOAL_BLOCK_LENGTH } from './defaults.ts';
 import { HandshakeError } from './errors.ts';
@@ -41,11 +41,13 @@ export interface TransportParts {
 }
 
 /** TLS that both sides prove membership by. */
-export interface WireTls {
+interface WireTls {
   /** A server that hands on none but members; it is not listening. */
   server: () => tls.Server;
   /** For one connection. */
   client: () => tls.ConnectionOptions;
+  /** Called before a dial; what it returns ends the connection when what proved it counts no more. */
+  guardDial: () => (socket: tls.TLSSocket) => void;
   /** Spoken between agents too; else to and between origins only. */
   everywhere: boolean;
 }
@@ -67,6 +69,9 @@ export interface DialTarget {
   role: WireRole | 'stranger';
 }
 
+/** How often wires are looked over for keys that were taken out. Milliseconds. */
+const KEY_CHECK_MS = 1000;
+
 /** First byte of a TLS record that carries a handshake (RFC 8446, 5.1). */
 const TLS_FIRST_BYTE = 0x16;
 
@@ -81,6 +86,9 @@ export class PeerTransport implements AsyncDisposable {
   readonly #servers = new Set<net.Server>();
   readonly #attempts = new Set<Attempt>();
   readonly #wires = new Set<PeerWire>();
+  /** The membership key that proved a wire. */
+  readonly #provedBy = new Map<PeerWire, Buffer>();
+  #watch: NodeJS.Timeout | undefined;
   #incoming = 0;
   #stopped = false;
 
@@ -98,6 +106,8 @@ export class PeerTransport implements AsyncDisposable {
     this.#maxPending = options.maxPendingHandshakes ?? MAX_PENDING_HANDSHAKES;
     this.#timings = options.timings ?? WIRE_TIMINGS;
     this.#tlsAcceptor = parts.tls && new TlsAcceptor(parts.tls.server());
+    if (parts.membershipKeys !== undefined)
+      this.#watch = setInterval(() => this.#endDisowned(), KEY_CHECK_MS).unref();
   }
 
   /** Wires that are open. */
@@ -130,20 +140,22 @@ export class PeerTransport implements AsyncDisposable {
     if (this.#stopped) throw new HandshakeError('the transport has been stopped');
     if (target.role === 'stranger' && !this.#plainAllowed)
       throw new HandshakeError('strangers are not admitted, and so not dialled');
-    const secure = this.#secures(target) ? this.#parts.tls?.client() : undefined;
+    const proof = this.#secures(target) ? this.#parts.tls : undefined;
+    const [guard, secure] = [proof?.guardDial(), proof?.client()];
     const link = Link.connect({ host: target.host, port: target.port }, secure);
     return this.#attempt(link, new Attempt(link, this.#handshakeTimeoutMs, signal), async () => {
-      if (secure !== undefined) await secured(link.socket);
-      const [key] = this.#parts.membershipKeys?.() ?? [];
-      const prove = secure === undefined && key !== undefined && target.role !== 'stranger';
-      if (prove) await proveAsDialer(link, key);
+      if (secure !== undefined) guard?.(await secured(link.socket));
+      const keyless = secure !== undefined || target.role === 'stranger';
+      const [key] = (keyless ? undefined : this.#parts.membershipKeys?.()) ?? [];
+      if (key !== undefined) await proveAsDialer(link, key);
       link.write(encodeHandshake(target.infoHash, this.#parts.peerId));
       const handshake = await this.#readHandshake(link);
       if (!handshake.infoHash.equals(target.infoHash))
         throw new HandshakeError('the other side answered for another info-hash');
       return this.#wire(link, handshake, {
         outgoing: true,
-        member: prove || secure !== undefined || this.#claims(handshake),
+        member: key !== undefined || secure !== undefined || this.#claims(handshake),
+        key,
       });
     });
   }
@@ -151,6 +163,7 @@ export class PeerTransport implements AsyncDisposable {
   /** Ends all listening, all handshakes and all wires. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
+    clearInterval(this.#watch);
     const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)));
     for (const attempt of this.#attempts) attempt.cut(new HandshakeError('the transport has been stopped'));
     for (const wire of this.#wires) wire.close();
@@ -210,14 +223,17 @@ export class PeerTransport implements AsyncDisposable {
     const link = await this.#admit(socket, first);
     attempt.replace(link);
     try {
-      const member = await this.#proveIncoming(link, first[0]!);
+      const kind = first[0]!;
+      const key =
+        kind === PREAMBLE_FIRST_BYTE ? await proveAsListener(link, this.#parts.membershipKeys!()) : undefined;
       const handshake = await this.#readHandshake(link);
-      const proven = member || this.#claims(handshake);
+      // Only members get a byte through TLS.
+      const proven = kind !== PLAIN_FIRST_BYTE || this.#claims(handshake);
       const acceptor = this.#parts.accept(handshake.infoHash, { member: proven });
       if (acceptor === undefined)
         throw new HandshakeError(`nobody answers for ${handshake.infoHash.toString('hex')}`);
       link.write(encodeHandshake(handshake.infoHash, this.#parts.peerId));
-      acceptor(this.#wire(link, handshake, { outgoing: false, member: proven }));
+      acceptor(this.#wire(link, handshake, { outgoing: false, member: proven, key }));
     } catch (error) {
       link.destroy();
       throw error;
@@ -240,31 +256,42 @@ export class PeerTransport implements AsyncDisposable {
     return link;
   }
 
-  async #proveIncoming(link: Link, kind: number): Promise<boolean> {
-    if (kind === PREAMBLE_FIRST_BYTE) await proveAsListener(link, this.#parts.membershipKeys!());
-    return kind !== PLAIN_FIRST_BYTE; // only members get a byte through TLS
-  }
-
   async #readHandshake(link: Link): Promise<Handshake> {
     const handshake = decodeHandshake(await link.read(HANDSHAKE_BYTES));
     if (handshake.peerId.equals(this.#parts.peerId)) throw new HandshakeError('connected to itself');
     return handshake;
   }
 
-  #wire(link: Link, handshake: Handshake, facts: { outgoing: boolean; member: boolean }): PeerWire {
+  #wire(
+    link: Link,
+    handshake: Handshake,
+    { key, ...facts }: { outgoing: boolean; member: boolean; key: Buffer | undefined },
+  ): PeerWire {
     const wire = new PeerWire(link, { ...facts, ...handshake }, this.#self, this.#timings);
     this.#wires.add(wire);
-    link.socket.once('close', () => this.#wires.delete(wire));
+    if (key !== undefined) this.#provedBy.set(wire, key);
+    link.socket.once('close', () => {
+      this.#wires.delete(wire);
+      this.#provedBy.delete(wire);
+    });
     return wire;
+  }
+
+  /** Ends wires proved by a key that was taken out. */
+  #endDisowned(): void {
+    if (this.#provedBy.size === 0) return;
+    const keys = this.#parts.membershipKeys?.() ?? [];
+    for (const [wire, key] of this.#provedBy) if (!keys.some((known) => known.equals(key))) wire.close();
   }
 }
 
-/** Resolves when both sides have proved what TLS asks of them, before a word is said. */
-function secured(socket: net.Socket): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+/** Resolves with the socket when both sides have proved what TLS asks of them, before a word is said. */
+function secured(socket: net.Socket): Promise<tls.TLSSocket> {
+  const { promise, resolve, reject } = Promise.withResolvers<tls.TLSSocket>();
   const fail = (cause?: unknown): void =>
     reject(new HandshakeError('the TLS handshake failed', cause instanceof Error ? { cause } : {}));
-  socket.once('secureConnect', resolve).once('error', fail).once('close', fail);
+  const done = (): void => (socket instanceof tls.TLSSocket ? resolve(socket) : fail());
+  socket.once('secureConnect', done).once('error', fail).once('close', fail);
   return promise.finally(() => socket.off('error', fail).off('close', fail));
 }
 

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
 
 import { clusterDispatcher } from '#service/http-client.ts';
 import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
-import type { Security } from '#service/identity.ts';
+import { clientTls, type Security } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { withKeys } from '../../support/with-keys.ts';
@@ -69,4 +71,57 @@ test('a server and a client take up keys that their file gets while they run', a
   await expect.poll(() => files.lines.join()).toContain('the last one stays');
   expect(await isServed(withKeys(NEW), origin)).toBe(true);
   for (const key of [OLD, NEW]) expect(files.lines.join()).not.toContain(key.toString('base64'));
+});
+
+/** A connection that is kept, as a thief would keep it. */
+async function dial(security: Security, more: ConnectionOptions = {}): Promise<TLSSocket> {
+  const socket = connect({ host: '127.0.0.1', port: server?.port, ...clientTls(security), ...more });
+  socket.on('error', () => socket.destroy());
+  await once(socket, 'secureConnect');
+  return socket;
+}
+
+async function firstLine(socket: TLSSocket): Promise<string> {
+  socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+  const [bytes]: unknown[] = await once(socket, 'data');
+  return String(bytes).split('\r\n')[0]!;
+}
+
+test('a key that is taken out ends the connections it was proved with, and no other', async () => {
+  let keys = [OLD, NEW];
+  await serve({ mode: 'cluster-key', keys: () => keys });
+  const [stolen, own] = [await dial(withKeys(OLD)), await dial(withKeys(NEW))];
+  expect(await firstLine(stolen)).toBe('HTTP/1.1 200 OK');
+  const ended = once(stolen, 'close');
+  keys = [NEW];
+  await ended;
+  expect(await firstLine(own)).toBe('HTTP/1.1 200 OK');
+  own.destroy();
+});
+
+test('a key that is taken out opens nothing by a session that is resumed', async () => {
+  let keys = [OLD];
+  await serve({ mode: 'cluster-key', keys: () => keys });
+  const first = await dial(withKeys(OLD));
+  expect(await firstLine(first)).toBe('HTTP/1.1 200 OK');
+  const session = first.getSession()!;
+  first.destroy();
+  keys = [NEW];
+  await expect(dial(withKeys(OLD), { session })).rejects.toThrow(/mac|decrypt/iu);
+});
+
+test('a client ends connections to a server with a key that is taken out', async () => {
+  let keys = [OLD];
+  const origin = await serve(withKeys(OLD, NEW));
+  const dispatcher = clusterDispatcher({ mode: 'cluster-key', keys: () => keys });
+  try {
+    const ask = { origin, path: '/', method: 'GET' } as const;
+    await (await dispatcher.request(ask)).body.dump();
+    const ended = once(dispatcher, 'disconnect');
+    keys = [NEW];
+    await ended;
+    expect((await dispatcher.request(ask)).statusCode).toBe(200);
+  } finally {
+    await dispatcher.destroy();
+  }
 });

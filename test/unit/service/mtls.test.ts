@@ -1,7 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { clusterDispatcher } from '#service/http-client.ts';
 import { createHttpServer, listen } from '#service/http-server.ts';
@@ -122,6 +122,55 @@ test('a renewed certificate is shown and proved without a restart, and one that 
   await expect.poll(() => files.lines.join()).toContain('the last one stays');
   expect(await shownBy(server.port, client)).toBe('renewed');
   expect(await ask(security, server.address)).toBe('for members only');
+});
+
+/** A connection that stays open. */
+async function keep(security: Security, port: number) {
+  const socket = connectTls({ host: '127.0.0.1', port, ...clientTls(security) });
+  await once(socket, 'secureConnect');
+  onTestFinished(() => void socket.destroy());
+  return socket;
+}
+
+test('an authority that is taken out ends the connections of those it made members, one that stays does not', async () => {
+  const files = await filesOf('member');
+  const server = await serve(files.mtls());
+  const socket = await keep((await filesOf('renewed')).mtls(), server.port);
+  const [own, other] = [await readFile(files.path('ca.crt')), await filesOf('impostor', 'other-ca')];
+  await writeFile(files.path('ca.crt'), [await readFile(other.path('ca.crt'), 'utf8'), String(own)].join(''));
+  await expect.poll(() => files.lines.join()).toContain('identity read again');
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(socket.closed).toBe(false);
+  const ended = once(socket, 'close');
+  await files.put('member', 'other-ca');
+  await ended;
+});
+
+test('a connection ends with the certificate that it was proved by', async () => {
+  const server = await serve((await filesOf('member')).mtls());
+  const socket = await keep((await filesOf('renewed')).mtls(), server.port);
+  const ended = once(socket, 'close');
+  vi.useFakeTimers({ toFake: ['Date'], now: new Date('2200-01-01') });
+  onTestFinished(() => void vi.useRealTimers());
+  await ended;
+  expect(socket.destroyed).toBe(true);
+});
+
+test('a certificate that has ended opens nothing by a session that is resumed', async () => {
+  const files = await filesOf('member');
+  const server = await serve(files.mtls());
+  const first = connectTls({ host: '127.0.0.1', port: server.port, ...clientTls(files.mtls()) });
+  const [session]: unknown[] = await once(first, 'session');
+  first.destroy();
+  const again = connectTls({
+    host: '127.0.0.1',
+    port: server.port,
+    ...clientTls(files.mtls()),
+    ...(Buffer.isBuffer(session) && { session }),
+  });
+  await once(again, 'secureConnect');
+  expect(again.isSessionReused()).toBe(false);
+  again.destroy();
 });
 
 test('what does not go together stops the start, and says which file', async () => {

@@ -89,3 +89,25 @@ test.each([
     }
   },
 );
+
+test.each([
+  ['agent', 'dialer'],
+  ['agent', 'listener'],
+  ['origin', 'dialer'],
+  ['origin', 'listener'],
+] as const)('a wire to an %s ends when the %s takes its key out', async (role, who) => {
+  const keys = { dialer: [OLD], listener: [OLD] };
+  const of = (side: keyof typeof keys): Security => ({ mode: 'cluster-key', keys: () => keys[side] });
+  await using fixture = await SwarmFixture.start(of('listener'));
+  const listener = await fixture.member(role);
+  const dialer = await fixture.member('agent', { security: of('dialer') });
+  const [held, wanted] = [
+    await listener.swarm.engine.torrent(request),
+    await dialer.swarm.engine.torrent(request),
+  ];
+  wanted.addPeer({ host: '127.0.0.1', port: listener.swarm.port, role });
+  const connections = (): number[] => [held.connections.size, wanted.connections.size];
+  await expect.poll(connections).toEqual([1, 1]);
+  keys[who] = [NEW];
+  await expect.poll(connections, { timeout: 5000 }).toEqual([0, 0]);
+});

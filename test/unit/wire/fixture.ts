@@ -20,7 +20,10 @@ export function securedBy(key: Buffer): Pick<TransportParts, 'membershipKeys' | 
     checkServerIdentity: () => undefined,
   };
   const server = (): tls.Server => tls.createServer({ ...PSK, pskCallback: () => key });
-  return { membershipKeys: () => [key], tls: { server, client: () => client, everywhere: false } };
+  return {
+    membershipKeys: () => [key],
+    tls: { server, client: () => client, guardDial: () => () => {}, everywhere: false },
+  };
 }
 
 /** Remembers what a wire reports, and lets a test wait for it. */
