@@ -16,15 +16,20 @@ const digest = digestOf(blob);
 const request = { digest, scope: SCOPE, size: SIZE };
 const pieces = pieceCount(SIZE);
 
-const seconds = new Map<string, number>();
+/** So that a pull takes as long as the origin's link and not the machine. Bytes per second. */
+const ORIGIN_UPLOAD = 12e6;
+const UNDISTURBED = 'nobody is hostile';
+
+const seconds: [name: string, took: number][] = [];
 afterAll(() => {
-  const undisturbed = seconds.get('nobody is hostile') ?? 0;
-  const lines = [...seconds].map(
-    ([name, took]) => `${name.padEnd(44)} ${took.toFixed(2)} s  ${(took / undisturbed).toFixed(2)} ×`,
+  // The first one pays for what is compiled while it runs.
+  const alone = seconds.filter(([name]) => name === UNDISTURBED).slice(1);
+  const undisturbed = alone.reduce((sum, [, took]) => sum + took, 0) / alone.length;
+  const lines = seconds.map(
+    ([name, took]) => `${name.padEnd(40)} ${took.toFixed(2)} s  ${(took / undisturbed).toFixed(2)} ×`,
   );
-  console.log(
-    `\n${HONEST} agents pull 12 MiB from one origin, ${HOSTILE} peers at each are hostile\n${lines.join('\n')}\n`,
-  );
+  const what = `${HONEST} agents pull 12 MiB from one origin of ${ORIGIN_UPLOAD / 1e6} MB/s; ${HOSTILE} more peers of each are hostile`;
+  console.log(`\n${what}\n${lines.join('\n')}\n`);
 });
 
 /** All agents pull at once; how many of the hostile connections are cut by the end. */
@@ -33,7 +38,7 @@ async function pullAmong(name: string, kind?: HostileKind): Promise<{ digests: s
   const fixture = stack.use(await SwarmFixture.start());
   const otherBatch = fixture.sign(digestOf(other), SCOPE, SIZE, 0, [pieceOf(other, 0)]);
   const target: Target = { ...request, pieces, otherBatch };
-  const origin = await fixture.member('origin');
+  const origin = await fixture.member('origin', { limits: { uploadBytesPerSecond: ORIGIN_UPLOAD } });
   fixture.feed(await origin.swarm.engine.torrent(request), blob);
   const agents = await Promise.all(
     Array.from({ length: HONEST }, async () => {
@@ -54,15 +59,15 @@ async function pullAmong(name: string, kind?: HostileKind): Promise<{ digests: s
   const digests = await Promise.all(
     agents.map(({ torrent }) => readAll(torrent, AbortSignal.timeout(60_000))),
   );
-  seconds.set(name, (performance.now() - started) / 1000);
+  seconds.push([name, (performance.now() - started) / 1000]);
   if (kind?.cut === true) await Promise.all(attackers.map((attacker) => attacker.closed));
   return { digests, cut: attackers.filter(({ isClosed }) => isClosed).length };
 }
 
 const ALL = Array<string>(HONEST).fill(digest);
 
-test('nobody is hostile', async () => {
-  expect(await pullAmong('nobody is hostile')).toEqual({ digests: ALL, cut: 0 });
+test.each([1, 2, 3])('nobody is hostile, %i', async () => {
+  expect(await pullAmong(UNDISTURBED)).toEqual({ digests: ALL, cut: 0 });
 });
 
 test.each(HOSTILE_KINDS)('a quarter of the peers $name: every agent gets every byte', async (kind) => {
