@@ -100,16 +100,20 @@ export class DnsSource implements MemberSource, Disposable {
       const own = host.endsWith(`.${domain}`) ? host.slice(0, -domain.length) : undefined;
       return { host, port, member: own === undefined ? host : `${own}${configured}` };
     });
-    const addresses = await Promise.all(
-      targets.map(async ({ host, member }) => {
-        const answer = await names.addresses(`${host}.`);
-        return [member, answer] as const;
-      }),
-    );
-    const ttls = addresses.flatMap(([, { ttl }]) => ttl ?? []);
+    const answers = await Promise.allSettled(targets.map(({ host }) => names.addresses(`${host}.`)));
+    const failures = answers.filter((answer) => answer.status === 'rejected');
+    if (failures.length === answers.length) throw failures[0]?.reason;
+    const found = targets.flatMap(({ member, port }, at) => {
+      const answer = answers[at];
+      // One that has no address for now says nothing of the others.
+      const { records: addresses, ttl } =
+        answer?.status === 'fulfilled' ? answer.value : { records: this.addressesOf(member), ttl: undefined };
+      return addresses === undefined ? [] : [{ host: member, port, addresses, ttl }];
+    });
+    const ttls = found.flatMap(({ ttl }) => ttl ?? []);
     return {
-      members: targets.map(({ member, port }) => formatHostPort({ host: member, port })),
-      addresses: new Map(addresses.map(([member, answer]) => [member, answer.records])),
+      members: found.map(formatHostPort),
+      addresses: new Map(found.map(({ host, addresses }) => [host, addresses])),
       ttl: ttls.length > 0 ? Math.min(...ttls) : undefined,
     };
   }

@@ -40,7 +40,7 @@ export class NameServiceError extends Error {
 export class NameService {
   readonly #queries: Queries;
   readonly #rules: SearchRules;
-  /** The candidate that had an answer last, by name. */
+  /** The candidate that had an answer last, by name that needs completion: those come from the configuration alone. */
   readonly #complete = new Map<string, string>();
 
   constructor(queries: Queries = defaultQueries(), rules: SearchRules = readSearchRules()) {
@@ -84,7 +84,7 @@ export class NameService {
     for (const candidate of this.#candidates(name)) {
       const answer = await ask(candidate);
       if (answer.records.length === 0) continue;
-      this.#complete.set(name, candidate);
+      if (!name.endsWith('.')) this.#complete.set(name, candidate);
       return { ...answer, name: candidate };
     }
     throw new NameServiceError(`the name service knows nobody by the name ${name}`);

@@ -103,6 +103,22 @@ test('members of a service go by names that outlive their addresses, the same in
   expect(found.current).toEqual(members);
 });
 
+test('a member without an address for now hides no other, and keeps the one that it had', async () => {
+  const first = 'origin-0.origin.shoal.svc.cluster.test';
+  const second = 'origin-1.origin.shoal.svc.cluster.test';
+  const service = { SRV: [`1 ${first}`, `1 ${second}`] };
+  const zone: Zone = { '_http._tcp.origin.shoal.svc.cluster.test': service, [first]: { A: ['10.0.0.1'] } };
+  const { names } = await serve(zone);
+  const found = await discover(['dnssrv+_http._tcp.origin.shoal.svc'], names);
+  expect(found.current).toEqual(['origin-0.origin.shoal.svc:1']);
+  zone[second] = { A: ['10.0.0.2'] };
+  delete zone[first];
+  await expect
+    .poll(() => found.current)
+    .toEqual(['origin-0.origin.shoal.svc:1', 'origin-1.origin.shoal.svc:1']);
+  expect(found.addressesOf('origin-0.origin.shoal.svc')).toEqual(['10.0.0.1']);
+});
+
 test('a connection to a discovered member needs no name service', async () => {
   const zone: Zone = {
     '_http._tcp.origin.shoal.svc.cluster.test': { SRV: ['1 origin-0.origin.shoal.svc.cluster.test'] },
