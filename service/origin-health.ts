@@ -1,8 +1,12 @@
 import { backoffMs } from '#registry/retry.ts';
 
+import { LruMap } from './lru-map.ts';
+
 /** An origin that failed is left alone for this long at first, doubling to the cap; milliseconds. */
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 15_000;
+/** Most origins remembered as failing; those that discovery has dropped make room. */
+const MAX_FAILING = 512;
 
 interface Failing {
   readonly failures: number;
@@ -11,7 +15,7 @@ interface Failing {
 
 /** Which origins are worth asking: one that failed is left alone for a time that doubles with each failure in a row. */
 export class OriginHealth {
-  readonly #failing = new Map<string, Failing>();
+  readonly #failing = new LruMap<string, Failing>(MAX_FAILING);
   readonly #now: () => number;
   readonly #random: () => number;
 

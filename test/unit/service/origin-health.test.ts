@@ -23,6 +23,16 @@ test('an origin that failed is left alone, longer with each failure in a row, at
   expect(silence()).toBe(500);
 });
 
+test('origins that failed and are gone for good make room for others', () => {
+  const health = new OriginHealth(
+    () => 0,
+    () => 0,
+  );
+  for (let n = 0; n <= 512; n++) health.failed(`10.0.${n >> 8}.${n & 255}:29520`);
+  expect(health.isUsable('10.0.0.0:29520')).toBe(true);
+  expect(health.isUsable('10.0.2.0:29520')).toBe(false);
+});
+
 test('those who lost an origin together do not come back together', () => {
   let now = 0;
   const early = new OriginHealth(
