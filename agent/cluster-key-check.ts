@@ -52,11 +52,11 @@ export class ClusterKeyCheck {
     this.#checkedAt = this.#parts.now();
   }
 
-  /** None where one of them took the key. */
+  /** None where one of them took the key, or cannot be reached and may well do so. */
   async #faultOf(kind: string, places: readonly string[]): Promise<string[]> {
     const outcomes = await Promise.all(places.map((place) => this.#ask(place)));
-    const mismatch = outcomes.find((outcome) => outcome !== 'taken' && outcome !== undefined);
-    if (mismatch === undefined || outcomes.includes('taken')) return [];
+    const [mismatch] = outcomes;
+    if (mismatch === undefined || outcomes.includes('taken') || outcomes.includes(undefined)) return [];
     return [`no ${kind} takes this agent for a member: ${mismatch}`];
   }
 

@@ -55,9 +55,10 @@ test('an agent with another key is told so, of trackers and origins apart', asyn
   expect(await faultsOf([stranger, friend], [])).toEqual([]);
 });
 
-test('who cannot be reached says nothing of the key', async () => {
+test('who cannot be reached says nothing of the key, and nothing against it beside one who refuses it', async () => {
   expect(await faultsOf([NOBODY], [NOBODY])).toEqual([]);
-  expect(await faultsOf([NOBODY, await startMember(OTHER)], [])).toHaveLength(1);
+  expect(await faultsOf([NOBODY, await startMember(OTHER)], [])).toEqual([]);
+  expect(await faultsOf([await startMember(OTHER), NOBODY], [])).toEqual([]);
 });
 
 test('/readyz of an agent with another key than the tracker is not ready, and says why on loopback', async () => {
