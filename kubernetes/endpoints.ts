@@ -43,7 +43,7 @@ export class ServiceEndpoints implements AsyncDisposable {
     return this.#slices.synced;
   }
 
-  /** Undefined until they are known. A pod with addresses of both families counts by its IPv4 ones, as for DNS. */
+  /** Empty until they are known, see {@link synced}. A pod with addresses of both families counts by its IPv4 ones, as for DNS. */
   get current(): readonly Endpoint[] {
     const slices = [...this.#slices.objects.values()];
     const four = slices.filter(({ family }) => family === 'IPv4');

@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 
+import { LABEL } from '../discovery/member-entry.ts';
 import { parseDuration, parseRate, parseSize } from './units.ts';
 
 /** What the number of a knob counts. In files it is written with its unit, and the knob's name goes without the suffix. */
@@ -63,7 +64,6 @@ const HOST_PORT_ALLOWED = 'host:port, or [address]:port for IPv6';
 export const hostPort = (options: { description: string; default?: string }) =>
   Type.String({ pattern: HOST_PORT, allowed: HOST_PORT_ALLOWED, ...options });
 
-const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
 const BY_NAME = `(?:dns\\+)?${PLACE}|dnssrv\\+_${LABEL}\\._(?:tcp|udp)\\.[A-Za-z0-9][A-Za-z0-9.-]*`;
 const BY_ENDPOINTS = `endpoints\\+${LABEL}/${LABEL}:${LABEL}`;
 const BY_NAME_ALLOWED =

@@ -17,7 +17,8 @@ export type MemberEntry =
     };
 
 const NAME = '[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\\.?';
-const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+/** A label of a DNS name (RFC 1123), for regular expressions. */
+export const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
 const SERVICES = new RegExp(`^dnssrv\\+(?<query>_${LABEL}\\._(?:tcp|udp)\\.(?<name>${NAME}))$`, 'u');
 const ENDPOINTS = new RegExp(
   `^endpoints\\+(?<namespace>${LABEL})/(?<service>${LABEL}):(?<portName>${LABEL})$`,
