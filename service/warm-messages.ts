@@ -1,4 +1,4 @@
-/** What a preheat asks an agent and what it answers, as JSON over HTTP with proof of the cluster key: `POST /v1/warm`. */
+/** What a preheat asks an agent and what it answers, as JSON over HTTP between members that prove it: `POST /v1/warm`. */
 import { Type } from 'typebox';
 import type { Static } from 'typebox';
 
@@ -45,7 +45,9 @@ export const WarmAnswer = Type.Object({
     Type.Literal('failed'),
   ]),
   /** What the image's reference was resolved to. */
-  digest: Type.Optional(Type.String({ maxLength: 135 })),
+  digest: Type.Optional(
+    Type.String({ maxLength: 135, pattern: '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' }),
+  ),
   /** Of config and layers, once the manifest is known. */
   blobs: Type.Optional(Share),
   bytes: Type.Optional(Share),

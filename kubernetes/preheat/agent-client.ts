@@ -49,6 +49,9 @@ export class AgentClient {
     }
     const value: unknown = JSON.parse(bytes.toString('utf8'));
     if (!Shape.Check(value)) throw new AgentAnswerError('the agent’s answer is malformed');
+    const [, asked] = request.image.split('@');
+    if (asked !== undefined && value.digest !== undefined && value.digest !== asked)
+      throw new AgentAnswerError(`the agent answered for ${value.digest}, which it was not asked for`);
     return value;
   }
 }

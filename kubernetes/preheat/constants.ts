@@ -5,6 +5,8 @@ export const ASK_INTERVAL_MS = 1000;
 /** First and longest wait before a node that failed is asked again, before jitter. */
 export const NODE_BACKOFF_MS = 2000;
 export const NODE_BACKOFF_CAP_MS = 60_000;
+/** How long a node may be without an agent, as while that one is upgraded, before it is left out. */
+export const AGENT_ABSENCE_MS = 120_000;
 /** How often it is looked which nodes are due, and whether the time is over. */
 export const TICK_MS = 500;
 /** Shortest time between two writes of one status. */

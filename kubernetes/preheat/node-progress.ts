@@ -51,6 +51,11 @@ export class NodeProgress {
     if (state === 'fetching' || state === 'warm') this.#failures = 0;
   }
 
+  /** What it holds by that name is not what is meant. */
+  lacks(image: string): void {
+    this.#warm.delete(image);
+  }
+
   /** The agent could not be asked. */
   lost(reason: string): void {
     for (const image of this.missing) this.#faults.set(image, reason);

@@ -6,7 +6,8 @@ import { describeError } from '#registry/redact.ts';
 import type { ClusterNode } from '#kubernetes/nodes.ts';
 
 import type { AgentClient } from './agent-client.ts';
-import { ASK_INTERVAL_MS, TICK_MS } from './constants.ts';
+import { AGENT_ABSENCE_MS, ASK_INTERVAL_MS, TICK_MS } from './constants.ts';
+import { ImageDigests } from './image-digests.ts';
 import type { ImagePreheat } from './image-preheat.ts';
 import { NodeProgress } from './node-progress.ts';
 import type { PullSecrets } from './pull-secrets.ts';
@@ -38,10 +39,12 @@ export class PreheatRun {
   readonly #parts: PreheatRunParts;
   readonly #preheat: ImagePreheat;
   readonly #nodes = new Map<string, NodeProgress>();
-  readonly #digests: Map<string, string>;
+  readonly #digests: ImageDigests;
   readonly #asking = new Set<Promise<void>>();
   /** Milliseconds since 1970. */
   readonly #deadline: number;
+  /** When each selected node was last seen with an agent, or first without. */
+  #agentSeen: ReadonlyMap<string, number> = new Map();
   #withoutAgent = 0;
 
   /** @param startedAt milliseconds since 1970 */
@@ -49,8 +52,7 @@ export class PreheatRun {
     this.#parts = parts;
     this.#preheat = preheat;
     this.#deadline = startedAt + preheat.spec.deadlineSeconds * 1000;
-    const known = preheat.status?.images ?? [];
-    this.#digests = new Map(known.flatMap(({ image, digest }) => (digest ? [[image, digest]] : [])));
+    this.#digests = new ImageDigests(preheat.status?.images ?? []);
   }
 
   /** Ends with the state that the preheat came to. @throws the signal's reason */
@@ -78,7 +80,7 @@ export class PreheatRun {
     return {
       nodes: this.#nodes,
       withoutAgent: this.#withoutAgent,
-      digests: this.#digests,
+      digests: this.#digests.agreed,
       faults: this.#parts.secrets.faults,
     };
   }
@@ -94,12 +96,23 @@ export class PreheatRun {
         if (platforms !== undefined && !platforms.includes(platform)) return false;
         return wanted.every(([label, value]) => labels[label] === value);
       });
-    const names = new Set(selected.map(({ name }) => name));
+    const names = new Set(this.#served(selected.map(({ name }) => name)));
     for (const name of this.#nodes.keys()) if (!names.has(name)) this.#nodes.delete(name);
     for (const name of names) if (!this.#nodes.has(name)) this.#nodes.set(name, new NodeProgress(images));
-    this.#withoutAgent = names
-      .values()
-      .reduce((count, name) => count + (this.#parts.agentOf(name) === undefined ? 1 : 0), 0);
+  }
+
+  /** Those that have an agent, or may soon: where agents do not run, as on virtual nodes, nothing is to be waited for. */
+  #served(names: Iterable<string>): string[] {
+    const now = this.#parts.now();
+    const seen = new Map<string, number>();
+    this.#withoutAgent = 0;
+    for (const name of names) {
+      const hasAgent = this.#parts.agentOf(name) !== undefined;
+      if (!hasAgent) this.#withoutAgent += 1;
+      seen.set(name, hasAgent ? now : (this.#agentSeen.get(name) ?? now));
+    }
+    this.#agentSeen = seen;
+    return [...seen].flatMap(([name, at]) => (now - at < AGENT_ABSENCE_MS ? [name] : []));
   }
 
   #askDue(signal: AbortSignal): void {
@@ -139,19 +152,23 @@ export class PreheatRun {
     for (const image of node.missing) {
       const agent = this.#parts.agentOf(name);
       if (agent === undefined) throw new Error('the node has no agent any more');
-      const answer = await this.#parts.agents.warm(agent, this.#request(image), signal);
-      if (answer.digest !== undefined && !this.#digests.has(image)) this.#digests.set(image, answer.digest);
-      node.took(image, answer);
-      isRunning ||= answer.state === 'fetching' || answer.state === 'waiting';
+      const answer = await this.#parts.agents.warm(agent, this.#request(name, image), signal);
+      if (answer.digest !== undefined) this.#found(name, image, answer.digest);
+      const isRight = this.#digests.isRight(name, image);
+      if (isRight) node.took(image, answer);
+      isRunning ||= !isRight || answer.state === 'fetching' || answer.state === 'waiting';
     }
     return isRunning;
   }
 
-  /** By digest as soon as one is known, so that all nodes get the same. */
-  #request(image: string): Parameters<AgentClient['warm']>[1] {
-    const digest = this.#digests.get(image);
+  /** Who holds something else than was agreed on is asked again. */
+  #found(name: string, image: string, digest: string): void {
+    if (!this.#digests.took(name, image, digest, this.#nodes.size)) return;
+    for (const [other, node] of this.#nodes) if (!this.#digests.isRight(other, image)) node.lacks(image);
+  }
+
+  #request(name: string, image: string): Parameters<AgentClient['warm']>[1] {
     const credential = this.#parts.secrets.lookup(parseReference(image).registry);
-    const named = digest === undefined || image.includes('@') ? image : `${image}@${digest}`;
-    return { image: named, ...(credential && { credential }) };
+    return { image: this.#digests.nameFor(name, image), ...(credential && { credential }) };
   }
 }
