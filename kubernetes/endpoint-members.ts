@@ -1,7 +1,7 @@
 import { describeError } from '#registry/redact.ts';
 import type { DiscoveryParts } from '#service/discovery/discovery.ts';
 import type { MemberEntry } from '#service/discovery/member-entry.ts';
-import type { MemberSource } from '#service/discovery/member-list.ts';
+import type { WatchedSource } from '#service/discovery/member-list.ts';
 import { formatHostPort } from '#service/host-port.ts';
 import type { Logger } from '#service/logger.ts';
 
@@ -14,7 +14,7 @@ import type { ResourceWatchParts } from './resource-watch.ts';
  * Members by their endpoints: the ready ones, and none that is starting or ending. A pod with a hostname goes by the
  * name that DNS gives it, written as `dnssrv+` has it, so that both ways of looking find the same members.
  */
-class EndpointMembers implements MemberSource, AsyncDisposable {
+class EndpointMembers implements WatchedSource {
   readonly #endpoints: ServiceEndpoints;
   readonly #domain: string;
   #members: readonly string[] | undefined;
@@ -34,6 +34,10 @@ class EndpointMembers implements MemberSource, AsyncDisposable {
 
   get members(): readonly string[] | undefined {
     return this.#members;
+  }
+
+  get synced(): Promise<void> {
+    return this.#endpoints.synced;
   }
 
   addressesOf(host: string): readonly string[] | undefined {

@@ -11,7 +11,7 @@ import { FIRST_ANSWER_MS } from './constants.ts';
 import { DnsSource } from './dns-source.ts';
 import { parseMemberEntry } from './member-entry.ts';
 import type { MemberEntry } from './member-entry.ts';
-import type { MemberList, MemberSource } from './member-list.ts';
+import type { MemberList, MemberSource, WatchedSource } from './member-list.ts';
 import { NameService } from './name-service.ts';
 
 type EndpointsEntry = Extract<MemberEntry, { kind: 'endpoints' }>;
@@ -22,7 +22,7 @@ export interface DiscoveryParts {
   readonly random: () => number;
   readonly names?: Pick<NameService, 'addresses' | 'services'>;
   /** Watches a Service's endpoints; only parts that may ask Kubernetes have it. */
-  readonly watchEndpoints?: (entry: EndpointsEntry, onAnswer: () => void) => MemberSource & AsyncDisposable;
+  readonly watchEndpoints?: (entry: EndpointsEntry, onAnswer: () => void) => WatchedSource;
 }
 
 /** Who the members of a kind are: those named one by one, and those that DNS or Kubernetes names now. */
@@ -100,8 +100,9 @@ export class Discovery implements MemberList, AsyncDisposable {
         throw new TypeError(
           `${this.#what}: only trackers and origins can watch endpoints; use dns+ or dnssrv+`,
         );
-      this.#sources.push(this.#running.use(parts.watchEndpoints(entry, () => this.#refresh())));
-      return [];
+      const source = this.#running.use(parts.watchEndpoints(entry, () => this.#refresh()));
+      this.#sources.push(source);
+      return [source.synced.catch(() => undefined)];
     });
     if (first.length === 0) return;
     const waiting = new AbortController();

@@ -14,6 +14,12 @@ export interface MemberSource {
   addressesOf(host: string): readonly string[] | undefined;
 }
 
+/** A source that is followed from its beginning to its end. */
+export interface WatchedSource extends MemberSource, AsyncDisposable {
+  /** Resolves after the first answer; rejects where the end comes before. */
+  readonly synced: Promise<void>;
+}
+
 /** A list that never changes. */
 export function fixedMembers(members: readonly string[]): MemberList {
   return { current: members, onChange: () => ({ [Symbol.dispose]: () => undefined }) };

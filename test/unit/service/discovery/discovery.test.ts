@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns/promises';
 import { Agent } from 'undici';
 import { expect, onTestFinished, test, vi } from 'vitest';
 
-import { Discovery, memberLookup } from '#service/discovery/discovery.ts';
+import { Discovery, type DiscoveryParts, memberLookup } from '#service/discovery/discovery.ts';
 import { NameService } from '#service/discovery/name-service.ts';
 import { createLogger } from '#service/logger.ts';
 
@@ -148,6 +148,31 @@ test.each(['tracker', 'dns+tracker', 'dnssrv+tracker.shoal.svc', 'dns+a b:1'])(
     await expect(discover([entry])).rejects.toThrow('is none of host:port, dns+NAME:PORT');
   },
 );
+
+test('a part does not start as if it were alone while the endpoints of its members are looked up', async () => {
+  const answer = Promise.withResolvers<void>();
+  let members: string[] | undefined;
+  const parts: DiscoveryParts = {
+    logger: createLogger('test', { level: 'silent' }),
+    random: Math.random,
+    watchEndpoints: (_entry, onAnswer) => ({
+      get members() {
+        return members;
+      },
+      addressesOf: () => undefined,
+      synced: answer.promise.then(() => onAnswer()),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    }),
+  };
+  const { signal } = new AbortController();
+  const starting = Discovery.start('origins', ['endpoints+shoal/shoal-origin:http'], parts, signal);
+  setTimeout(() => {
+    members = ['origin-0.shoal-origin.shoal.svc:29520'];
+    answer.resolve();
+  }, 50);
+  await using found = await starting;
+  expect(found.current).toEqual(['origin-0.shoal-origin.shoal.svc:29520']);
+});
 
 test('an agent is told that it cannot watch endpoints', async () => {
   await expect(discover(['endpoints+shoal/shoal-origin:http'])).rejects.toThrow(
