@@ -99,7 +99,7 @@ export function generateSigningKey(): SigningKey {
   return signingKey(generateKeyPairSync('ed25519').privateKey);
 }
 
-/** A fresh cluster key, as the text that {@link loadClusterKey} of identity.ts reads. */
+/** A fresh cluster key, as the text that `parseClusterKeys` of cluster-key.ts reads. */
 export function generateClusterKey(): string {
   return randomBytes(32).toString('base64');
 }

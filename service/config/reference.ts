@@ -25,13 +25,13 @@ A knob that does not exist, or a value that is not allowed, stops the start with
 const PARTS: Readonly<Record<Part, string>> = {
   agent: `## Agent
 
-\`shoal agent --config FILE\`. Beside the rules in the table: \`clusterKeyFile\` is needed unless \`security\` is \`off\`; \`door.listen\` must be on loopback, outside 30000–32767 and outside \`net.ipv4.ip_local_port_range\` (a port reserved in \`net.ipv4.ip_local_reserved_ports\` is fine); naming \`origins\` needs \`trustedOriginKeys\`. Port 0 (any free port) is only for demonstrations with \`security: off\`.`,
+\`shoal agent --config FILE\`. Beside the rules in the table: \`clusterKeyFile\` is needed where \`security\` is \`cluster-key\`; \`door.listen\` must be on loopback, outside 30000–32767 and outside \`net.ipv4.ip_local_port_range\` (a port reserved in \`net.ipv4.ip_local_reserved_ports\` is fine); naming \`origins\` needs \`trustedOriginKeys\`. Port 0 (any free port) is only for demonstrations with \`security: off\`.`,
   origin: `## Origin
 
-\`shoal origin --config FILE\`. Beside the rules in the table: \`clusterKeyFile\` is needed unless \`security\` is \`off\`; \`advertise\` must be one of \`origins\`.`,
+\`shoal origin --config FILE\`. Beside the rules in the table: \`clusterKeyFile\` is needed where \`security\` is \`cluster-key\`; \`advertise\` must be one of \`origins\`.`,
   tracker: `## Tracker
 
-\`shoal tracker --config FILE\`. Beside the rules in the table: \`clusterKeyFile\` is needed unless \`security\` is \`off\`; \`memberTimeout\` is at least twice \`announceInterval\`.`,
+\`shoal tracker --config FILE\`. Beside the rules in the table: \`clusterKeyFile\` is needed where \`security\` is \`cluster-key\`; \`memberTimeout\` is at least twice \`announceInterval\`.`,
 };
 
 /** The whole page, as Markdown. */
