@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 
 import { clusterDispatcher } from '#service/http-client.ts';
 import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
@@ -124,4 +124,30 @@ test('a client ends connections to a server with a key that is taken out', async
   } finally {
     await dispatcher.destroy();
   }
+});
+
+test('a minute after the new key was put first no request runs on a connection that proves the old one', async () => {
+  const keys = { server: [OLD, NEW], client: [OLD, NEW] };
+  const origin = await serve({ mode: 'cluster-key', keys: () => keys.server });
+  const dispatcher = clusterDispatcher({ mode: 'cluster-key', keys: () => keys.client });
+  onTestFinished(() => dispatcher.destroy());
+  const ask = async (): Promise<number> => {
+    const { statusCode, body } = await dispatcher.request({ origin, path: '/', method: 'GET' });
+    await body.dump();
+    return statusCode;
+  };
+  expect(await ask()).toBe(200);
+  keys.client = [NEW, OLD];
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
+  onTestFinished(() => void vi.useRealTimers());
+  const retired = once(dispatcher, 'disconnect');
+  expect(await ask()).toBe(200);
+  await retired;
+  const cut = vi.fn<() => void>();
+  dispatcher.on('disconnect', cut);
+  keys.server = [NEW];
+  await expect(dial(withKeys(OLD))).rejects.toThrow(/mac|decrypt/iu);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(cut).not.toHaveBeenCalled();
+  expect(await ask()).toBe(200);
 });

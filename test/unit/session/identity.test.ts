@@ -111,3 +111,22 @@ test.each([
   keys[who] = [NEW];
   await expect.poll(connections, { timeout: 5000 }).toEqual([0, 0]);
 });
+
+test.each(['agent', 'origin'] as const)(
+  'a pull from an %s whose wire proved the old key goes on when that is taken out',
+  async (role) => {
+    let keys = [OLD, NEW];
+    const security: Security = { mode: 'cluster-key', keys: () => keys };
+    await using fixture = await SwarmFixture.start(security);
+    const from = await fixture.member(role);
+    const agent = await fixture.member('agent', { security });
+    const held = await from.swarm.engine.torrent(request);
+    const pulled = pullFrom(agent, from, role);
+    await expect.poll(() => held.connections.size).toBe(1);
+    const [wire] = held.connections.values();
+    keys = [NEW];
+    await expect.poll(() => [...held.connections.values()].includes(wire!), { timeout: 5000 }).toBe(false);
+    fixture.feed(held, blob);
+    expect(await pulled).toBe(request.digest);
+  },
+);
