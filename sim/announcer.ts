@@ -1,4 +1,5 @@
 /** Mirrors `swarm/announce` (`announcer.ts`, `announce-loop.ts`) with one tracker: one message for all that changed. */
+import { backoffMs } from '#registry/retry.ts';
 import {
   ASK_SPACING_MS,
   BACKOFF_MS,
@@ -114,9 +115,10 @@ export class SimAnnouncer {
 
   #failed(): void {
     const { clock, random } = this.#parts;
-    const longest = Math.min(MAX_BACKOFF_MS, FIRST_INTERVAL_MS / 2);
-    const wait = Math.min(longest, BACKOFF_MS * 2 ** Math.min(++this.#failures, 16));
-    this.#heartbeatAt = this.#notBefore = clock.now + wait * (0.5 + random() / 2);
+    this.#failures++;
+    const capMs = Math.min(MAX_BACKOFF_MS, FIRST_INTERVAL_MS / 2);
+    const wait = backoffMs(this.#failures + 1, { baseMs: BACKOFF_MS, capMs, random });
+    this.#heartbeatAt = this.#notBefore = clock.now + wait;
     this.#end();
   }
 

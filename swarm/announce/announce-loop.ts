@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Compile } from 'typebox/compile';
 
+import { backoffMs } from '#registry/retry.ts';
+
 import {
   BACKOFF_MS,
   COALESCE_MS,
@@ -215,9 +217,11 @@ export class AnnounceLoop implements AsyncDisposable {
     const { client, now, random } = this.#parts;
     const rounds = Math.floor(this.#failures / client.trackers);
     const untried = this.#failures % client.trackers !== 0;
-    const longest = Math.min(MAX_BACKOFF_MS, this.#intervalMs / 2);
-    const wait = untried ? FAILOVER_MS : Math.min(longest, BACKOFF_MS * 2 ** Math.min(rounds, 16));
-    this.#notBefore = now() + wait * (0.5 + random() / 2);
+    const capMs = Math.min(MAX_BACKOFF_MS, this.#intervalMs / 2);
+    const wait = untried
+      ? backoffMs(1, { baseMs: FAILOVER_MS, capMs: FAILOVER_MS, random })
+      : backoffMs(rounds + 1, { baseMs: BACKOFF_MS, capMs, random });
+    this.#notBefore = now() + wait;
     this.#heartbeatAt = this.#notBefore;
   }
 

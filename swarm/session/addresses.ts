@@ -1,3 +1,4 @@
+import { backoffMs } from '#registry/retry.ts';
 import { MAX_ADDRESSES } from './defaults.ts';
 import type { PeerRole } from './peer-session.ts';
 
@@ -63,8 +64,8 @@ export class Addresses {
     entry.busy = false;
     entry.failures++;
     if (entry.failures >= MAX_FAILURES) this.#entries.delete(keyOf(target));
-    const wait = Math.min(FIRST_RETRY_MS * 2 ** (entry.failures - 1), LAST_RETRY_MS);
-    entry.nextAt = now + wait * (0.5 + this.#random());
+    const backoff = { baseMs: FIRST_RETRY_MS, capMs: LAST_RETRY_MS, random: this.#random };
+    entry.nextAt = now + backoffMs(entry.failures, backoff);
   }
 
   /** It must not be dialled again. */
