@@ -51,6 +51,14 @@ function environmentOf(pod: PodSpec, address: string): Record<string, string> {
 
 const takenPorts = () => ({ ephemeral: [32_768, 60_999] as const, reserved: [] });
 
+/** What each part's pods are marked with: another value restarts them. */
+async function annotationsOf(...values: string[]): Promise<unknown[]> {
+  const objects = await render(...values);
+  return PARTS.map(
+    (part) => find(objects, WORKLOADS[part], `shoal-${part}`).spec!.template!.metadata.annotations,
+  );
+}
+
 describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tools.sh helm)', () => {
   test('passes lint', async () => {
     await expect(lint()).resolves.toContain('0 chart(s) failed');
@@ -107,12 +115,6 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
   });
 
   test('restarts who believes the origins’ keys when another is named, and nobody else', async () => {
-    const annotationsOf = async (...values: string[]): Promise<unknown[]> => {
-      const objects = await render(...values);
-      return PARTS.map(
-        (part) => find(objects, WORKLOADS[part], `shoal-${part}`).spec!.template!.metadata.annotations,
-      );
-    };
     const [agent, origin, tracker] = await annotationsOf();
     expect(await annotationsOf()).toEqual([agent, origin, tracker]);
     const key = Buffer.alloc(32, 7).toString('base64');
