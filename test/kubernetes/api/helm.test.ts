@@ -1,6 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, onTestFinished, test, vi } from 'vitest';
+
+import { connectKubernetes } from '#kubernetes/api.ts';
+import type { KubernetesApi } from '#kubernetes/api.ts';
+import { EventRecorder } from '#kubernetes/event-recorder.ts';
 
 import { run } from '../../runtimes/program.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../../support/temporary-directory.ts';
@@ -96,6 +100,7 @@ const NEEDED = [
   'create coordination.k8s.io/leases shoal',
   'update coordination.k8s.io/leases shoal shoal-tracker',
   'create /events shoal',
+  'create /events default',
   'patch /events default',
 ];
 const WITH_TAINT = ['patch /nodes'];
@@ -114,6 +119,39 @@ async function allowed(account: string, rights: readonly string[]): Promise<stri
   const answers = await Promise.all(rights.map((right) => may(account, right)));
   return rights.filter((_, index) => answers[index]);
 }
+
+/** As a pod with this ServiceAccount is let in. */
+async function apiOf(account: string): Promise<KubernetesApi> {
+  const path = `${NAMESPACED}/serviceaccounts/${account}/token`;
+  const asked = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} };
+  const token = String(part(await cluster.ask('POST', path, asked), 'status', 'token'));
+  const api = await connectKubernetes(await cluster.plane.kubeconfig(token, 'shoal'));
+  onTestFinished(() => api[Symbol.asyncDispose]());
+  return api;
+}
+
+test('the tracker tells of a node’s troubles by the rights that the chart gives it', async () => {
+  await helm('install', CHART, '--create-namespace');
+  const api = await apiOf('shoal-tracker');
+  const onFailure = vi.fn<(reason: string) => void>();
+  const { signal } = new AbortController();
+  let clock = 0;
+  const recorder = new EventRecorder(
+    { api, now: () => clock, wallClock: Date.now, onFailure, signal },
+    'shoal-tracker',
+  );
+  const node = { apiVersion: 'v1', kind: 'Node', name: 'node1', uid: 'u1' };
+  const events = '/api/v1/namespaces/default/events';
+  for (const count of [1, 2]) {
+    recorder.record(node, { type: 'Warning', reason: 'ShoalStoreFull', message: 'no room' });
+    await expect
+      .poll(async () => part(await cluster.ask('GET', events), 'items'))
+      .toEqual([expect.objectContaining({ reason: 'ShoalStoreFull', count })]);
+    clock += 120_000;
+  }
+  expect(onFailure).not.toHaveBeenCalled();
+  await helm('uninstall');
+});
 
 test('the tracker may do what it does and no more, agents and origins nothing', async () => {
   const all = [...NEEDED, ...WITH_TAINT, ...WITH_PULL_SECRETS, ...NEVER];
