@@ -17,7 +17,7 @@ const ROOT = join(import.meta.dirname, '..');
 const OUTSIDE = ['node:', 'packages'];
 const SWARM = ['swarm/announce', 'swarm/core', 'swarm/hashes', 'swarm/session', 'swarm/store', 'swarm/wire'];
 const MEMBER = 'swarm/member';
-const BASICS = ['registry/digest.ts', 'registry/as-error.ts'];
+const BASICS = ['registry/digest.ts', 'registry/as-error.ts', 'registry/retry.ts'];
 
 /** Dependencies point down. A new folder takes its place here, with what it needs and no more. */
 const ALLOWED: AllowList = {

@@ -74,6 +74,12 @@ function commandOf(pid: string): string[] {
   }
 }
 
+/** Its first part of that kind. */
+function killPart({ directory }: RunningDemo, kind: string): void {
+  const found = partsBelow(directory.path).find(({ part }) => part === kind);
+  process.kill(found!.pid, 'SIGKILL');
+}
+
 async function expectNothingLeft({ directory }: RunningDemo): Promise<void> {
   expect(await readdir(directory.path)).toEqual([]);
   expect(partsBelow(directory.path)).toEqual([]);
@@ -109,13 +115,23 @@ describe('the demo', () => {
     await expectNothingLeft(demo);
   });
 
-  test('says so, and leaves nothing behind, when a part ends by itself', async () => {
-    await using demo = await startDemo(...SMALL, '--upstream-rate', '2MB/s');
+  test('all nodes get the image although the tracker is killed in the middle of the pulls', async () => {
+    await using demo = await startDemo(...SMALL, '--upstream-rate', '4MB/s', '--no-direct');
     await demo.said('Through Shoal');
-    const tracker = partsBelow(demo.directory.path).find(({ part }) => part === 'tracker');
-    process.kill(tracker!.pid, 'SIGKILL');
-    const { code, stderr } = await demo.ended;
-    expect({ code, stderr }).toEqual({ code: 1, stderr: 'shoal: tracker was ended by SIGKILL\n' });
+    killPart(demo, 'tracker');
+    const { code, stdout } = await demo.ended;
+    expect({ code, stdout }).toEqual({ code: 0, stdout });
+    expect(stdout.match(/^agent-\d .* verified$/gm)).toHaveLength(3);
+    await expectNothingLeft(demo);
+  });
+
+  test('says so, and leaves nothing behind, when an agent is killed in the middle of its pull', async () => {
+    await using demo = await startDemo(...SMALL, '--upstream-rate', '4MB/s', '--no-direct');
+    await demo.said('Through Shoal');
+    killPart(demo, 'agent');
+    const { code, stdout } = await demo.ended;
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/1 of 3 nodes have not got the image/u);
     await expectNothingLeft(demo);
   });
 
