@@ -12,12 +12,12 @@ export const MAX_BLOB_SIZE = 4 * 1024 * GIB;
 
 /**
  * Bytes in a piece of a blob of `size` bytes, a pure function so that every part cuts alike: 256 KiB up to
- * 256 MiB, 512 KiB up to 1 GiB, 1 MiB above. Small, for a piece is the least that can be verified and passed on;
+ * 256 MiB, 512 KiB up to 2 GiB, 1 MiB above. Small, for a piece is the least that can be verified and passed on;
  * no smaller, for each costs about a millisecond of CPU time, whatever its length (docs/performance.md).
  */
 export function pieceLength(size: number): number {
   if (size <= GIB / 4) return 256 * KIB;
-  return size <= GIB ? 512 * KIB : MAX_PIECE_LENGTH;
+  return size <= 2 * GIB ? 512 * KIB : MAX_PIECE_LENGTH;
 }
 
 /** Number of pieces of a blob of `size` bytes; an empty blob has none. */
