@@ -64,6 +64,17 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'deploy',
+          include: ['test/deploy/**/*.test.ts'],
+          testTimeout: 300_000,
+          retry,
+          hookTimeout: 120_000,
+          expect: PATIENCE,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: 'kubernetes-api',
           include: ['test/kubernetes/api/**/*.test.ts'],
           globalSetup: ['test/kubernetes/api/setup.ts'],

@@ -8,7 +8,7 @@ import { writeLayer } from '../../demo/oci-layout.ts';
 import type { TarEntry } from '../../demo/tar.ts';
 import { PLATFORMS } from '../../deploy/image/platform.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary-directory.ts';
-import { attempt, run } from './program.ts';
+import { attempt, run } from '../runtimes/program.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(PROJECT, '.cache/image');

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { temporaryDirectory, type TemporaryDirectory } from '../support/temporary-directory.ts';
 import { freePort } from '../../demo/free-port.ts';
-import { attempt, run, startDaemon } from './program.ts';
-import { type Registry, startRegistry } from './registry.ts';
+import { attempt, run, startDaemon } from '../runtimes/program.ts';
+import { type Registry, startRegistry } from '../runtimes/registry.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const BUILD_MS = 240_000;

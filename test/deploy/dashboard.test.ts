@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { ask, pullImage } from './door.ts';
-import { keepLogsOnFailure } from './failure-logs.ts';
-import { basic } from './images.ts';
-import { attempt } from './program.ts';
+import { ask, pullImage } from '../runtimes/door.ts';
+import { keepLogsOnFailure } from '../runtimes/failure-logs.ts';
+import { basic } from '../runtimes/images.ts';
+import { attempt } from '../runtimes/program.ts';
 import { startPrometheus, type Prometheus, type Sample } from './prometheus.ts';
-import { startScene, type Scene } from './scene.ts';
+import { startScene, type Scene } from '../runtimes/scene.ts';
 
 const DEPLOY = fileURLToPath(new URL('../../deploy', import.meta.url));
 const RULES = ['recording', 'alerts'].map((name) => `${DEPLOY}/prometheus/${name}.yaml`);

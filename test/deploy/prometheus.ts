@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../../demo/free-port.ts';
-import type { Cluster } from './cluster.ts';
-import type { Part } from './part.ts';
-import { startDaemon, type Daemon } from './program.ts';
+import type { Cluster } from '../runtimes/cluster.ts';
+import type { Part } from '../runtimes/part.ts';
+import { startDaemon, type Daemon } from '../runtimes/program.ts';
 
 export interface Sample {
   readonly metric: Readonly<Record<string, string>>;
