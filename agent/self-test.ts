@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { digestAlgorithm, digestOf } from '#registry/digest.ts';
+import { readBody } from '#registry/response-body.ts';
 import { backoffMs } from '#registry/retry.ts';
 import { SELF_TEST, type SelfTestContent, selfTestImage } from '#registry/self-test.ts';
 import type { Logger } from '#service/logger.ts';
 import { SELF_TEST_BACKOFF, SELF_TEST_TIMEOUT_MS } from './defaults.ts';
-import { readWhole } from './upstream.ts';
 
 export interface SelfTestParts {
   /** `host:port` of this agent's door. */
@@ -58,9 +58,10 @@ export class SelfTest implements AsyncDisposable {
 
   async #pull(pool: Pool, patience: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([this.#stop.signal, patience]);
+    const image = selfTestImage();
     for (let attempt = 1; ; attempt++) {
       try {
-        return await pullImage(pool, signal);
+        return await pullImage(pool, image, signal);
       } catch (error) {
         const delayMs = backoffMs(attempt, { ...SELF_TEST_BACKOFF, random: this.#parts.random });
         // What went wrong says more than that the time is over.
@@ -70,8 +71,11 @@ export class SelfTest implements AsyncDisposable {
   }
 }
 
-async function pullImage(pool: Pool, signal: AbortSignal): Promise<void> {
-  const [manifest, config, ...layers] = selfTestImage();
+async function pullImage(
+  pool: Pool,
+  [manifest, config, ...layers]: readonly SelfTestContent[],
+  signal: AbortSignal,
+): Promise<void> {
   await pull(pool, manifest!, signal);
   await pull(pool, config!, signal);
   await Promise.all(layers.map((layer) => pull(pool, layer, signal)));
@@ -85,7 +89,7 @@ async function pull(
   const { registry, repository } = SELF_TEST;
   const path = `/v2/${repository}/${kind}s/${digest}?ns=${registry}`;
   const { statusCode, body } = await pool.request({ path, method: 'GET', signal });
-  const got = await readWhole(body, Math.max(bytes.length, MAX_ERROR_BYTES));
+  const got = await readBody(body, Math.max(bytes.length, MAX_ERROR_BYTES));
   if (statusCode !== 200) throw new Error(`${kind} ${digest} was answered ${statusCode}`);
   if (digestOf(got, digestAlgorithm(digest)) !== digest)
     throw new Error(`${kind} ${digest} came with other bytes`);

@@ -4,10 +4,10 @@ import type { RequestOptions } from 'node:https';
 import { Agent } from 'undici';
 import type { Dispatcher } from 'undici';
 
+import { readBody } from '#registry/response-body.ts';
 import { ApiError, errorOfStatus } from './api-error.ts';
 import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, WATCH_SILENCE_MS } from './constants.ts';
 import { readLines } from './lines.ts';
-import { readCapped } from './read-capped.ts';
 
 /** How a body changes an object. */
 type PatchKind = 'merge' | 'json';
@@ -167,7 +167,7 @@ function basic(userAndPassword: string): string {
 
 /** @throws ApiError for what is no 2xx */
 async function parsed(response: Dispatcher.ResponseData, what: string): Promise<unknown> {
-  const text = (await readCapped(response.body, MAX_ANSWER_BYTES)).toString('utf8');
+  const text = (await readBody(response.body, MAX_ANSWER_BYTES)).toString('utf8');
   const isGood = response.statusCode >= 200 && response.statusCode < 300;
   let value: unknown;
   try {

@@ -39,15 +39,21 @@ export class SelfTestImageHolder implements AsyncDisposable {
   }
 
   async #keep(): Promise<void> {
-    const { store, events } = this.#parts;
     const { signal } = this.#stop;
+    const digests = selfTestImage().map(({ digest }) => digest);
     while (!signal.aborted) {
-      for (const content of selfTestImage().filter(({ digest }) => !store.has(digest))) {
-        await this.#hold(content).catch((error: unknown) => {
-          if (!signal.aborted) events.failed('the self-test image is not held', error);
-        });
-      }
+      if (!digests.every((digest) => this.#parts.store.has(digest))) await this.#holdMissing();
       await pause(SELF_TEST_CHECK_MS, signal).catch(() => {});
+    }
+  }
+
+  /** The image's 2 MB are made when some of it is missing, and not kept. */
+  async #holdMissing(): Promise<void> {
+    const { store, events } = this.#parts;
+    for (const content of selfTestImage().filter(({ digest }) => !store.has(digest))) {
+      await this.#hold(content).catch((error: unknown) => {
+        if (!this.#stop.signal.aborted) events.failed('the self-test image is not held', error);
+      });
     }
   }
 

@@ -122,11 +122,11 @@ export class BodyTooLongError extends Error {
 }
 
 /**
- * The whole body, if it has at most `limit` bytes; else it is cancelled.
+ * The whole body, if it has at most `limit` bytes; else no more of it is read, and a `ResponseBody` is cancelled.
  * @throws BodyTooLongError, and what the body's iteration throws
  */
-export async function readBody(body: ResponseBody, limit: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+export async function readBody(body: AsyncIterable<Uint8Array>, limit: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of body) {
     length += chunk.length;

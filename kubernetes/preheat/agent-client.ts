@@ -2,10 +2,9 @@ import { Compile } from 'typebox/compile';
 import type { Dispatcher } from 'undici';
 
 import { parseOciErrors } from '#registry/oci-error.ts';
+import { readBody } from '#registry/response-body.ts';
 import { MAX_WARM_ANSWER_BYTES, WARM_PATH, WarmAnswer } from '#service/warm-messages.ts';
 import type { WarmRequest } from '#service/warm-messages.ts';
-
-import { readCapped } from '#kubernetes/read-capped.ts';
 
 import { ASK_TIMEOUT_MS } from './constants.ts';
 
@@ -42,7 +41,7 @@ export class AgentClient {
       body: JSON.stringify(request),
       signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)]),
     });
-    const bytes = await readCapped(response.body, MAX_WARM_ANSWER_BYTES);
+    const bytes = await readBody(response.body, MAX_WARM_ANSWER_BYTES);
     if (response.statusCode !== 200) {
       const told = parseOciErrors(bytes)[0]?.message ?? `status ${response.statusCode}`;
       throw new AgentAnswerError(`the agent answered: ${told}`);
