@@ -4,6 +4,7 @@ import { findImage } from '#registry/image-search.ts';
 import type { Mirror } from '#registry/mirror.ts';
 import type { Reference } from '#registry/reference.ts';
 import { resultError } from '#registry/upstream-answer.ts';
+import { inParallel } from '#service/parallel.ts';
 import { WARM_KEEP_INTERVAL_MS, WARM_KEEP_MS, WARM_PARALLEL_BLOBS } from './defaults.ts';
 
 /** Parts of an image that a node must hold: its blobs and what names them. */
@@ -40,20 +41,11 @@ export async function warmImage(
   const blobs = [...sizes].map(([blob, size]) => ({ digest: blob, size }));
   const digests = [...new Set([root, digest, ...sizes.keys()])];
   parts.onFound({ root, blobs, digests });
-  const missing = blobs.filter((blob) => !parts.holds(blob.digest)).values();
-  const failed = new AbortController();
-  const either = AbortSignal.any([signal, failed.signal]);
-  const work = async (): Promise<void> => {
-    for (const blob of missing) await readThrough(mirror, blob.digest, either);
-  };
-  const workers = Array.from({ length: WARM_PARALLEL_BLOBS }, () =>
-    work().catch((error: unknown) => {
-      failed.abort(error);
-      throw error;
-    }),
-  );
-  await Promise.allSettled(workers);
-  await Promise.all(workers);
+  const missing = blobs.filter((blob) => !parts.holds(blob.digest));
+  await inParallel(missing, (blob, either) => readThrough(mirror, blob.digest, either), {
+    limit: WARM_PARALLEL_BLOBS,
+    signal,
+  });
   await untilKept(digests, parts.holds, signal);
 }
 

@@ -7,6 +7,7 @@ import { UpstreamProtocolError, UpstreamUnreachableError } from '#registry/upstr
 import { describeUpstreamFault } from '#registry/upstream-fault.ts';
 
 import { makeDirectory } from '#service/make-directory.ts';
+import { inParallel } from '#service/parallel.ts';
 
 import { fetchBlobFile, holdsBlob } from './blob-file.ts';
 import type { Mirror } from '#registry/mirror.ts';
@@ -128,21 +129,9 @@ async function runJobs(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Sources> {
-  const failed = new AbortController();
-  const either = AbortSignal.any([signal, failed.signal]);
   const sources = noSources();
-  const waiting = jobs.values();
-  const work = async (): Promise<void> => {
-    for (const job of waiting) await runJob(door, job, progress, sources, either);
-  };
-  const workers = Array.from({ length: PARALLEL_BLOBS }, () =>
-    work().catch((error: unknown) => {
-      failed.abort(error);
-      throw error;
-    }),
-  );
-  await Promise.allSettled(workers);
-  await Promise.all(workers);
+  const run = (job: Job, either: AbortSignal): Promise<void> => runJob(door, job, progress, sources, either);
+  await inParallel(jobs, run, { limit: PARALLEL_BLOBS, signal });
   return sources;
 }
 
