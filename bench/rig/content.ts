@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { deterministicChunks } from '../../demo/generated-bytes.ts';
@@ -41,9 +41,21 @@ export class Content {
       createWriteStream(unnamed),
     );
     const blob = { digest: `sha256:${hash.digest('hex')}`, size };
-    await rename(unnamed, join(this.directory, 'blobs', blob.digest));
+    await rename(unnamed, this.fileOf(blob.digest));
     this.blobs.push(blob);
     return blob;
+  }
+
+  fileOf(digest: string): string {
+    return join(this.directory, 'blobs', digest);
+  }
+
+  async removeBlob({ digest }: Blob): Promise<void> {
+    await rm(this.fileOf(digest));
+    this.blobs.splice(
+      this.blobs.findIndex((blob) => blob.digest === digest),
+      1,
+    );
   }
 
   /** An OCI image of the blobs made so far: the first is its configuration, the others its layers. */

@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
+import type { AttemptOrder, AttemptReport } from './attempt.ts';
 import type { Host } from './network.ts';
 import { NamespacedProcess } from './process.ts';
 import type { PullOrder, PullReport } from './pull.ts';
-import type { Answer, Numbered, Task } from './resident.ts';
+import type { Answer, Numbered, Progress, Task } from './resident.ts';
 
 const PROGRAM = fileURLToPath(new URL('resident.ts', import.meta.url));
 
@@ -10,11 +11,13 @@ const PROGRAM = fileURLToPath(new URL('resident.ts', import.meta.url));
 export class Hand implements AsyncDisposable {
   readonly #process: NamespacedProcess;
   readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
+  readonly #watching = new Map<number, (bytes: number) => void>();
   #number = 0;
 
   private constructor(started: NamespacedProcess) {
     this.#process = started;
-    started.child.on('message', (answer: Answer) => {
+    started.child.on('message', (answer: Answer | Progress) => {
+      if (answer.kind === 'progress') return this.#watching.get(answer.number)?.(answer.bytes);
       this.#waiting.get(answer.number)?.resolve(answer);
       this.#waiting.delete(answer.number);
     });
@@ -42,6 +45,17 @@ export class Hand implements AsyncDisposable {
     return answer.report;
   }
 
+  /** @param onProgress told now and then how many bytes have come */
+  async attempt(
+    order: AttemptOrder,
+    signal: AbortSignal,
+    onProgress: (bytes: number) => void,
+  ): Promise<AttemptReport> {
+    const answer = await this.#ask({ kind: 'attempt', order }, signal, onProgress);
+    if (answer.kind !== 'attempt') throw new Error(failureOf(answer));
+    return answer.report;
+  }
+
   async text(
     at: { host: string; port: number; path: string },
     signal: AbortSignal,
@@ -55,13 +69,14 @@ export class Hand implements AsyncDisposable {
     return this.#process.kill();
   }
 
-  async #ask(task: Task, signal: AbortSignal): Promise<Answer> {
+  async #ask(task: Task, signal: AbortSignal, onProgress?: (bytes: number) => void): Promise<Answer> {
     signal.throwIfAborted();
     const number = ++this.#number;
     const waiting = Promise.withResolvers<Answer>();
     const abort = (): void => waiting.reject(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     this.#waiting.set(number, waiting);
+    if (onProgress !== undefined) this.#watching.set(number, onProgress);
     const message: Numbered = { number, task };
     this.#process.child.send(message, (error) => {
       if (error) waiting.reject(error);
@@ -70,6 +85,7 @@ export class Hand implements AsyncDisposable {
       return await waiting.promise;
     } finally {
       this.#waiting.delete(number);
+      this.#watching.delete(number);
       signal.removeEventListener('abort', abort);
     }
   }

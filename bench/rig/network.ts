@@ -75,6 +75,11 @@ export class Network implements AsyncDisposable {
     return new Host({ name, namespace, address, switchNamespace, port, shaping: this.#options });
   }
 
+  /** Nothing passes between the zones until it is joined again. */
+  async cutTrunk(cut: boolean): Promise<void> {
+    await command('ip', '-n', this.#switches[0]!, 'link', 'set', 'dev', TRUNK, cut ? 'down' : 'up');
+  }
+
   /** Bytes over the trunk, seen from the first zone: sent is what went to the second. */
   async trunkCounters(): Promise<Counters> {
     const { transmitted, received } = await countersOf(this.#switches[0]!, TRUNK);

@@ -30,6 +30,7 @@ export interface PartPlace {
   /** Where to write CPU profiles, should they be wanted. */
   readonly profiles: string | undefined;
   readonly nodeFlags: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A part of Shoal as it is deployed, a process of its own on a host of its own. */
@@ -37,23 +38,28 @@ export class Part implements AsyncDisposable {
   readonly kind: PartKind;
   readonly host: Host;
   readonly hand: Hand;
-  readonly process: NamespacedProcess;
+  readonly #begin: () => Promise<NamespacedProcess>;
   readonly #statusPort: number;
   readonly #doorPort: number | undefined;
+  #process: NamespacedProcess;
 
-  private constructor(plan: PartPlan, host: Host, hand: Hand, started: NamespacedProcess) {
+  private constructor(
+    plan: PartPlan,
+    parts: { host: Host; hand: Hand; begin: () => Promise<NamespacedProcess>; started: NamespacedProcess },
+  ) {
     this.kind = plan.kind;
     this.#statusPort = plan.statusPort;
     this.#doorPort = plan.doorPort;
-    this.host = host;
-    this.hand = hand;
-    this.process = started;
+    this.host = parts.host;
+    this.hand = parts.hand;
+    this.#begin = parts.begin;
+    this.#process = parts.started;
   }
 
   /** Waits until it says that it is ready. */
   static async start(plan: PartPlan, place: PartPlace, signal: AbortSignal): Promise<Part> {
     await using stack = new AsyncDisposableStack();
-    const { host, directory, profiles, nodeFlags } = place;
+    const { host, directory, profiles, nodeFlags, environment } = place;
     const { name, namespace } = host;
     const hand = stack.use(await Hand.start(host, join(directory, `${name}-hand.log`)));
     const file = join(directory, `${name}.yaml`);
@@ -67,16 +73,17 @@ export class Part implements AsyncDisposable {
             `--cpu-prof-dir=${profiles}`,
             `--cpu-prof-name=${name}.cpuprofile`,
           ];
-    const started = stack.use(
-      await NamespacedProcess.start({
+    const begin = (): Promise<NamespacedProcess> =>
+      NamespacedProcess.start({
         name,
         namespace,
         program: process.execPath,
         args: [...nodeFlags, ...profiling, SHOAL, plan.kind, '--config', file],
         logFile: join(directory, `${name}.log`),
-      }),
-    );
-    const part = new Part(plan, host, hand, started);
+        ...(environment === undefined ? {} : { environment }),
+      });
+    const started = stack.use(await begin());
+    const part = new Part(plan, { host, hand, begin, started });
     await part.#untilReady(signal);
     stack.move();
     return part;
@@ -84,6 +91,11 @@ export class Part implements AsyncDisposable {
 
   get name(): string {
     return this.host.name;
+  }
+
+  /** The one that runs, or ran last. */
+  get process(): NamespacedProcess {
+    return this.#process;
   }
 
   usage(): Promise<Usage> {
@@ -99,6 +111,13 @@ export class Part implements AsyncDisposable {
   /** At once, with no chance to say goodbye. */
   kill(): Promise<void> {
     return this.process.kill();
+  }
+
+  /** On the same host with the same store; waits until it says that it is ready. */
+  async restart(signal: AbortSignal): Promise<void> {
+    await this.#process[Symbol.asyncDispose]();
+    this.#process = await this.#begin();
+    await this.#untilReady(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -15,9 +15,11 @@ export interface ClusterPlan {
   readonly directory: string;
   /** Addresses of the hosts. */
   readonly tracker: string;
-  readonly origin: string;
+  readonly origins: readonly string[];
   /** `host:port` of the upstream registry. */
   readonly registry: string;
+  /** Of every store; undefined is the default. Bytes. */
+  readonly quotaBytes: number | undefined;
 }
 
 type Knobs = Readonly<Record<string, unknown>>;
@@ -40,11 +42,11 @@ export class Plans {
     return { kind: 'tracker', statusPort: TRACKER_STATUS_PORT, config: this.#common() };
   }
 
-  origin(): PartPlan {
-    const { directory, origin } = this.#plan;
+  origin(name: string, address: string): PartPlan {
+    const { directory } = this.#plan;
     const config = {
-      ...this.#member('origin'),
-      advertise: `${origin}:${ORIGIN_PORT}`,
+      ...this.#member(name),
+      advertise: `${address}:${ORIGIN_PORT}`,
       signingKeyFile: join(directory, ORIGIN_KEY_FILE),
     };
     return { kind: 'origin', statusPort: ORIGIN_STATUS_PORT, config };
@@ -67,14 +69,14 @@ export class Plans {
   }
 
   #member(name: string, zone?: string): Knobs {
-    const { tracker, origin, registry } = this.#plan;
+    const { tracker, origins, registry, quotaBytes } = this.#plan;
     return {
       ...this.#common(),
       node: zone === undefined ? { name } : { name, zone },
       trackers: [`${tracker}:${TRACKER_PORT}`],
-      origins: [`${origin}:${ORIGIN_PORT}`],
+      origins: origins.map((address) => `${address}:${ORIGIN_PORT}`),
       trustedOriginKeys: [this.#publicKey],
-      store: { path: this.storeOf(name) },
+      store: { path: this.storeOf(name), ...(quotaBytes === undefined ? {} : { quota: String(quotaBytes) }) },
       upstreams: { hosts: { [registry]: { plainHttp: true } } },
     };
   }

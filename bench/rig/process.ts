@@ -14,6 +14,8 @@ export interface ProcessOptions {
   readonly args: readonly string[];
   /** What it prints goes there. */
   readonly logFile: string;
+  /** Beside what it inherits. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A process in a namespace, with a channel to it; it ends when this process ends. */
@@ -43,7 +45,7 @@ export class NamespacedProcess implements AsyncDisposable {
     const priority = getPriority();
     const child = spawn('ip', [...inside, options.program, ...options.args], {
       detached: true,
-      env: environment(),
+      env: { ...environment(), ...options.environment },
       stdio: ['ignore', log.fd, log.fd, 'ipc'],
     });
     const started = new NamespacedProcess(options, child);

@@ -1,3 +1,4 @@
+import { attempt, type AttemptOrder, type AttemptReport } from './attempt.ts';
 import { HttpConnection } from './http-connection.ts';
 import { pull, type PullOrder, type PullReport } from './pull.ts';
 
@@ -7,6 +8,7 @@ import { pull, type PullOrder, type PullReport } from './pull.ts';
  */
 export type Task =
   | { readonly kind: 'pull'; readonly order: PullOrder }
+  | { readonly kind: 'attempt'; readonly order: AttemptOrder }
   | { readonly kind: 'text'; readonly host: string; readonly port: number; readonly path: string };
 
 export interface Numbered {
@@ -16,13 +18,28 @@ export interface Numbered {
 
 export type Answer = { readonly number: number } & (
   | { readonly kind: 'pull'; readonly report: PullReport }
+  | { readonly kind: 'attempt'; readonly report: AttemptReport }
   | { readonly kind: 'text'; readonly status: number; readonly text: string }
   | { readonly kind: 'failed'; readonly message: string }
 );
 
+/** Of an attempt: how many bytes have come so far. */
+export interface Progress {
+  readonly number: number;
+  readonly kind: 'progress';
+  readonly bytes: number;
+}
+
 async function perform({ number, task }: Numbered): Promise<Answer> {
   try {
     if (task.kind === 'pull') return { number, kind: 'pull', report: await pull(task.order) };
+    if (task.kind === 'attempt') {
+      const tell = (bytes: number): void => {
+        const progress: Progress = { number, kind: 'progress', bytes };
+        process.send?.(progress);
+      };
+      return { number, kind: 'attempt', report: await attempt(task.order, tell) };
+    }
     return { number, kind: 'text', ...(await readText(task)) };
   } catch (error) {
     return { number, kind: 'failed', message: error instanceof Error ? error.message : String(error) };

@@ -2,20 +2,26 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Account } from './account.ts';
-import { Content } from './content.ts';
-import { DOOR_PORT, RUNTIME_CONCURRENCY, UPSTREAM_PORT } from './defaults.ts';
+import type { AttemptReport } from './attempt.ts';
+import { Content, type Blob } from './content.ts';
+import { DOOR_PORT, REPOSITORY, RUNTIME_CONCURRENCY, UPSTREAM_PORT } from './defaults.ts';
+import { mountDisk } from './disk.ts';
 import { layGround, touchMemory, type Ground } from './ground.ts';
 import { Network, type Host, type LinkRate, type NetworkOptions } from './network.ts';
 import { Part } from './part.ts';
 import { Plans } from './plans.ts';
 import type { Fetch, PullOrder, PullReport } from './pull.ts';
-import { Upstream } from './upstream.ts';
+import { Upstream, type UpstreamServer } from './upstream.ts';
 import { machineBusySeconds } from './usage.ts';
 
 export interface RigOptions extends NetworkOptions {
   readonly agents: number;
-  /** Counted from 0; of the agent with this number, counted from 0. Tracker, origin and upstream are in zone 0. */
+  /** One unless told. */
+  readonly origins?: number;
+  /** Counted from 0; of the agent with this number, counted from 0. Tracker and upstream are in zone 0. */
   readonly zoneOf?: (agent: number) => number;
+  /** Likewise; zone 0 unless told. */
+  readonly zoneOfOrigin?: (origin: number) => number;
   /** Puts what is to be pulled there. */
   readonly fill: (content: Content) => Promise<void>;
   /** About what that will be. */
@@ -24,6 +30,13 @@ export interface RigOptions extends NetworkOptions {
   readonly pullTimeoutMs: number;
   readonly profiles: string | undefined;
   readonly nodeFlags: readonly string[];
+  /** nginx unless told. */
+  readonly startUpstream?: (host: Host, content: Content, directory: string) => Promise<UpstreamServer>;
+  /** Each store on a file system of its own, of this size; else all share one. */
+  readonly diskBytes?: number;
+  readonly quotaBytes?: number;
+  /** Environment of the part on this host, beside its own. @param directory of this run */
+  readonly environmentOf?: (host: string, directory: string) => Readonly<Record<string, string>>;
 }
 
 /** What is fetched, stage after stage, by paths below a registry's root. */
@@ -35,7 +48,7 @@ export interface Order {
 export interface Measured<T> {
   readonly result: T;
   readonly account: Account;
-  /** Of the interface of the origin's host: frames, so headers, acknowledgements and announces count too. */
+  /** Of the interfaces of the origins' hosts: frames, so headers, acknowledgements and announces count too. */
   readonly originInterfaceBytes: number;
   /** The same of all agents that were there from the start to the end, together: what came in beyond the content is waste. */
   readonly agentsReceivedBytes: number;
@@ -56,19 +69,19 @@ const OTHER_COPIES = 3;
 /** Hosts, links, an upstream registry and the parts of a cluster. Disposing it leaves nothing behind. */
 export class Rig implements AsyncDisposable {
   readonly content: Content;
-  readonly upstream: Upstream;
+  readonly upstream: UpstreamServer;
   readonly tracker: Part;
-  readonly origin: Part;
+  readonly origins: readonly Part[];
   readonly agents: Part[] = [];
   readonly #base: Base;
   readonly #plans: Plans;
 
-  private constructor(base: Base, parts: { upstream: Upstream; tracker: Part; origin: Part; plans: Plans }) {
+  private constructor(base: Base, parts: RigParts) {
     this.#base = base;
     this.content = base.content;
     this.upstream = parts.upstream;
     this.tracker = parts.tracker;
-    this.origin = parts.origin;
+    this.origins = parts.origins;
     this.#plans = parts.plans;
   }
 
@@ -78,18 +91,24 @@ export class Rig implements AsyncDisposable {
     const { network, content } = base;
     const { directory } = base.ground;
     await options.fill(content);
-    const [upstreamHost, trackerHost, originHost] = [
-      await network.addHost('upstream'),
-      await network.addHost('tracker'),
-      await network.addHost('origin'),
-    ];
-    const upstream = base.keep(await Upstream.start(upstreamHost, content, join(directory, 'upstream')));
+    const [upstreamHost, trackerHost] = [await network.addHost('upstream'), await network.addHost('tracker')];
+    const originHosts: Host[] = [];
+    for (let number = 0; number < (options.origins ?? 1); number++)
+      originHosts.push(await network.addHost(`origin-${number + 1}`, options.zoneOfOrigin?.(number)));
+    const startUpstream: RigOptions['startUpstream'] & {} =
+      options.startUpstream ?? ((...place) => Upstream.start(...place));
+    const upstream = base.keep(await startUpstream(upstreamHost, content, join(directory, 'upstream')));
     const { registry } = upstream;
-    const addresses = { tracker: trackerHost.address, origin: originHost.address };
-    const plans = await Plans.create({ directory, registry, ...addresses });
+    const addresses = { tracker: trackerHost.address, origins: originHosts.map(({ address }) => address) };
+    const { quotaBytes } = options;
+    const plans = await Plans.create({ directory, registry, quotaBytes, ...addresses });
     const tracker = await base.start(plans.tracker(), trackerHost);
-    const origin = await base.start(plans.origin(), originHost);
-    const rig = new Rig(base, { upstream, tracker, origin, plans });
+    const origins: Part[] = [];
+    for (const host of originHosts) {
+      await base.mountDisk(plans.storeOf(host.name));
+      origins.push(await base.start(plans.origin(host.name, host.address), host));
+    }
+    const rig = new Rig(base, { upstream, tracker, origins, plans });
     // All are waited for even if one fails, so that none still starts while the rest is taken down.
     const started = await Promise.allSettled(Array.from({ length: options.agents }, () => rig.addAgent()));
     for (const agent of started) if (agent.status === 'rejected') throw agent.reason;
@@ -106,6 +125,7 @@ export class Rig implements AsyncDisposable {
     const number = this.#base.nextAgent++;
     const zone = this.#base.options.zoneOf?.(number) ?? 0;
     const host = await this.#base.network.addHost(`agent-${number + 1}`, zone);
+    await this.#base.mountDisk(this.#plans.storeOf(host.name));
     const agent = await this.#base.start(this.#plans.agent(host.name, `zone-${zone + 1}`), host);
     this.agents.push(agent);
     this.agents.sort((one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }));
@@ -120,6 +140,21 @@ export class Rig implements AsyncDisposable {
     await agent[Symbol.asyncDispose]();
   }
 
+  /** Where a part keeps its blobs. */
+  storeOf(part: Part): string {
+    return this.#plans.storeOf(part.name);
+  }
+
+  /** Beside content, logs and stores. */
+  get directory(): string {
+    return this.#base.ground.directory;
+  }
+
+  /** Nothing passes between the zones until it is joined again. */
+  cutTrunk(cut: boolean): Promise<void> {
+    return this.#base.network.cutTrunk(cut);
+  }
+
   /** Makes the origin know all that the order names: one pull through it, by an agent that leaves again. */
   async warm(order: Order): Promise<void> {
     const host = await this.#base.network.addHost('warmer');
@@ -132,8 +167,9 @@ export class Rig implements AsyncDisposable {
 
   /** Every host's link, either way; undefined is not shaped. */
   async shape(rateOf: (host: Host) => LinkRate | undefined): Promise<void> {
-    const hosts = [this.upstream.host, this.tracker.host, this.origin.host];
-    for (const host of [...hosts, ...this.agents.map((agent) => agent.host)]) await host.shape(rateOf(host));
+    const hosts = [this.upstream.host, this.tracker.host];
+    for (const host of [...hosts, ...[...this.origins, ...this.agents].map((part) => part.host)])
+      await host.shape(rateOf(host));
   }
 
   /** Through the agent's door, as the runtime of its node. */
@@ -141,6 +177,23 @@ export class Rig implements AsyncDisposable {
     const query = `?ns=${encodeURIComponent(this.upstream.registry)}`;
     const stages = order.stages.map((stage) => stage.map((item) => ({ ...item, path: item.path + query })));
     return this.#pull(agent, { ...order, stages, host: '127.0.0.1', port: DOOR_PORT });
+  }
+
+  /** A pull that may fail, of one blob. @param onProgress told now and then how many bytes have come */
+  attempt(
+    agent: Part,
+    { digest }: Blob,
+    onProgress: (bytes: number) => void = () => {},
+  ): Promise<AttemptReport> {
+    const order = {
+      host: '127.0.0.1',
+      port: DOOR_PORT,
+      path: `/v2/${REPOSITORY}/blobs/${digest}?ns=${encodeURIComponent(this.upstream.registry)}`,
+      digest,
+      truth: this.content.fileOf(digest),
+      timeoutMs: this.#base.options.pullTimeoutMs,
+    };
+    return agent.hand.attempt(order, this.signal, onProgress);
   }
 
   /** The same bytes to the same node, straight from the upstream registry. */
@@ -153,7 +206,7 @@ export class Rig implements AsyncDisposable {
     const { options, ground } = this.#base;
     await touchMemory(ground, options.contentBytes * options.agents * TOUCHED);
     const account = new Account();
-    const parts = [this.tracker, this.origin, ...this.agents];
+    const parts = [this.tracker, ...this.origins, ...this.agents];
     await Promise.all(parts.map((part) => account.enter(part, this.signal)));
     const before = await this.#read();
     const started = performance.now();
@@ -205,13 +258,13 @@ export class Rig implements AsyncDisposable {
       (await agent.host.counters()).received,
     ]);
     const [counters, upstreamBytes, trunkBytes, otherBusy] = await Promise.all([
-      this.origin.host.counters(),
+      Promise.all(this.origins.map(({ host }) => host.counters())),
       this.upstream.bytesSent(),
       this.#base.options.zones === 2 ? this.#base.network.trunkCounters() : undefined,
       this.#otherBusySeconds(),
     ]);
     return {
-      originInterfaceBytes: counters.sent,
+      originInterfaceBytes: counters.reduce((sum, { sent }) => sum + sent, 0),
       received: new Map(await Promise.all(received)),
       upstreamBytes,
       trunkBytes: trunkBytes?.sent ?? 0,
@@ -220,7 +273,7 @@ export class Rig implements AsyncDisposable {
   }
 
   async #otherBusySeconds(): Promise<number> {
-    const parts = [this.tracker, this.origin, ...this.agents];
+    const parts = [this.tracker, ...this.origins, ...this.agents];
     const processes = [
       ...parts.flatMap(({ process: own, hand }) => [own, hand.process]),
       this.upstream.process,
@@ -229,6 +282,13 @@ export class Rig implements AsyncDisposable {
     const { user, system } = process.cpuUsage();
     return (await machineBusySeconds()) - used.reduce((sum, one) => sum + one, (user + system) / 1e6);
   }
+}
+
+interface RigParts {
+  readonly upstream: UpstreamServer;
+  readonly tracker: Part;
+  readonly origins: readonly Part[];
+  readonly plans: Plans;
 }
 
 function sumOfGrowth<K>(before: ReadonlyMap<K, number>, after: ReadonlyMap<K, number>): number {
@@ -244,6 +304,7 @@ class Base implements AsyncDisposable {
   readonly content: Content;
   /** Processes to be stopped. */
   readonly #kept: AsyncDisposable[] = [];
+  readonly #disks = new AsyncDisposableStack();
   readonly #below: AsyncDisposable;
   nextAgent = 0;
 
@@ -277,9 +338,16 @@ class Base implements AsyncDisposable {
       directory: ground.directory,
       profiles: options.profiles,
       nodeFlags: options.nodeFlags,
+      environment: options.environmentOf?.(host.name, ground.directory) ?? {},
     };
     const part = await Part.start(plan, place, signal);
     return kept ? this.keep(part) : part;
+  }
+
+  /** Where each store is to have a file system of its own. */
+  async mountDisk(path: string): Promise<void> {
+    const { diskBytes } = this.options;
+    if (diskBytes !== undefined) this.#disks.use(await mountDisk(path, diskBytes));
   }
 
   /** It is stopped with the rig. */
@@ -293,6 +361,7 @@ class Base implements AsyncDisposable {
       // At once: each takes a while to say goodbye to the others.
       await Promise.all(this.#kept.map((started) => started[Symbol.asyncDispose]()));
     } finally {
+      await this.#disks[Symbol.asyncDispose]();
       await this.#below[Symbol.asyncDispose]();
     }
   }

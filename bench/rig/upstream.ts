@@ -5,8 +5,18 @@ import { MANIFEST_TYPE, type Content } from './content.ts';
 import type { Host } from './network.ts';
 import { NamespacedProcess } from './process.ts';
 
+/** The upstream registry of a rig. */
+export interface UpstreamServer extends AsyncDisposable {
+  readonly process: NamespacedProcess;
+  readonly host: Host;
+  /** As it stands in the `ns` of a pull. */
+  readonly registry: string;
+  /** Body bytes of all answers so far; of those under way nothing may count yet. */
+  bytesSent(): Promise<number>;
+}
+
 /** An upstream registry that costs next to nothing: nginx sends the files of the content (sendfile), to anybody. */
-export class Upstream implements AsyncDisposable {
+export class Upstream implements UpstreamServer {
   readonly process: NamespacedProcess;
   readonly host: Host;
   readonly #accessLog: string;
@@ -33,12 +43,10 @@ export class Upstream implements AsyncDisposable {
     return new Upstream(started, host, accessLog);
   }
 
-  /** As it stands in the `ns` of a pull. */
   get registry(): string {
     return `${this.host.address}:${UPSTREAM_PORT}`;
   }
 
-  /** Body bytes of all answers so far; of those under way nothing counts yet. */
   async bytesSent(): Promise<number> {
     const lines = (await readFile(this.#accessLog, 'utf8')).trim().split('\n');
     return lines.reduce((sum, line) => sum + Number(line.split(' ')[3] ?? 0), 0);

@@ -1,0 +1,40 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { Fault } from './fault.ts';
+
+export interface Options {
+  readonly faults: readonly Fault[];
+  /** Percent. */
+  readonly moments: readonly number[];
+  /** File for the table in Markdown. */
+  readonly markdown?: string;
+}
+
+const MOMENTS = '10,40,90';
+
+/** @throws CommanderError for what is not allowed; commander has told it then. */
+export function parseOptions(argv: readonly string[], all: readonly Fault[]): Options {
+  const names = all.map(({ name }) => name).join(',');
+  const faults = (text: string): Fault[] =>
+    text.split(',').map((name) => {
+      const found = all.find((one) => one.name === name);
+      if (found === undefined) throw new InvalidArgumentError(`"${name}" is none of ${names}.`);
+      return found;
+    });
+  return new Command('npm run test:faults --')
+    .description('Pulls on six agents at once while something goes wrong, each fault at each moment.')
+    .option('--faults <names>', `only these of ${names}`, faults, [...all])
+    .option('--moments <percents>', 'only at these, 1 to 99', moments, moments(MOMENTS))
+    .option('--markdown <file>', 'write the table there')
+    .allowExcessArguments(false)
+    .exitOverride()
+    .parse(argv, { from: 'user' })
+    .opts<Options>();
+}
+
+function moments(text: string): number[] {
+  return text.split(',').map((percent) => {
+    if (!/^[1-9]\d?$/.test(percent))
+      throw new InvalidArgumentError(`whole numbers from 1 to 99 are allowed, such as ${MOMENTS}.`);
+    return Number(percent);
+  });
+}
