@@ -66,21 +66,23 @@ export class SmallContent {
     );
   }
 
-  /** Verifies bytes that the caller's registry delivered, and keeps them where there is room. @throws WrongContentError */
-  async take(caller: Caller, digest: Digest, bytes: Buffer, mediaType: string | undefined): Promise<Content> {
+  /**
+   * Verifies bytes that the caller's registry delivered, and keeps them where there is room; nobody waits for the disk.
+   * @throws WrongContentError
+   */
+  take(caller: Caller, digest: Digest, bytes: Buffer, mediaType: string | undefined): Content {
     const { store, engine, events } = this.#parts;
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
       throw new WrongContentError(`the bytes that ${caller.registry} delivered are not those of ${digest}`);
-    try {
-      await store.put(digest, bytes, {
-        registries: [caller.registry],
-        repositories: [fullName(caller)],
-        ...(mediaType !== undefined && { mediaType }),
-      });
-      engine.stored(digest);
-    } catch (error) {
-      events.notKept(digest, error);
-    }
+    const facts = {
+      registries: [caller.registry],
+      repositories: [fullName(caller)],
+      ...(mediaType !== undefined && { mediaType }),
+    };
+    store.put(digest, bytes, facts).then(
+      () => engine.stored(digest),
+      (error: unknown) => events.notKept(digest, error),
+    );
     return { digest, bytes, mediaType };
   }
 

@@ -215,7 +215,7 @@ export class ManifestAccess {
       const expected = digest ?? answer.told.digest ?? digestOf(bytes);
       if (!isContentOf(expected, bytes))
         throw new UpstreamAnswerError(`upstream's bytes are not those of ${expected}`);
-      return await this.#take(wish, expected, { bytes, mediaType: answer.told.mediaType }, 'upstream');
+      return this.#take(wish, expected, { bytes, mediaType: answer.told.mediaType }, 'upstream');
     } catch (cause) {
       signal.throwIfAborted();
       return { kind: 'unavailable', cause: asError(cause) };
@@ -260,14 +260,14 @@ export class ManifestAccess {
     return this.#manifest(digest, bytes, known.mediaType(digest), 'cache');
   }
 
-  async #take(
+  #take(
     wish: ManifestWish,
     digest: Digest,
     { bytes, mediaType }: { bytes: Buffer; mediaType: string | undefined },
     source: Source = 'origin',
-  ): Promise<Manifest> {
+  ): Manifest {
     const manifest = this.#manifest(digest, bytes, mediaType, source);
-    await this.#parts.small.keep(wish.caller, digest, bytes, manifest.mediaType);
+    this.#parts.small.keep(wish.caller, digest, bytes, manifest.mediaType);
     return manifest;
   }
 

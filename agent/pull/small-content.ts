@@ -47,7 +47,7 @@ export class SmallContent {
     if (answer.kind !== 'ok') return deniedByFailure(answer);
     try {
       const bytes = await readWhole(answer.body, MANIFEST_LIMIT);
-      return await this.take(request.caller, digest, bytes, {
+      return this.take(request.caller, digest, bytes, {
         mediaType: answer.told.mediaType,
         source: 'upstream',
       });
@@ -58,39 +58,33 @@ export class SmallContent {
   }
 
   /** Takes bytes that the registry delivered, itself or through an origin. */
-  async take(
-    caller: Caller,
-    digest: Digest,
-    bytes: Buffer,
-    { mediaType, source }: Provenance,
-  ): Promise<Access> {
+  take(caller: Caller, digest: Digest, bytes: Buffer, { mediaType, source }: Provenance): Access {
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
       return {
         kind: 'unavailable',
         cause: new UpstreamAnswerError(`the bytes delivered are not those of ${digest}`),
       };
-    await this.keep(caller, digest, bytes, mediaType);
+    this.keep(caller, digest, bytes, mediaType);
     return inMemory(bytes, source);
   }
 
-  /** Stores verified bytes, bound to the registry that delivered them. Without room it does not. */
-  async keep(
+  /** Stores verified bytes, bound to the registry that delivered them; nobody waits for the disk. Without room it does not. */
+  keep(
     { registry, repository }: Caller,
     digest: Digest,
     bytes: Buffer,
     mediaType: string | undefined,
-  ): Promise<void> {
+  ): void {
     const { store, known, swarm, events } = this.#parts;
-    try {
-      await store.put(digest, bytes, {
-        registries: [registry],
-        repositories: [`${registry}/${repository}`],
-        ...(mediaType !== undefined && { mediaType }),
-      });
-      swarm.stored(digest);
-    } catch (error) {
-      events.notKept(digest, asError(error));
-    }
+    const facts = {
+      registries: [registry],
+      repositories: [`${registry}/${repository}`],
+      ...(mediaType !== undefined && { mediaType }),
+    };
+    store.put(digest, bytes, facts).then(
+      () => swarm.stored(digest),
+      (error: unknown) => events.notKept(digest, asError(error)),
+    );
     known.learnDelivered(digest, registry, repository, { mediaType, size: bytes.length });
   }
 }

@@ -210,7 +210,7 @@ export class Engine implements AsyncDisposable {
 
   /** The store got a blob by another way than a torrent: others may have it from here. */
   stored(digest: Digest): void {
-    this.#seed(digest);
+    if (!this.#closing.signal.aborted) this.#seed(digest);
   }
 
   /** The store does not have the blob any more. */

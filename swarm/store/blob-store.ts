@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { digestAlgorithm, digestOf, type Digest } from '#registry/digest.ts';
 import { Background } from './background.ts';
@@ -6,7 +6,7 @@ import type { PartialBlob, PartialKey, StoredBlob } from './blobs.ts';
 import { CompleteBlobs } from './complete-blobs.ts';
 import { CONCURRENT_FLUSHES, MAX_BLOBS } from './constants.ts';
 import { DataFile, writeAt, type WriteAt } from './data-file.ts';
-import { syncDirectory, writeSynced } from './durable-files.ts';
+import { freshDirectory, syncDirectory, writeSynced } from './durable-files.ts';
 import { StoreError } from './errors.ts';
 import { encodeFacts, mergeFacts, NO_FACTS, type Facts } from './facts.ts';
 import { DATA_FILE, FACTS_FILE, Layout } from './layout.ts';
@@ -186,7 +186,11 @@ export class BlobStore implements AsyncDisposable {
     this.#complete.addFacts(digest, facts);
   }
 
-  /** Stores a small blob. @throws StoreError when the bytes do not match the digest, StoreFullError */
+  /**
+   * Stores a small blob. It is there for `stat` and `has` once there is room, for `open` when it has been written; who
+   * has the bytes need not wait for that. Resolves when it is on disk.
+   * @throws StoreError when the bytes do not match the digest, StoreFullError
+   */
   async put(digest: Digest, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
     this.#expectOpen();
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
@@ -198,33 +202,39 @@ export class BlobStore implements AsyncDisposable {
   async #put(digest: Digest, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
     await this.#complete.settle(digest);
     if (this.has(digest)) return this.addFacts(digest, facts);
-    await this.#room.reserve(bytes.byteLength);
+    const size = bytes.byteLength;
+    await this.#room.reserve(size);
     const directory = this.#layout.nextTemporary();
-    let installed = false;
+    let added = false;
     try {
-      await this.#room.retryWhenDiskFull(bytes.byteLength, () => this.#fill(directory, bytes, facts));
-      const size = bytes.byteLength;
-      installed = (await this.#complete.install({ digest, size, directory, facts })) !== false;
+      added = await this.#complete.add({ digest, size, directory, facts }, () =>
+        this.#room.retryWhenDiskFull(size, () => this.#fill(directory, bytes, facts)),
+      );
     } finally {
-      if (!installed) {
+      if (!added) {
         await rm(directory, { recursive: true, force: true });
-        this.#room.release(bytes.byteLength);
+        this.#room.release(size);
       }
     }
   }
 
-  async #fill(directory: string, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
-    await rm(directory, { recursive: true, force: true });
-    await mkdir(directory, { mode: 0o700 });
-    await using file = await DataFile.open(path.join(directory, DATA_FILE), 'create', this.#parts.writeAt);
-    await file.write(0, bytes);
-    await file.touch(this.#parts.now());
-    const text = encodeFacts(bytes.byteLength, mergeFacts(NO_FACTS, facts));
-    await this.#flushes.run(async () => {
-      await file.sync();
-      await writeSynced(path.join(directory, FACTS_FILE), text);
-      await syncDirectory(directory);
-    });
+  async #fill(directory: string, bytes: Uint8Array, facts: Partial<Facts>): Promise<DataFile> {
+    await freshDirectory(directory);
+    const file = await DataFile.open(path.join(directory, DATA_FILE), 'create', this.#parts.writeAt);
+    try {
+      await file.write(0, bytes);
+      await file.touch(this.#parts.now());
+      const text = encodeFacts(bytes.byteLength, mergeFacts(NO_FACTS, facts));
+      await this.#flushes.run(async () => {
+        await file.sync();
+        await writeSynced(path.join(directory, FACTS_FILE), text);
+        await syncDirectory(directory);
+      });
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   }
 
   /**

@@ -101,8 +101,9 @@ export class HeldPartial implements PartialBlob {
       const text = encodeFacts(this.size, mergeFacts(NO_FACTS, facts));
       await room.retryWhenDiskFull(text.length, () => writeSynced(path.join(directory, FACTS_FILE), text));
       await syncDirectory(directory);
-      const installed = await complete.install({ ...this.#blob(), facts, directory });
-      if (typeof installed === 'boolean') {
+      const { digest, size } = this;
+      const installed = await complete.install({ digest, size, facts, directory }, this.#file);
+      if (installed === undefined) {
         await this.#yieldToStored();
       } else {
         this.#adopt(installed);
@@ -112,10 +113,6 @@ export class HeldPartial implements PartialBlob {
       if (this.#state === 'committing') this.#state = 'writing';
       throw error;
     }
-  }
-
-  #blob(): { digest: Digest; size: number; file: DataFile } {
-    return { digest: this.digest, size: this.size, file: this.#file };
   }
 
   /** Both flushes of a blob count as one: they are bounded together. */

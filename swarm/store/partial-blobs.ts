@@ -1,4 +1,4 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Digest } from '#registry/digest.ts';
 import type { Background } from './background.ts';
@@ -6,6 +6,7 @@ import type { PartialBlob, PartialKey } from './blobs.ts';
 import type { CompleteBlobs } from './complete-blobs.ts';
 import { MAX_FACT_LENGTH, MAX_KEPT_PARTIALS } from './constants.ts';
 import { DataFile, type WriteAt } from './data-file.ts';
+import { freshDirectory } from './durable-files.ts';
 import { isMissing, StoreError } from './errors.ts';
 import { HeldPartial } from './held-partial.ts';
 import { DATA_FILE, partialName, type Layout } from './layout.ts';
@@ -74,7 +75,7 @@ export class PartialBlobs {
     };
   }
 
-  /** The kept data file, if it is one of that size; what else lies there is removed. */
+  /** The kept data file, if it is one of that size. */
   async #resume(entry: PartialEntry, size: number): Promise<DataFile | undefined> {
     const directory = this.#parts.layout.partial(entry.name);
     // Behind a removal of the same name that is still under way.
@@ -85,7 +86,6 @@ export class PartialBlobs {
         if (stats.size === size) return file;
         await file.close();
       }
-      await rm(directory, { recursive: true, force: true });
       this.#parts.room.release(entry.charge);
       this.table.recharge(entry, 0);
       return undefined;
@@ -104,8 +104,7 @@ export class PartialBlobs {
   async #create(name: string, size: number): Promise<DataFile> {
     const directory = this.#parts.layout.partial(name);
     return this.#parts.room.retryWhenDiskFull(0, async () => {
-      await rm(directory, { recursive: true, force: true });
-      await mkdir(directory, { mode: 0o700 });
+      await freshDirectory(directory);
       const file = await DataFile.open(path.join(directory, DATA_FILE), 'create', this.#parts.writeAt);
       try {
         await file.truncate(size);

@@ -1,7 +1,9 @@
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
+import { writeAt } from '#swarm/store/data-file.ts';
 import { StoreError, StoreFullError } from '#swarm/store/errors.ts';
 import { content, KIB, MIB, readAll, StoreFixture } from './store-fixture.ts';
 
@@ -268,4 +270,44 @@ test('a closed store refuses work, and closing keeps what is half done', async (
   const store = await fixture.reopen();
   await using again = await store.partial({ digest, scope: 'r' }, MIB);
   expect(again.resumed).toBe(true);
+});
+
+test('a small blob is known while it is being written, and whoever opens it waits for the disk', async () => {
+  const disk = Promise.withResolvers<void>();
+  await using fixture = await StoreFixture.open(64 * MIB, {
+    writeAt: async (fd, data, position) => {
+      await disk.promise;
+      return writeAt(fd, data, position);
+    },
+  });
+  const { bytes, digest } = content('slow disk', KIB);
+  const stored = fixture.store.put(digest, bytes, { registries: ['r.io'] });
+  await setImmediate();
+  expect(fixture.store.stat(digest)).toMatchObject({ size: KIB, facts: { registries: ['r.io'] } });
+  fixture.store.addFacts(digest, { registries: ['other.io'] });
+  const read = readAll(fixture.store, digest);
+  disk.resolve();
+  expect((await read)?.equals(bytes)).toBe(true);
+  await stored;
+  await fixture.store[Symbol.asyncDispose]();
+  const store = await fixture.reopen();
+  expect(store.stat(digest)?.facts.registries).toEqual(['r.io', 'other.io']);
+});
+
+test('a small blob that cannot be written is gone for those who wait to open it', async () => {
+  const disk = Promise.withResolvers<void>();
+  await using fixture = await StoreFixture.open(64 * MIB, {
+    writeAt: async () => {
+      await disk.promise;
+      throw Object.assign(new Error('EIO: i/o'), { code: 'EIO' });
+    },
+  });
+  const { bytes, digest } = content('broken disk', KIB);
+  const stored = fixture.store.put(digest, bytes, {});
+  await setImmediate();
+  const opened = fixture.store.open(digest);
+  disk.resolve();
+  await expect(stored).rejects.toThrow('EIO');
+  expect(await opened).toBeUndefined();
+  expect(fixture.store.usage()).toMatchObject({ blobs: 0, bytes: 0 });
 });
