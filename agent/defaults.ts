@@ -55,7 +55,7 @@ export const WATCH_INTERVAL_MS = 100;
 export const AWAKE_STEP_MS = 250;
 /** A reader without a piece for this long makes the agent ask an origin again, at most so often. */
 export const ASK_AGAIN_MS = 700;
-export const ASK_AGAIN_PATIENCE_MS = 3_000;
+export const ASK_AGAIN_PATIENCE_MS = 1_500;
 /** With no origin at hand, a reader without a piece for this long is a stall: there is no server that would still send it. */
 export const STALL_WITHOUT_ORIGIN_MS = 250;
 /** How many times `fallback.stallMs` an origin that is reading may be silent: the registry itself may be slow. */
@@ -63,6 +63,10 @@ export const PATIENCE_WITH_ORIGIN = 5;
 /** Longest wait of an agent that got no lease before it asks again (design, "Fallback"). */
 export const LEASE_WAIT_MS = 3_000;
 export const LEASE_WAIT_MIN_MS = 50;
+/** Without its turn, an agent reads a piece for a reader that has waited so long, or for `fallback.stall` if that is longer. */
+export const LEASE_PATIENCE_MS = 2_200;
+/** How long a tracker may take to answer for a lease before it is done without. */
+export const LEASE_ANSWER_MS = 1_000;
 /** Without a tracker to lease from, agents spread their upstream reads over this time. */
 export const UNLEASED_SPREAD_MS = 3_000;
 /** Bytes read from upstream under one lease before the swarm is looked at again. */

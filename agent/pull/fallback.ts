@@ -7,6 +7,8 @@ import {
   AHEAD_INTERVAL_MS,
   FALLBACK_AHEAD_BYTES,
   FALLBACK_READ_BYTES,
+  LEASE_ANSWER_MS,
+  LEASE_PATIENCE_MS,
   LEASE_WAIT_MIN_MS,
   LEASE_WAIT_MS,
   UNLEASED_SPREAD_MS,
@@ -61,10 +63,13 @@ const RELEASE_TIMEOUT_MS = 2_000;
 
 /** How this agent came to read from upstream. */
 interface Turn {
-  /** No tracker answered. */
-  unleased: boolean;
+  /** No tracker answered: when the agent may read all the same. */
+  unleasedFrom: number | undefined;
   leased: boolean;
 }
+
+/** What may be read: a run, as one of the few, or one piece, for a reader that has waited too long for its turn. */
+type Portion = 'run' | 'piece';
 
 interface PieceRun {
   readonly first: number;
@@ -86,7 +91,7 @@ export class Fallback {
 
   /** Runs until the swarm helps again or no reader is left; a pull that cannot be helped is failed. Throws only when aborted. */
   async run(pull: RunningPull, reason: FallbackReason, signal: AbortSignal): Promise<void> {
-    const turn: Turn = { unleased: false, leased: false };
+    const turn: Turn = { unleasedFrom: undefined, leased: false };
     try {
       await this.#read(pull, reason, turn, signal);
     } finally {
@@ -103,10 +108,11 @@ export class Fallback {
     let failingSince: number | undefined;
     let delay = UPSTREAM_BACKOFF_BASE_MS;
     while (pull.readers.length > 0) {
-      if (!(await this.#lease(pull, turn, signal))) return;
+      const portion = await this.#awaitTurn(pull, turn, signal);
+      if (portion === undefined) return;
       const before = pull.swarmBytes;
       try {
-        const bytes = await this.#readNext(pull, reason, signal);
+        const bytes = await this.#readNext(pull, reason, portion, signal);
         if (bytes === 0 || pull.swarmBytes - before >= bytes) return;
         failingSince = undefined;
         delay = UPSTREAM_BACKOFF_BASE_MS;
@@ -126,24 +132,43 @@ export class Fallback {
   }
 
   /**
-   * True once this agent may read; false when the swarm came to help, all readers left, or upstream turned out to be
-   * gone for all while it waited its turn. Without a tracker nobody coordinates: a random delay, once, spreads the agents.
+   * What this agent may read; undefined when the swarm came to help, all readers left, or upstream turned out to be
+   * gone for all while it waited its turn. What the few read has no signed hash and so helps nobody else: whoever
+   * waits its turn gets a piece now and then, so that no runtime gives up.
    */
-  async #lease(pull: RunningPull, turn: Turn, signal: AbortSignal): Promise<boolean> {
-    const { digest, scope } = pull.torrent;
+  async #awaitTurn(pull: RunningPull, turn: Turn, signal: AbortSignal): Promise<Portion | undefined> {
+    const patienceMs = Math.max(this.#options.stallMs, LEASE_PATIENCE_MS);
     let lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
     for (;;) {
-      const answer = turn.unleased ? undefined : await this.#askLease(digest, scope, signal);
-      turn.leased ||= answer?.granted === true;
-      if (turn.unleased || answer?.granted === true) return true;
-      turn.unleased = answer === undefined;
-      const waitMs = answer === undefined ? this.#parts.random() * UNLEASED_SPREAD_MS : answer.retryAfterMs;
-      await sleep(Math.max(LEASE_WAIT_MIN_MS, Math.min(waitMs, LEASE_WAIT_MS)), undefined, { signal });
-      if (pull.readers.length === 0 || !this.#isStalled(pull)) return false;
+      const turnInMs = await this.#turnInMs(pull.torrent, turn, signal);
+      if (turnInMs <= 0) return 'run';
+      const patienceLeftMs = patienceMs - (pull.longestWait()?.waitedMs ?? 0);
+      if (patienceLeftMs <= 0) return 'piece';
+      const waitMs = Math.min(turnInMs, LEASE_WAIT_MS, patienceLeftMs);
+      await sleep(Math.max(LEASE_WAIT_MIN_MS, waitMs), undefined, { signal });
+      if (pull.readers.length === 0 || !this.#isStalled(pull)) return undefined;
       if (this.#parts.now() < lookAt) continue;
-      if (await this.#failIfGone(pull, signal)) return false;
+      if (await this.#failIfGone(pull, signal)) return undefined;
       lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
     }
+  }
+
+  /**
+   * When to ask again whether it is this agent's turn (ms); 0 when it is. Without a tracker nobody coordinates: a random
+   * delay, once, spreads the agents.
+   */
+  async #turnInMs(
+    { digest, scope }: Pick<RunningPull['torrent'], 'digest' | 'scope'>,
+    turn: Turn,
+    signal: AbortSignal,
+  ): Promise<number> {
+    if (turn.unleasedFrom === undefined) {
+      const answer = await this.#askLease(digest, scope, signal);
+      turn.leased ||= answer?.granted === true;
+      if (answer !== undefined) return answer.granted ? 0 : Math.max(LEASE_WAIT_MIN_MS, answer.retryAfterMs);
+      turn.unleasedFrom = this.#parts.now() + this.#parts.random() * UNLEASED_SPREAD_MS;
+    }
+    return turn.unleasedFrom - this.#parts.now();
   }
 
   /**
@@ -169,7 +194,8 @@ export class Fallback {
     signal: AbortSignal,
   ): Promise<{ granted: boolean; retryAfterMs: number } | undefined> {
     try {
-      return await this.#parts.leases.lease(digest, scope, signal);
+      const soon = AbortSignal.any([signal, AbortSignal.timeout(LEASE_ANSWER_MS)]);
+      return await this.#parts.leases.lease(digest, scope, soon);
     } catch (error) {
       if (signal.aborted) throw error;
       return undefined;
@@ -183,8 +209,14 @@ export class Fallback {
   }
 
   /** Reads the pieces that some reader lacks next. @returns bytes read; 0 when nothing is to be done */
-  async #readNext(pull: RunningPull, reason: FallbackReason, signal: AbortSignal): Promise<number> {
-    const limit = Math.max(1, Math.floor(FALLBACK_READ_BYTES / pieceLength(pull.size)));
+  async #readNext(
+    pull: RunningPull,
+    reason: FallbackReason,
+    portion: Portion,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const limit =
+      portion === 'piece' ? 1 : Math.max(1, Math.floor(FALLBACK_READ_BYTES / pieceLength(pull.size)));
     const run = await this.#nextRun(pull, limit, signal);
     const [newest] = pull.readers;
     if (run === undefined || newest === undefined) return 0;

@@ -95,7 +95,10 @@ function startTorrentOnSlowDisk() {
     believe: () => {},
     supply: (index) => void supplied.push(index),
     caughtUp: () => disk.promise,
-    missing: () => (supplied.length < 8 ? { first: supplied.length, count: 8 - supplied.length } : undefined),
+    missing: (_from, most) =>
+      supplied.length < 8
+        ? { first: supplied.length, count: Math.min(most, 8 - supplied.length) }
+        : undefined,
     fail: () => {},
     whenComplete: () => new Promise(() => {}),
     note: () => {},
@@ -146,4 +149,36 @@ test('what is read from upstream waits for a disk that is slower, and no longer 
   expect(supplied).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   stop.abort();
   await expect(reading).rejects.toThrow('left');
+});
+
+test('who does not get its turn to read upstream reads a piece before its runtime has waited three seconds', async () => {
+  const { torrent, supplied, disk } = startTorrentOnSlowDisk();
+  disk.resolve();
+  const pull = new RunningPull(torrent, 'lost', { now: () => performance.now(), limit });
+  const asked: number[] = [];
+  const fallback = new Fallback(
+    {
+      upstream: {
+        ...endless,
+        get: (request, signal) => {
+          asked.push((request.range!.end + 1 - request.range!.start) / PIECE);
+          return endless.get(request, signal);
+        },
+      },
+      leases: { lease: async () => ({ granted: false, retryAfterMs: 3_000 }), release: async () => {} },
+      now: () => performance.now(),
+      random: Math.random,
+      events: { fellBack: () => {}, fallbackFailed: () => {} },
+      onRefused: () => {},
+    },
+    { upstreamWaitMs: 60_000, stallMs: 100 },
+  );
+  const stop = new AbortController();
+  const caller = { registry: 'registry.example', repository: 'team/app' };
+  const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
+  const running = fallback.run(pull, 'no-origin', stop.signal);
+  await expect.poll(() => supplied.length, { timeout: 3_000 }).toBeGreaterThan(0);
+  expect(new Set(asked)).toEqual(new Set([1]));
+  stop.abort(new Error('left'));
+  await Promise.allSettled([running, reading]);
 });
