@@ -69,12 +69,7 @@ export class SmallContent {
   }
 
   /** Stores verified bytes, bound to the registry that delivered them; nobody waits for the disk. Without room it does not. */
-  keep(
-    { registry, repository }: Caller,
-    digest: Digest,
-    bytes: Buffer,
-    mediaType: string | undefined,
-  ): void {
+  keep({ registry, repository }: Caller, digest: Digest, bytes: Buffer, mediaType: string | undefined): void {
     const { store, known, swarm, events } = this.#parts;
     const facts = {
       registries: [registry],
