@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto';
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
+import { BlobDamagedError } from '#swarm/store/errors.ts';
 import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
 import type { PieceCache } from './piece-cache.ts';
@@ -25,6 +27,8 @@ export class PieceStorage implements AsyncDisposable {
   #overflowBytes = 0;
   #unwritten = 0;
   #ending: Promise<void> | undefined;
+  /** SHA-256 of a piece, where it is known: what disks give back is compared with it. */
+  expected: (index: number) => Buffer | undefined = () => undefined;
   /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
   onGone: ((index: number) => void) | undefined;
 
@@ -179,9 +183,23 @@ export class PieceStorage implements AsyncDisposable {
   async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
     if (!this.#place) throw new Error(`piece ${index} is not in memory any more`);
     const memory = this.#pool.take(sizeOfPiece(this.#size, index));
-    await this.#place.blob.read(index * pieceLength(this.#size), memory.data);
+    try {
+      await this.#place.blob.read(index * pieceLength(this.#size), memory.data);
+      this.#compare(index, memory.data);
+    } catch (error) {
+      memory.release();
+      throw error;
+    }
     this.#cache.put(this.#cacheKey(index), memory.retain(), false);
     return lend(memory, offset, length);
+  }
+
+  /** A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them. */
+  #compare(index: number, data: Buffer): void {
+    const expected = this.expected(index);
+    if (!expected || hash('sha256', data, 'buffer').equals(expected)) return;
+    if (this.#place?.kind === 'stored') this.#place.blob.doubt();
+    throw new BlobDamagedError(`piece ${index} is not what was stored`);
   }
 
   #forgetCached(): void {

@@ -36,8 +36,8 @@ export interface PieceEvents {
   whole(): void;
   /** The whole, or what was told of it, contradicts the digest. */
   mismatch(error: DigestMismatchError): void;
-  /** Something in keeping the pieces failed. */
-  broke(error: unknown): void;
+  /** The disk has lost or changed the piece. */
+  unreadable(index: number, error: unknown): void;
 }
 
 /**
@@ -93,6 +93,7 @@ export class Pieces {
       this.hashes.set(0, Buffer.from(digestHex(blob.digest), 'hex'));
     }
     this.storage.onGone = (index) => this.table.drop(index);
+    this.storage.expected = (index) => this.hashes.get(index) ?? this.#unsigned.get(index);
     if (blob.complete) this.table.held.fill();
     else if (blob.size === 0) this.#advance();
   }
@@ -216,7 +217,7 @@ export class Pieces {
   }
 
   async #look(index: number, signal: AbortSignal): Promise<void> {
-    const matches = await this.#storedMatches(index, this.hashes.get(index)!);
+    const matches = await this.#storedMatches(index);
     this.#unchecked.delete(index);
     if (signal.aborted || this.table.held.has(index)) return;
     if (!matches) return this.#events.absent();
@@ -301,12 +302,11 @@ export class Pieces {
   }
 
   /** Whether the piece lies on disk as it was; one that cannot be read has to come anew. */
-  async #storedMatches(index: number, hash: Buffer): Promise<boolean> {
+  async #storedMatches(index: number): Promise<boolean> {
     try {
-      const { bytes, memory } = await this.storage.readPiece(index);
-      const matches = sha256(bytes).equals(hash);
+      const { memory } = await this.storage.readPiece(index);
       memory.release();
-      return matches;
+      return true;
     } catch {
       return false;
     }
@@ -319,7 +319,7 @@ export class Pieces {
         if (whole === true) this.#whole();
         else if (whole === false) this.#events.mismatch(new DigestMismatchError(this.digest));
       },
-      (error: unknown) => this.#events.broke(error),
+      (error: unknown) => this.#events.unreadable(this.#check.next, error),
     );
   }
 

@@ -480,7 +480,7 @@ export class Torrent implements AsyncDisposable {
       vouched: (signed) => this.#relay(signed),
       whole: () => void (this.#finishing = this.#whole()),
       mismatch: (error) => this.#contradicted(error),
-      broke: (error) => this.fail(asError(error)),
+      unreadable: (index, error) => this.#unreadable(index, error),
     };
   }
 

@@ -8,6 +8,8 @@ export interface StoredBlob extends AsyncDisposable {
   readonly size: number;
   /** Fills the target with the bytes from `position` on. @throws StoreError outside the blob, BlobDamagedError when the file has lost them */
   read(position: number, target: Uint8Array): Promise<void>;
+  /** What was read of it is not what was stored: it is verified as a whole before it is opened again. */
+  doubt(): void;
   /** The signed hash batches that came with it, opaque, in the order of their appending. */
   batches(): Promise<Uint8Array[]>;
 }

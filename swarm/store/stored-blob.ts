@@ -28,9 +28,13 @@ export class OpenBlob implements StoredBlob {
     try {
       await this.#lease.file.read(position, target);
     } catch (error) {
-      if (error instanceof BlobDamagedError || errorCode(error) === 'EIO') this.#lease.entry.suspect = true;
+      if (error instanceof BlobDamagedError || errorCode(error) === 'EIO') this.doubt();
       throw error;
     }
+  }
+
+  doubt(): void {
+    this.#lease.entry.suspect = true;
   }
 
   async batches(): Promise<Uint8Array[]> {

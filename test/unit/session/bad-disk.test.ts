@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { digestOf } from '#registry/digest.ts';
+import { deterministicBytes } from '../../support/bytes.ts';
+import { readAll, readBytes, SwarmFixture } from './swarm-fixture.ts';
+
+const PIECE = 256 * 1024;
+/** More than is kept in memory of what came last. */
+const PIECES = 80;
+const blob = deterministicBytes('on a bad disk', PIECES * PIECE);
+const request = { digest: digestOf(blob), scope: 'registry.example', size: blob.length };
+const deadline = (): AbortSignal => AbortSignal.timeout(30_000);
+
+describe('an agent whose disk gives back other bytes than it was given', () => {
+  it('fetches them anew for its reader, in the middle of a pull', async () => {
+    await using fixture = await SwarmFixture.start();
+    const origin = await fixture.member('origin');
+    const seeding = await origin.swarm.engine.torrent(request);
+    fixture.feed(seeding, blob, 0, PIECES - 1);
+    const agent = await fixture.member('agent', { writeAt: fixture.damage(1_000_000) });
+    const torrent = await agent.swarm.engine.torrent(request);
+    torrent.addPeer({ host: '127.0.0.1', port: origin.swarm.port, role: 'origin' });
+    await expect.poll(() => torrent.pieces.table.held.count, { timeout: 20_000 }).toBe(PIECES - 1);
+    const most = (PIECES - 1) * PIECE;
+    const read = await readBytes(torrent, 0, most, deadline());
+    expect(read.equals(blob.subarray(0, most))).toBe(true);
+    fixture.feed(seeding, blob, PIECES - 1);
+    await torrent.whenComplete(deadline());
+    expect(torrent.sources.origin).toBe((PIECES + 1) * PIECE);
+  });
+
+  it('passes them on to nobody, and holds the blob no longer', async () => {
+    await using fixture = await SwarmFixture.start();
+    const agent = await fixture.member('agent', { writeAt: fixture.damage(1_000_000) });
+    const first = await agent.swarm.engine.torrent(request);
+    fixture.feed(first, blob);
+    await first.whenComplete(deadline());
+    const late = await fixture.member('agent');
+    const torrent = await late.swarm.engine.torrent(request);
+    torrent.addPeer({ host: '127.0.0.1', port: agent.swarm.port, role: 'agent' });
+    await expect.poll(() => torrent.pieces.table.held.count, { timeout: 20_000 }).toBeGreaterThan(0);
+    const pull = readAll(torrent, deadline());
+    await expect.poll(() => first.failure, { timeout: 20_000 }).toBeDefined();
+    fixture.feed(torrent, blob);
+    expect(await pull).toBe(request.digest);
+    expect(late.counts.failed).toBe(0);
+    expect(await agent.store.open(request.digest)).toBeUndefined();
+  });
+});
