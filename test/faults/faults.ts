@@ -13,12 +13,14 @@ const UNDISTURBED_RUNS = 3;
 /**
  * Pulls on six agents at once while something goes wrong: each fault at each moment, on the rig of `bench/`.
  *
- *     npm run test:faults -- [--fault NAME…] [--moment PERCENT…] [--markdown FILE]
+ *     npm run test:faults -- [--faults NAME,…] [--moments PERCENT,…] [--markdown FILE] [--logs DIRECTORY]
  */
-async function main({ faults, moments, markdown }: Options, signal: AbortSignal): Promise<number> {
+async function main({ faults, moments, markdown, logs }: Options, signal: AbortSignal): Promise<number> {
   await checkMachine();
   await sweep();
   await using stage = await Stage.set(signal);
+  await using after = new AsyncDisposableStack();
+  if (logs !== undefined) after.defer(() => stage.keepLogs(logs));
   const cells: Cell[] = [];
   const run = async (fault: (typeof faults)[number], moment: number): Promise<Cell> => {
     const cell = await runCell(stage, fault, moment);

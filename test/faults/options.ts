@@ -7,6 +7,8 @@ export interface Options {
   readonly moments: readonly number[];
   /** File for the table in Markdown. */
   readonly markdown?: string;
+  /** Directory for the logs of all parts. */
+  readonly logs?: string;
 }
 
 const MOMENTS = '10,40,90';
@@ -25,6 +27,7 @@ export function parseOptions(argv: readonly string[], all: readonly Fault[]): Op
     .option('--faults <names>', `only these of ${names}`, faults, [...all])
     .option('--moments <percents>', 'only at these, 1 to 99', moments, moments(MOMENTS))
     .option('--markdown <file>', 'write the table there')
+    .option('--logs <directory>', 'keep the logs of all parts there')
     .allowExcessArguments(false)
     .exitOverride()
     .parse(argv, { from: 'user' })

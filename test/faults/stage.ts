@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { owners } from '#swarm/core/ring.ts';
@@ -95,6 +95,12 @@ export class Stage implements AsyncDisposable {
   /** The wall clock of one host: so far off the true time. */
   async setClock({ name }: Part, offset: '+0' | '+1h'): Promise<void> {
     await writeFile(clockFile(this.rig.directory, name), offset);
+  }
+
+  async keepLogs(directory: string): Promise<void> {
+    await mkdir(directory, { recursive: true });
+    const names = (await readdir(this.rig.directory)).filter((name) => name.endsWith('.log'));
+    for (const name of names) await copyFile(join(this.rig.directory, name), join(directory, name));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
