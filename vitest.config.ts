@@ -86,6 +86,15 @@ export default defineConfig({
           maxWorkers: 3,
         },
       },
+      {
+        test: {
+          name: 'kubernetes-nodes',
+          include: ['test/kubernetes/nodes/**/*.test.ts'],
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          expect: PATIENCE,
+        },
+      },
     ],
   },
 });

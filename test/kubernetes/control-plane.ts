@@ -24,9 +24,19 @@ export async function tools(...names: readonly string[]): Promise<string> {
   return (await run(['bash', TOOLS, ...names], { timeoutMs: BUILD_TIMEOUT_MS })).trim();
 }
 
-/** A real etcd and a real kube-apiserver on loopback. Nobody schedules, runs or controls anything. */
+export interface ControlPlaneOptions {
+  /** The folder of the built binaries. */
+  readonly bin?: string;
+  /** Where nodes reach the API server. By default it is on loopback, and nodes and their pods have no part in the cluster. */
+  readonly address?: string;
+  /** More users by their tokens: `token,name,id,groups`. */
+  readonly users?: readonly string[];
+}
+
+/** A real etcd and a real kube-apiserver. Nobody schedules, runs or controls anything. */
 export class ControlPlane implements AsyncDisposable {
   readonly #bin: string;
+  readonly #address: string | undefined;
   readonly #directory: TemporaryDirectory;
   readonly #etcdPort: number;
   readonly #etcd: Daemon;
@@ -34,18 +44,19 @@ export class ControlPlane implements AsyncDisposable {
   #apiserver: Daemon | undefined;
 
   private constructor(
-    parts: { bin: string; directory: TemporaryDirectory; etcd: Daemon },
+    parts: { bin: string; directory: TemporaryDirectory; etcd: Daemon; address: string | undefined },
     ports: { etcd: number; api: number },
   ) {
     this.#bin = parts.bin;
+    this.#address = parts.address;
     this.#directory = parts.directory;
     this.#etcd = parts.etcd;
     this.#etcdPort = ports.etcd;
     this.#port = ports.api;
   }
 
-  static async start(): Promise<ControlPlane> {
-    const bin = await tools('etcd', 'kube-apiserver');
+  static async start({ address, users = [], ...options }: ControlPlaneOptions = {}): Promise<ControlPlane> {
+    const bin = options.bin ?? (await tools('etcd', 'kube-apiserver'));
     await using starting = new AsyncDisposableStack();
     const directory = starting.use(await temporaryDirectory('kubernetes'));
     const [etcdPort = 0, peerPort = 0, api = 0] = await freePorts(3);
@@ -71,10 +82,11 @@ export class ControlPlane implements AsyncDisposable {
     const tokens = [
       `${ADMIN_TOKEN},admin,admin,system:masters`,
       `${COUNTED_TOKEN},counted,counted,system:masters`,
+      ...users,
     ];
     await writeFile(directory.join('tokens.csv'), tokens.join('\n'));
     await writeFile(directory.join('audit.json'), JSON.stringify(AUDIT_POLICY));
-    const plane = new ControlPlane({ bin, directory, etcd }, { etcd: etcdPort, api });
+    const plane = new ControlPlane({ bin, directory, etcd, address }, { etcd: etcdPort, api });
     await plane.startApiServer();
     starting.move();
     return plane;
@@ -82,14 +94,11 @@ export class ControlPlane implements AsyncDisposable {
 
   async startApiServer(): Promise<void> {
     const at = (...parts: string[]): string => this.#directory.join(...parts);
-    const url = `https://127.0.0.1:${this.#port}`;
     this.#apiserver = await startDaemon(
       [
         join(this.#bin, 'kube-apiserver'),
         `--etcd-servers=http://127.0.0.1:${this.#etcdPort}`,
-        '--bind-address=127.0.0.1',
-        // Nothing may be sent there, but loopback is refused.
-        '--advertise-address=192.0.2.1',
+        ...addressArguments(this.#address),
         `--secure-port=${this.#port}`,
         `--cert-dir=${at('certificates')}`,
         `--token-auth-file=${at('tokens.csv')}`,
@@ -98,14 +107,26 @@ export class ControlPlane implements AsyncDisposable {
         `--service-account-signing-key-file=${at('sa.key')}`,
         '--authorization-mode=Node,RBAC',
         '--service-cluster-ip-range=10.96.0.0/16',
-        '--endpoint-reconciler-type=none',
         `--audit-policy-file=${at('audit.json')}`,
         `--audit-log-path=${at('audit.log')}`,
-        '--disable-admission-plugins=ServiceAccount',
         '--shutdown-delay-duration=0s',
       ],
-      () => isReady(`${url}/readyz`, at('certificates', 'apiserver.crt')),
+      () => isReady(`${this.url}/readyz`, this.authorityFile),
     );
+  }
+
+  get url(): string {
+    return `https://${this.#address ?? '127.0.0.1'}:${this.#port}`;
+  }
+
+  /** Whom clients of the API server trust. */
+  get authorityFile(): string {
+    return this.#directory.join('certificates', 'apiserver.crt');
+  }
+
+  /** What tokens of service accounts are signed with. */
+  get accountKeyFile(): string {
+    return this.#directory.join('sa.key');
   }
 
   /** As it dies: without a goodbye to those who watch. */
@@ -133,7 +154,7 @@ export class ControlPlane implements AsyncDisposable {
 
   /** For a user by a token; the cluster's administrator by default. */
   async kubeconfig(token: string = ADMIN_TOKEN, namespace = 'default'): Promise<string> {
-    const authority = await readFile(this.#directory.join('certificates', 'apiserver.crt'));
+    const authority = await readFile(this.authorityFile);
     return JSON.stringify({
       apiVersion: 'v1',
       kind: 'Config',
@@ -141,7 +162,7 @@ export class ControlPlane implements AsyncDisposable {
         {
           name: 'test',
           cluster: {
-            server: `https://127.0.0.1:${this.#port}`,
+            server: this.url,
             'certificate-authority-data': authority.toString('base64'),
           },
         },
@@ -167,6 +188,23 @@ export class ControlPlane implements AsyncDisposable {
     await this.#etcd.stop();
     await this.#directory[Symbol.asyncDispose]();
   }
+}
+
+/** Pods run with the accounts that a controller makes for them: where there is none, none is asked for. */
+function addressArguments(address: string | undefined): string[] {
+  if (address !== undefined)
+    return [
+      `--bind-address=${address}`,
+      '--allow-privileged=true',
+      '--endpoint-reconciler-type=master-count',
+    ];
+  return [
+    '--bind-address=127.0.0.1',
+    // Nothing may be sent there, but loopback is refused.
+    '--advertise-address=192.0.2.1',
+    '--endpoint-reconciler-type=none',
+    '--disable-admission-plugins=ServiceAccount',
+  ];
 }
 
 /** By node's own TLS, since fetch cannot be told whom to trust. */

@@ -6,11 +6,13 @@ import { freePort } from '../../demo/free-port.ts';
 export interface LinkOptions {
   /** Where the far end is. */
   to: { address: string; port: number };
+  /** The near end; a free port of 127.0.0.1 by default. */
+  at?: { address: string; port: number };
   /** Down the link, that is from the far end; all connections together. */
   bytesPerSecond?: number;
 }
 
-/** The wide link to an upstream: plain TCP on 127.0.0.1 that is slow, counted, and can break and come back. */
+/** The wide link to an upstream: plain TCP that is slow, counted, and can break and come back. */
 export interface Link extends AsyncDisposable {
   readonly port: number;
   /** Bytes that went down the link so far, TLS records and headers included. */
@@ -26,8 +28,8 @@ export interface Link extends AsyncDisposable {
   mend(): Promise<void>;
 }
 
-export async function startLink({ to, bytesPerSecond }: LinkOptions): Promise<Link> {
-  const port = await freePort();
+export async function startLink({ to, at, bytesPerSecond }: LinkOptions): Promise<Link> {
+  const { address, port } = at ?? { address: '127.0.0.1', port: await freePort() };
   const bandwidth = new Bandwidth(bytesPerSecond);
   const open = new Set<Socket>();
   let bytes = 0;
@@ -52,7 +54,7 @@ export async function startLink({ to, bytesPerSecond }: LinkOptions): Promise<Li
   const mend = async (): Promise<void> => {
     if (server !== undefined) return;
     server = createServer(carry);
-    server.listen(port, '127.0.0.1');
+    server.listen(port, address);
     await once(server, 'listening');
   };
   const breakLink = async (): Promise<void> => {

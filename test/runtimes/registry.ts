@@ -17,6 +17,8 @@ export interface RegistryOptions {
   address?: string;
   port?: number;
   tls?: boolean;
+  /** The address that its certificate names, where clients come by another than its own. */
+  certified?: string;
   auth?: RegistryAuth;
   /** Several registries on one storage hold the same content behind different doors. */
   storage?: string;
@@ -62,7 +64,9 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   const storage = options.storage ?? join(directory, 'storage');
   await mkdir(storage, { recursive: true });
   const certificate =
-    options.tls === true ? await makeCertificate(directory, 'registry', address) : undefined;
+    options.tls === true
+      ? await makeCertificate(directory, 'registry', options.certified ?? address)
+      : undefined;
   const configFile = join(directory, 'config.yml');
   const auth = await authSection(directory, options.auth ?? { kind: 'none' });
   const config = {

@@ -21,6 +21,8 @@ interface User {
 
 export interface IssuerOptions {
   directory: string;
+  /** Where it listens; 127.0.0.1 by default. */
+  address?: string;
   users: Readonly<Record<string, User>>;
   /** Repositories that anyone may pull from. */
   anonymous?: readonly string[];
@@ -77,11 +79,12 @@ export async function startTokenIssuer(options: IssuerOptions): Promise<TokenIss
       .catch(() => response.destroy());
   });
   const port = await freePort();
-  server.listen(port, '127.0.0.1');
+  const address = options.address ?? '127.0.0.1';
+  server.listen(port, address);
   await once(server, 'listening');
   return {
     trust: {
-      realm: `http://127.0.0.1:${port}/token`,
+      realm: `http://${address}:${port}/token`,
       issuer: ISSUER,
       service: SERVICE,
       rootcertbundle: certificate.certFile,

@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+
+import { door } from './door.ts';
+import { faults } from './faults.ts';
+import { installation } from './installation.ts';
+import { lifecycle } from './lifecycle.ts';
+import { membership } from './membership.ts';
+import { preheats } from './preheats.ts';
+import { privateImages } from './private-images.ts';
+import { pulls } from './pulls.ts';
+import { type Rig, startRig } from './rig.ts';
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await startRig();
+});
+afterAll(() => rig?.[Symbol.asyncDispose]());
+const cluster = (): Rig => rig;
+
+describe('installation', () => {
+  installation(cluster);
+});
+describe('pulls', () => {
+  pulls(cluster);
+});
+describe('private images', () => {
+  privateImages(cluster);
+});
+describe('preheats', () => {
+  preheats(cluster);
+});
+describe('the door', () => {
+  door(cluster);
+});
+describe('membership', () => {
+  membership(cluster);
+});
+describe('faults', () => {
+  faults(cluster);
+});
+describe('life cycle', () => {
+  lifecycle(cluster);
+});

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+
+import { agentMetrics } from './shoal.ts';
+import { total } from '../../runtimes/metrics.ts';
+import type { Rig } from './rig.ts';
+import { createDaemonSet, daemonSetStarts, deleteDaemonSet } from './workloads.ts';
+
+const MIB = 1024 * 1024;
+/** 256 MiB in all. */
+const LAYERS = [128 * MIB, 64 * MIB, 48 * MIB, 16 * MIB];
+/** Of the link to the registry. */
+const RATE = 30_000_000;
+
+export function pulls(cluster: () => Rig): void {
+  test('256 MiB on every node at once: the registry sends each byte once', async () => {
+    const rig = cluster();
+    const { public: upstream } = rig.upstreams;
+    const { image, reference } = await upstream.push({ repository: 'team/large', layers: LAYERS });
+    upstream.link.rate = RATE;
+    const crossed = upstream.link.bytes;
+    const began = performance.now();
+    await createDaemonSet(rig, { name: 'large', image: reference });
+    const started = await daemonSetStarts(rig, 'large');
+    const seconds = (performance.now() - began) / 1000;
+    upstream.link.rate = undefined;
+
+    expect(started.map(({ digest }) => digest)).toEqual(rig.nodes.map(() => image.index.digest));
+    for (const { pulled } of started)
+      expect(pulled).toMatch(/^Successfully pulled image ".*team\/large:v1" in /u);
+    const sent = upstream.registry.blobBytes();
+    // The first layers are those of other images too, which nodes may have.
+    for (const { digest, size } of image.layers.slice(-LAYERS.length)) expect(sent.get(digest)).toBe(size);
+    const metrics = await Promise.all(rig.nodes.map((node) => agentMetrics(rig, node)));
+    const delivered = (source: string): number =>
+      metrics.reduce(
+        (sum, samples) => sum + total(samples, 'shoal_agent_runtime_bytes_total', { source }),
+        0,
+      );
+    console.log(
+      `${image.totalBytes} bytes on ${rig.nodes.length} nodes in ${seconds.toFixed(1)} s over ${RATE} bytes/s; ` +
+        `the registry sent ${upstream.link.bytes - crossed}; ` +
+        `from peers ${delivered('peer')}, origins ${delivered('origin')}, upstream ${delivered('upstream')}`,
+    );
+    for (const { pulled } of started) console.log(pulled);
+    await deleteDaemonSet(rig, 'large');
+  });
+}
