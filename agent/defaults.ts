@@ -20,8 +20,6 @@ export const RATED_CALLERS = 1024;
 export const DOOR_TOKEN_MS = 300_000;
 export const DOOR_TOKENS = 1024;
 export const MAX_TOKEN_SCOPES = 16;
-/** Bytes read from the store at once; each running answer has two such buffers. */
-export const READ_BUFFER_BYTES = 256 * 1024;
 
 /** How long the 401 that a repository gives to callers without credentials is remembered: containerd sends each request without first. */
 export const ANONYMOUS_REFUSAL_MS = 10_000;

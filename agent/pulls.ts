@@ -86,7 +86,7 @@ export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
     options.fallback,
   );
   const small = new SmallContent({ store, known, swarm, upstream, events });
-  const sources = new BlobSources({ store, upstream, swarm, running, known, randomInt, events, signal });
+  const sources = new BlobSources({ upstream, swarm, running, known, randomInt, events, signal });
   return {
     blobs: new BlobAccess({ verdicts, known, store, origins, sources, small }),
     manifests: new ManifestAccess({ verdicts, known, store, origins, upstream, swarm, small, now, events }),

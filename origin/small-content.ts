@@ -46,6 +46,10 @@ export class SmallContent {
     if (blob === undefined || blob.size > MANIFEST_LIMIT) return undefined;
     const bytes = Buffer.allocUnsafe(blob.size);
     await blob.read(0, bytes);
+    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+      blob.doubt();
+      return undefined;
+    }
     return { digest, bytes, mediaType: store.stat(digest)?.facts.mediaType };
   }
 

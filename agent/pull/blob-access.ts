@@ -6,6 +6,7 @@ import type { Verdict, Verdicts } from '#agent/rights/verdicts.ts';
 import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
 import { type Access, type Denied, deniedBy } from './access.ts';
 import type { BlobSources, Wish } from './blob-sources.ts';
+import { readOn } from './read-on.ts';
 import type { SmallContent } from './small-content.ts';
 import { VERIFIED } from './swarm.ts';
 
@@ -34,9 +35,16 @@ export class BlobAccess {
 
   /** Throws only what is not foreseen, or the signal's reason. */
   async get(caller: Caller, digest: Digest, signal: AbortSignal): Promise<Access> {
-    this.#parts.known.settle(digest);
     const wish = { caller, digest, signal };
-    return (await this.#known(wish)) ?? this.#sought(wish);
+    const access = await this.#find(wish);
+    if (access.kind !== 'granted') return access;
+    const again = (): Promise<Access> => this.#find(wish);
+    return { ...access, open: (range, reading, count) => readOn({ access, again }, range, reading, count) };
+  }
+
+  #find(wish: Wish): Promise<Access> {
+    this.#parts.known.settle(wish.digest);
+    return this.#known(wish).then((access) => access ?? this.#sought(wish));
   }
 
   /** The blob's size for a caller who may read it, as upstream says or, when it is down, as we know. */

@@ -12,7 +12,6 @@ import { type Access, deniedByFailure, type Granted } from './access.ts';
 import { passVerified } from './direct.ts';
 import type { OriginState, RunningPull } from './running-pull.ts';
 import type { RunningPulls } from './running-pulls.ts';
-import { type OpenedBlob, readStored } from './stored.ts';
 import { readCounted, readGuarded, readJoined } from './streams.ts';
 import type { CountBytes, PullTorrent, Swarm } from './swarm.ts';
 
@@ -24,7 +23,6 @@ export interface Wish {
 }
 
 export interface BlobSourcesParts {
-  readonly store: { open(digest: Digest): Promise<OpenedBlob | undefined> };
   readonly upstream: Pick<Upstream, 'get'>;
   readonly swarm: Swarm;
   readonly running: RunningPulls;
@@ -58,12 +56,13 @@ export class BlobSources {
 
   /** What the store holds. The caller's registry has delivered it. */
   async stored(digest: Digest): Promise<Granted | undefined> {
-    const blob = await this.#parts.store.open(digest);
+    const blob = await this.#parts.swarm.openStored(digest);
     if (blob === undefined) return undefined;
     return {
       kind: 'granted',
       size: blob.size,
-      open: (range, signal, count) => readCounted(readStored(blob, range, signal), count, 'cache'),
+      open: (range, signal, count) =>
+        readCounted(blob.read(range.start, range.end + 1, signal), count, 'cache'),
       [Symbol.asyncDispose]: () => blob[Symbol.asyncDispose](),
     };
   }

@@ -22,9 +22,9 @@ import {
   UpstreamAnswerError,
   type UpstreamRequest,
 } from '#agent/upstream.ts';
+import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { type Denied, deniedBy, deniedByFailure } from './access.ts';
 import type { SmallContent } from './small-content.ts';
-import type { OpenedBlob } from './stored.ts';
 import { readJoined } from './streams.ts';
 import { type Swarm, VERIFIED } from './swarm.ts';
 
@@ -57,9 +57,7 @@ export interface ManifestWish {
 export interface ManifestAccessParts {
   readonly verdicts: Pick<Verdicts, 'check' | 'heed' | 'revoke'>;
   readonly known: KnownFacts;
-  readonly store: {
-    open(digest: Digest): Promise<OpenedBlob | undefined>;
-  };
+  readonly store: Pick<BlobStore, 'open'>;
   readonly small: Pick<SmallContent, 'keep'>;
   readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
   readonly upstream: Upstream;
@@ -257,6 +255,10 @@ export class ManifestAccess {
     if (blob === undefined || blob.size > MANIFEST_LIMIT) return undefined;
     const bytes = Buffer.allocUnsafe(blob.size);
     await blob.read(0, bytes);
+    if (!isContentOf(digest, bytes)) {
+      blob.doubt();
+      return undefined;
+    }
     return this.#manifest(digest, bytes, known.mediaType(digest), 'cache');
   }
 

@@ -39,6 +39,17 @@ export interface PullTorrent {
   release(): void;
 }
 
+/** A blob in the store, opened; `CheckedBlob` of swarm/session. */
+export interface HeldBlob extends AsyncDisposable {
+  /** In bytes. */
+  readonly size: number;
+  /**
+   * In order, from `start` to before `end`; a chunk is good only until the second call of `next` after the one that
+   * gave it. @throws BlobDamagedError in front of bytes that are not what was stored
+   */
+  read(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer>;
+}
+
 /** The limit of all that the agent downloads, shared fairly by blobs; `Engine` of swarm/session. */
 export interface DownloadLimit {
   /** Resolves when `bytes` of the blob or manifest may come in. Rejects with the signal's reason. */
@@ -51,6 +62,8 @@ export interface DownloadLimit {
 export interface Swarm extends DownloadLimit {
   /** Shared by all who ask for the same; each `release`s it once. `size` in bytes. */
   torrent(request: { digest: Digest; scope: string; size: number; trust?: Trust }): Promise<PullTorrent>;
+  /** What the store holds, each piece compared with its hash when it is read. */
+  openStored(digest: Digest, signal?: AbortSignal): Promise<HeldBlob | undefined>;
   /** The torrent's registry has proved to have what it takes: it is the registry's own from now on. */
   proved(torrent: { digest: Digest; scope: string }): void;
   /** The bytes that the swarm had for the digest were wrong of late. */

@@ -9,6 +9,7 @@ import type { BlobStore, PartialBlob, PartialKey } from '#swarm/store/blob-store
 import { StoreFullError } from '#swarm/store/errors.ts';
 import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
 import { Bandwidth } from './bandwidth.ts';
+import { CheckedBlob } from './checked-blob.ts';
 import {
   FREE_PIECE_BYTES,
   IDLE_MS,
@@ -20,6 +21,7 @@ import {
   WANTED_PEERS,
 } from './defaults.ts';
 import { DigestMismatchError, TooManyTorrentsError } from './errors.ts';
+import { HashTable } from './hash-table.ts';
 import { PieceCache } from './piece-cache.ts';
 import { PiecePool } from './piece-memory.ts';
 import { PieceStorage } from './piece-storage.ts';
@@ -293,7 +295,7 @@ export class Engine implements AsyncDisposable {
         { storage, complete: false, showsEach: this.#options.showsEach },
       );
       if (partial?.resumed) {
-        this.#learn(torrent, await partial.batches());
+        this.#learnKept(torrent, await partial.batches());
         torrent.resume();
       }
       if (!alone) this.#join(torrent);
@@ -337,9 +339,26 @@ export class Engine implements AsyncDisposable {
         { digest, scope: VERIFIED, size: blob.size },
         { storage, complete: true, showsEach: this.#options.showsEach },
       );
-      this.#learn(torrent, await blob.batches());
+      this.#learnKept(torrent, await blob.batches());
       return torrent;
     });
+  }
+
+  /**
+   * What the store holds, to be read without a torrent; undefined where it does not, or only a damaged one.
+   * @throws the signal's reason
+   */
+  async openStored(digest: Digest, signal?: AbortSignal): Promise<CheckedBlob | undefined> {
+    const blob = await this.#parts.store.open(digest, signal);
+    if (!blob) return undefined;
+    const hashes = new HashTable(blob);
+    // Of a small blob the digest says all.
+    const batches = hashes.complete ? [] : await blob.batches();
+    this.#learn(digest, hashes, batches, (signed) => {
+      const batch = openBatch(signed, this.#parts.trusted);
+      if (batch.digest === digest) hashes.add(batch, signed);
+    });
+    return new CheckedBlob(blob, hashes);
   }
 
   async #open(key: string, make: () => Promise<Torrent>): Promise<Torrent> {
@@ -368,18 +387,24 @@ export class Engine implements AsyncDisposable {
    * Batches that were kept; those of an origin that is no longer trusted count for nothing. Those of the verified
    * scope were kept last, and with them the others are not needed.
    */
-  #learn(torrent: Torrent, batches: readonly Uint8Array[]): void {
+  #learn(
+    digest: Digest,
+    hashes: HashTable,
+    batches: readonly Uint8Array[],
+    learn: (signed: Uint8Array) => void,
+  ): void {
     for (const signed of batches.toReversed()) {
-      if (torrent.pieces.hashes.complete) return;
+      if (hashes.complete) return;
       try {
-        torrent.recallBatch(signed);
+        learn(signed);
       } catch (error) {
-        this.#parts.logger.info(
-          { digest: torrent.digest, err: error },
-          'a kept batch of hashes is of no use',
-        );
+        this.#parts.logger.info({ digest, err: error }, 'a kept batch of hashes is of no use');
       }
     }
+  }
+
+  #learnKept(torrent: Torrent, batches: readonly Uint8Array[]): void {
+    this.#learn(torrent.digest, torrent.pieces.hashes, batches, (signed) => torrent.recallBatch(signed));
   }
 
   #join(torrent: Torrent): void {

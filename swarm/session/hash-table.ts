@@ -1,3 +1,4 @@
+import { type Digest, digestAlgorithm, digestHex } from '#registry/digest.ts';
 import type { HashBatch } from '#swarm/hashes/batch.ts';
 import { pieceCount, pieceLength } from '#swarm/core/piece-length.ts';
 
@@ -28,11 +29,14 @@ export class HashTable {
   readonly #verified: SignedBatch[] = [];
   #count = 0;
 
-  constructor(size: number) {
+  constructor({ digest, size }: { digest: Digest; size: number }) {
     this.size = size;
     this.#known = new Uint8Array(pieceCount(size));
     this.#vouched = new Uint8Array(this.#known.length);
     this.#hashes = Buffer.alloc(this.#known.length * HASH_LENGTH);
+    // The one piece of a small blob is the blob, and its hash the digest: it needs no signature.
+    if (this.#known.length === 1 && digestAlgorithm(digest) === 'sha256')
+      this.#set(0, Buffer.from(digestHex(digest), 'hex'));
   }
 
   get complete(): boolean {
@@ -54,13 +58,6 @@ export class HashTable {
     return this.#hashes.subarray(index * HASH_LENGTH, (index + 1) * HASH_LENGTH);
   }
 
-  /** Sets the hash of a piece that needs no signature: a one-piece blob's is its digest. */
-  set(index: number, hash: Buffer): void {
-    if (!this.has(index)) this.#count++;
-    this.#known[index] = 1;
-    hash.copy(this.#hashes, index * HASH_LENGTH);
-  }
-
   /**
    * Takes in a batch whose signature is good. `fits`: it speaks of a blob of this size, cut like ours, and does
    * not contradict a known hash. `fresh`: the piece indices whose hash was not known. `vouches`: it is of the
@@ -79,7 +76,7 @@ export class HashTable {
       const index = batch.first + at;
       if (this.has(index)) continue;
       fresh.push(index);
-      this.set(index, batch.hashes.subarray(at * HASH_LENGTH, (at + 1) * HASH_LENGTH));
+      this.#set(index, batch.hashes.subarray(at * HASH_LENGTH, (at + 1) * HASH_LENGTH));
     }
     const vouches = batch.scope === VERIFIED && this.#vouch(batch.first, count);
     if (vouches || fresh.length > 0)
@@ -94,6 +91,12 @@ export class HashTable {
   batchesFor(index: number): Uint8Array[] {
     const covers = ({ first, count }: SignedBatch): boolean => index >= first && index < first + count;
     return [this.#verified.find(covers), this.#batches.find(covers)].flatMap((batch) => batch?.signed ?? []);
+  }
+
+  #set(index: number, hash: Buffer): void {
+    this.#count++;
+    this.#known[index] = 1;
+    hash.copy(this.#hashes, index * HASH_LENGTH);
   }
 
   /** True if some of these pieces were not covered by the verified scope before. */

@@ -1,5 +1,5 @@
 import { hash as hashOf } from 'node:crypto';
-import { type Digest, digestAlgorithm, digestHex } from '#registry/digest.ts';
+import type { Digest } from '#registry/digest.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { HashBatch } from '#swarm/hashes/batch.ts';
 import { Assembly } from './assembly.ts';
@@ -76,7 +76,7 @@ export class Pieces {
   ) {
     this.digest = blob.digest;
     this.table = new PieceTable(blob.size);
-    this.hashes = new HashTable(blob.size);
+    this.hashes = new HashTable(blob);
     this.storage = parts.storage;
     this.#events = parts.events;
     this.#pool = parts.pool;
@@ -88,10 +88,6 @@ export class Pieces {
       has: (index) => this.table.held.has(index),
       piece: (index) => this.storage.readPiece(index),
     });
-    // The one piece of a small blob is the blob, and its hash the digest.
-    if (this.table.count === 1 && digestAlgorithm(blob.digest) === 'sha256') {
-      this.hashes.set(0, Buffer.from(digestHex(blob.digest), 'hex'));
-    }
     this.storage.onGone = (index) => this.table.drop(index);
     this.storage.expected = (index) => this.hashes.get(index) ?? this.#unsigned.get(index);
     if (blob.complete) this.table.held.fill();
