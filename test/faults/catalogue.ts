@@ -8,8 +8,6 @@ import type { Condition } from './upstream-condition.ts';
 const OUTAGE_SECONDS = 3;
 const CUT_SECONDS = 20;
 const DESCRIPTORS = 64;
-/** What Linux lets a process of root's have. */
-const MANY_DESCRIPTORS = 1_048_576;
 
 /** Everything that issue 6 wants survived, in its order. */
 export const FAULTS: readonly Fault[] = [
@@ -44,13 +42,8 @@ export const FAULTS: readonly Fault[] = [
       return () => rig.cutTrunk(false);
     },
   },
-  onStores('disk-full-agents', 'the disk is full on half of the agents', ({ stage }) => stage.half, fillDisk),
-  onStores(
-    'disk-full-origins',
-    'the disk is full on the origins',
-    ({ stage }) => stage.rig.origins,
-    fillDisk,
-  ),
+  fullDisks('disk-full-agents', 'the disk is full on half of the agents', ({ stage }) => stage.half),
+  fullDisks('disk-full-origins', 'the disk is full on the origins', ({ stage }) => stage.rig.origins),
   damage('store-corrupted', 'store files are corrupted on half of the agents', corrupt),
   damage('store-truncated', 'store files are truncated on half of the agents', truncateToHalf),
   damage('store-deleted', 'store files are deleted on half of the agents', remove),
@@ -68,8 +61,8 @@ export const FAULTS: readonly Fault[] = [
     name: 'descriptors',
     what: `half of the agents may have ${DESCRIPTORS} file descriptors`,
     strike: ({ stage }) => {
-      const limit = (count: number): Promise<void> => limitDescriptors(stage.half, count);
-      return limit(DESCRIPTORS).then(() => () => limit(MANY_DESCRIPTORS));
+      const limit = (count: number | undefined): Promise<void> => limitDescriptors(stage.half, count);
+      return limit(DESCRIPTORS).then(() => () => limit(undefined));
     },
   },
   {
@@ -110,19 +103,15 @@ function outage(name: string, what: string, condition: Condition): Fault {
   return { ...upstream(name, what, condition), lastsSeconds: OUTAGE_SECONDS, drySeconds: OUTAGE_SECONDS };
 }
 
-function onStores(
-  name: string,
-  what: string,
-  victims: (scene: Scene) => readonly Part[],
-  fill: (store: string) => Promise<() => Promise<void>>,
-): Fault {
+function fullDisks(name: string, what: string, victims: (scene: Scene) => readonly Part[]): Fault {
   return {
     name,
     what,
     async strike(scene) {
-      const mends = await Promise.all(victims(scene).map((part) => fill(scene.stage.rig.storeOf(part))));
+      const mends = await Promise.all(victims(scene).map((part) => fillDisk(scene.stage.rig.storeOf(part))));
       return async () => void (await Promise.all(mends.map((mend) => mend())));
     },
+    leavesParts: true,
   };
 }
 
@@ -139,12 +128,14 @@ function damage(name: string, what: string, harm: (file: string) => Promise<void
   };
 }
 
-async function limitDescriptors(parts: readonly Part[], count: number): Promise<void> {
-  await Promise.all(
-    parts.map(({ process: { child } }) =>
-      command('prlimit', '--pid', String(child.pid), `--nofile=${count}:${MANY_DESCRIPTORS}`),
-    ),
-  );
+/** @param count undefined: as many as the hard limit lets it have, which Node takes by itself */
+async function limitDescriptors(parts: readonly Part[], count: number | undefined): Promise<void> {
+  const limit = async ({ process: { child } }: Part): Promise<void> => {
+    const of = ['--pid', String(child.pid)];
+    const most = await command('prlimit', ...of, '--nofile', '--output=HARD', '--noheadings');
+    await command('prlimit', ...of, `--nofile=${count ?? most.trim()}:`);
+  };
+  await Promise.all(parts.map(limit));
 }
 
 function toggleStalls(stage: Stage): void {

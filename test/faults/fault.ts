@@ -17,6 +17,8 @@ export interface Fault {
   readonly killed?: (stage: Stage) => readonly Part[];
   /** The upstream's own bytes are wrong: no pull may succeed, and a second one has to. */
   readonly poisons?: boolean;
+  /** What could not be stored stays in part while peers may still ask for it. */
+  readonly leavesParts?: boolean;
   /** Agents remember it against each other: they start anew before the next cell. */
   readonly taints?: boolean;
 }
