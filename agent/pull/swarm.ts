@@ -40,7 +40,7 @@ export interface PullTorrent {
 }
 
 /** A blob in the store, opened; `CheckedBlob` of swarm/session. */
-export interface HeldBlob extends AsyncDisposable {
+interface HeldBlob extends AsyncDisposable {
   /** In bytes. */
   readonly size: number;
   /**
