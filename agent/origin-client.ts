@@ -16,7 +16,11 @@ import {
 import { flowOf } from './limited-upstream.ts';
 import { header, type OriginAnswer, readOriginAnswer } from './origin-answer.ts';
 import type { DownloadLimit } from './pull/swarm.ts';
+import { formatPlatform, hostPlatform } from '#registry/platform.ts';
 import { type Caller, readWhole, type UpstreamRequest } from './upstream.ts';
+
+/** What an origin that fetches a manifest looks ahead for. */
+const PLATFORM = formatPlatform(hostPlatform());
 
 export interface OriginClientParts {
   /** Connections that prove cluster membership. */
@@ -54,11 +58,12 @@ export class OriginClient {
 
   /** A manifest or blob; small content waits for its share of the limit. Throws only when aborted. */
   async fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> {
-    const { caller, accept } = request;
+    const { caller, accept, resource } = request;
     const { path, key, digest } = placeOf(request);
     const headers = {
       ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),
       ...(accept !== undefined && { accept }),
+      ...(resource.kind === 'manifest' && { 'shoal-platform': PLATFORM }),
     };
     const answer = await this.#inRingOrder(key, signal, async (origin, attempt) => {
       const response = await this.#get(origin, path, headers, attempt);

@@ -3,10 +3,12 @@ import type { Upstream } from '#registry/upstream.ts';
 import { resultError } from '#registry/upstream-answer.ts';
 import { isSelfTest } from '#registry/self-test.ts';
 import type { UpstreamPolicy } from '#registry/upstream-policy.ts';
+import { formatPlatform } from '#registry/platform.ts';
 import type { AnonymousRepositories } from '#origin/anonymous.ts';
 import type { Answer } from '#origin/answer.ts';
 import type { Blobs } from '#origin/blobs.ts';
 import { type Caller, fullName, inNameOf } from '#origin/caller.ts';
+import { nextAfter } from '#origin/look-ahead.ts';
 import type { Manifests } from '#origin/manifests.ts';
 import type { Handed, Ownership, Relayed } from '#origin/ownership.ts';
 import { type OriginRequest, parseOriginRequest } from './request.ts';
@@ -29,7 +31,10 @@ export interface ContentParts {
 const SWARM_TYPE = 'application/vnd.shoal.swarm.v1+json';
 
 type ContentRequest = Extract<OriginRequest, { kind: 'manifest' | 'blob' }>;
+type ManifestRequest = Extract<OriginRequest, { kind: 'manifest' }>;
 type ListRequest = Extract<OriginRequest, { kind: 'referrers' | 'tags' }>;
+
+type Own = Exclude<Answer, { kind: 'elsewhere' }>;
 
 /** `/v2/…`: manifests and small blobs as bytes, large blobs as the swarm that they come by. */
 export function addContentRoutes(app: FastifyInstance, parts: ContentParts): void {
@@ -55,10 +60,38 @@ class ContentRoutes {
     this.#tellAnonymous(asked.caller, reply);
     const signal = signalOf(reply, life);
     if (asked.kind === 'referrers' || asked.kind === 'tags') return this.#list(asked, reply, signal);
-    const handed = handedOn(request, asked);
+    const handed = handedOn(request.raw.url ?? '', asked);
+    const found = await this.#find(asked, handed, signal);
+    return 'status' in found ? relay(reply, found) : this.#tell(asked, found, request, reply);
+  }
+
+  /** Another origin's answer, or this one's own. */
+  async #find(asked: ContentRequest, handed: Handed, signal: AbortSignal): Promise<Relayed | Own> {
     const relayed = await this.#byOwner(asked, handed, signal);
-    if (relayed) return relay(reply, relayed);
-    return this.#own(asked, handed, request, reply, signal);
+    if (relayed) return relayed;
+    const answer = await this.#ask(asked, signal);
+    if (answer.kind !== 'elsewhere') {
+      if (asked.kind === 'manifest' && answer.positive && answer.kind === 'bytes')
+        this.#lookAhead(asked, answer.bytes);
+      return answer;
+    }
+    const byReader = await this.#parts.ownership.forward(answer.member, handed, signal);
+    if (byReader) return byReader;
+    throw new OriginBusyError(`${answer.member} was reading the blob and is lost`);
+  }
+
+  /** Upstream has just given a manifest: what follows is fetched in the same name before it is asked for. */
+  #lookAhead({ caller, accept, platform }: ManifestRequest, manifest: Buffer): void {
+    const next = platform && nextAfter(manifest, platform);
+    if (next === undefined) return;
+    const { kind, digest } = next;
+    const asked: ContentRequest =
+      kind === 'manifest'
+        ? { kind, caller, isForwarded: false, reference: digest, accept, platform }
+        : { kind, caller, isForwarded: false, digest };
+    const path = `/v2/${caller.repository}/${kind}s/${digest}?ns=${encodeURIComponent(caller.registry)}`;
+    // Whoever asks for it hears what is wrong.
+    this.#find(asked, handedOn(path, asked), this.#parts.life).catch(() => {});
   }
 
   /** By who answers before this one, if one of them can be reached. */
@@ -72,19 +105,7 @@ class ContentRoutes {
     return undefined;
   }
 
-  async #own(
-    asked: ContentRequest,
-    handed: Handed,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    signal: AbortSignal,
-  ): Promise<FastifyReply> {
-    const answer = await this.#ask(asked, signal);
-    if (answer.kind === 'elsewhere') {
-      const relayed = await this.#parts.ownership.forward(answer.member, handed, signal);
-      if (relayed) return relay(reply, relayed);
-      throw new OriginBusyError(`${answer.member} was reading the blob and is lost`);
-    }
+  #tell(asked: ContentRequest, answer: Own, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const resource =
       asked.kind === 'blob'
         ? { kind: asked.kind, reference: asked.digest }
@@ -143,14 +164,15 @@ function keyOf(asked: ContentRequest): string {
   return reference.includes(':') ? reference : `${fullName(caller)}:${reference}`;
 }
 
-function handedOn(request: FastifyRequest, { caller, ...asked }: ContentRequest): Handed {
-  const accept = asked.kind === 'manifest' ? asked.accept : undefined;
+function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {
+  const { accept, platform } = asked.kind === 'manifest' ? asked : {};
   return {
-    path: request.raw.url ?? '',
+    path,
     headers: {
       ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),
       ...(caller.positive && { 'shoal-verdict': 'positive' }),
       ...(accept !== undefined && { accept }),
+      ...(platform !== undefined && { 'shoal-platform': formatPlatform(platform) }),
     },
   };
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Digest } from '#registry/digest.ts';
 import { orInvalid, parseEndpoint, readDigest, readReference } from '#registry/endpoint.ts';
 import { OciError } from '#registry/oci-error.ts';
+import { parsePlatform, type Platform } from '#registry/platform.ts';
 import { parseRegistryHost, parseRepository } from '#registry/reference.ts';
 import type { Caller } from '#origin/caller.ts';
 
@@ -11,7 +12,13 @@ export type OriginRequest = {
   /** Another origin has handed it on: it goes no further. */
   readonly isForwarded: boolean;
 } & (
-  | { readonly kind: 'manifest'; readonly reference: string; readonly accept: string | undefined }
+  | {
+      readonly kind: 'manifest';
+      readonly reference: string;
+      readonly accept: string | undefined;
+      /** Of the agent's node, where it told. */
+      readonly platform: Platform | undefined;
+    }
   | { readonly kind: 'blob'; readonly digest: Digest }
   | { readonly kind: 'referrers'; readonly digest: Digest; readonly query: string }
   | { readonly kind: 'tags'; readonly query: string }
@@ -21,7 +28,7 @@ const ACCEPT_LIMIT = 4096;
 
 /**
  * Reads `/v2/<name>/manifests|blobs|referrers/<reference>?ns=<registry>` or `/v2/<name>/tags/list?ns=`, the caller's
- * Authorization in `Shoal-Authorization`.
+ * Authorization in `Shoal-Authorization`, the platform of the agent's node in `Shoal-Platform`.
  * @throws OciError 400 or 404
  */
 export function parseOriginRequest(target: string, headers: IncomingHttpHeaders): OriginRequest {
@@ -41,6 +48,7 @@ export function parseOriginRequest(target: string, headers: IncomingHttpHeaders)
         kind: 'manifest',
         reference: readReference(endpoint.reference),
         accept: readAccept(headers),
+        platform: parsePlatform(single(headers['shoal-platform']) ?? ''),
       };
     case 'blobs':
       return { ...common, kind: 'blob', digest: readDigest(endpoint.reference) };

@@ -147,3 +147,36 @@ test('small blobs and manifests keep to the limit of what is read from upstream'
   const bytes = told.reduce((sum, { body }) => sum + body.length, 0);
   expect(bytes).toBeLessThanOrEqual((seconds + 1) * 512 * 1024);
 });
+
+test('the manifest of the asking node and its config are fetched before they are asked for, a layer and other platforms are not', async () => {
+  await using fixture = await OriginFixture.start({ settings: { tags: { lifetime: '1h' } } });
+  const { upstream } = fixture;
+  const layer = addBlob(upstream, deterministicBytes('layer', 40_000));
+  const image = (architecture: string): object => {
+    const config = deterministicBytes(`config of ${architecture}`, 700);
+    const digest = upstream.content.addManifest('team/app', {
+      ...manifest(architecture),
+      config: { mediaType: 'application/json', digest: addBlob(upstream, config), size: config.length },
+      layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer, size: 40_000 }],
+    });
+    return { mediaType: OCI_MANIFEST, digest, size: 400, platform: { os: 'linux', architecture } };
+  };
+  const index = {
+    schemaVersion: 2,
+    mediaType: OCI_INDEX,
+    manifests: [image('amd64'), image('arm64')],
+  };
+  upstream.content.addManifest('team/app', index, { tag: 'v1' });
+  const asked = { accept: `${OCI_INDEX}, ${OCI_MANIFEST}` };
+  await fixture.ask(0, 'manifests/v1', asked);
+  await sleep(100);
+  expect(upstream.log.gets).toBe(1);
+  upstream.content.addManifest('team/app', index, { tag: 'v2' });
+  const headers = { 'shoal-platform': 'linux/arm64' };
+  await fixture.ask(0, 'manifests/v2', { ...asked, headers });
+  await until('the manifest and its config are there', () => upstream.log.gets === 4);
+  await fixture.ask(1, 'manifests/v2', { ...asked, headers });
+  await sleep(100);
+  expect(upstream.log.gets).toBe(4);
+  expect(upstream.log.entries.filter(({ digest }) => digest === layer)).toEqual([]);
+});
