@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttemptReport } from '../../bench/rig/attempt.ts';
 import type { Blob } from '../../bench/rig/content.ts';
+import { DOOR_PORT } from '../../bench/rig/defaults.ts';
 import { sumOf } from '../../bench/rig/exposition.ts';
 import type { Part } from '../../bench/rig/part.ts';
 import type { Fault } from './fault.ts';
@@ -56,8 +57,6 @@ class Pulls {
   readonly #fault: Fault;
   readonly #blob: Blob;
   readonly #killed: readonly Part[];
-  /** The processes of the origins at the beginning. */
-  readonly #origins: ReadonlyMap<Part, Part['process']>;
   readonly #complaints: string[] = [];
   #bytes = 0;
 
@@ -65,7 +64,6 @@ class Pulls {
     this.#stage = stage;
     this.#fault = fault;
     this.#blob = blob;
-    this.#origins = new Map(stage.rig.origins.map((origin) => [origin, origin.process]));
     this.#killed = fault.killed?.(stage) ?? [];
   }
 
@@ -152,7 +150,7 @@ class Pulls {
     }
   }
 
-  /** A partial blob beside a whole one is a leak. */
+  /** A partial blob beside a whole one is a leak; an origin keeps what it has of a read for when it is asked again. */
   async #checkPartials(): Promise<void> {
     const deadline = performance.now() + TIDY_MS;
     let left = await this.#partials();
@@ -167,9 +165,7 @@ class Pulls {
     const { rig, agents } = this.#stage;
     const name = this.#blob.digest.replace(':', '-');
     const left: string[] = [];
-    // An origin that was killed keeps what it had for when it is asked again.
-    const origins = rig.origins.filter((origin) => this.#origins.get(origin) === origin.process);
-    for (const part of [...origins, ...agents]) {
+    for (const part of agents) {
       const entries = await readdir(join(rig.storeOf(part), 'v1', 'partial'));
       if (entries.some((entry) => entry.startsWith(name))) left.push(part.name);
     }
@@ -181,16 +177,24 @@ class Pulls {
     return texts.reduce((sum, text) => sum + sumOf(text, 'shoal_agent_pieces_verified_bytes_total'), 0);
   }
 
-  /** What the runtimes of those that were killed got from what their agents had. */
+  /** What those that were killed had of the blob when they were asked again. */
   async #fromCache(): Promise<number> {
-    const texts = await Promise.all(this.#killed.map((agent) => agent.metrics(this.#stage.rig.signal)));
-    return texts.reduce(
-      (sum, text) => sum + sumOf(text, 'shoal_agent_runtime_bytes_total', 'source="cache"'),
-      0,
+    const { signal } = this.#stage.rig;
+    const path = `/shoal/v1/sources/${this.#blob.digest}`;
+    const told = await Promise.all(
+      this.#killed.map(({ hand }) => hand.text({ host: '127.0.0.1', port: DOOR_PORT, path }, signal)),
     );
+    return told.reduce((sum, { text }) => sum + cacheBytesIn(text), 0);
   }
 
   #complain(text: string): void {
     this.#complaints.push(text);
   }
+}
+
+function cacheBytesIn(text: string): number {
+  const told: unknown = JSON.parse(text);
+  const cache = typeof told === 'object' && told !== null && 'cache' in told ? told.cache : undefined;
+  if (typeof cache !== 'number') throw new Error(`"${text}" does not tell what came from the cache`);
+  return cache;
 }
