@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import type { AgentConfig } from '#service/config/agent.ts';
 import { claimDataDirectory } from '#service/data-directory.ts';
 import { findMembers } from '#service/discovery/find-members.ts';
@@ -18,6 +19,7 @@ import { SELF_TEST } from '#registry/self-test.ts';
 import { Upstream } from '#registry/upstream.ts';
 import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
 import { openMember } from '#swarm/member/open.ts';
+import { risenLately, type TroubleSource } from '#swarm/member/troubles.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { RATED_CALLERS } from './defaults.ts';
 import { Admission } from './door/admission.ts';
@@ -75,6 +77,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       dispatcher,
       trackers,
       trusted: parsePublicKeys(config.trustedOriginKeys),
+      troubles: troublesOf(config, events),
     },
     starting,
   );
@@ -157,6 +160,19 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     membersAddress: members?.address,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** Beside what the store has. */
+function troublesOf({ mirror }: AgentConfig, events: AgentEvents): TroubleSource[] {
+  const { reportFile } = mirror;
+  const isDenied = risenLately(
+    () => events.denials,
+    () => performance.now(),
+  );
+  return [
+    ['upstream-denies', isDenied],
+    ['mirror-missing', () => reportFile !== undefined && existsSync(reportFile)],
+  ];
 }
 
 /** Beside what the runtime asks for, the node holds what members of the cluster ask for. */

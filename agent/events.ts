@@ -25,6 +25,7 @@ export type FallbackReason = 'no-origin' | 'stalled';
 export class AgentEvents {
   readonly #logger: Logger;
   readonly #metrics: AgentMetrics;
+  #denials = 0;
 
   constructor(logger: Logger, metrics: AgentMetrics) {
     this.#logger = logger;
@@ -56,7 +57,14 @@ export class AgentEvents {
     else this.#logger.info(line, 'pull');
   }
 
+  /** How often a registry has forbidden a pull, or limited how many there may be. A 401 is everyday: it asks who is there. */
+  get denials(): number {
+    return this.#denials;
+  }
+
   judged(verdict: Verdict): void {
+    const isForbidden = verdict.outcome === 'refused' && verdict.refusal.status === 403;
+    if (isForbidden || verdict.outcome === 'throttled') this.#denials += 1;
     const outcome = verdict.outcome === 'positive' ? verdict.by : verdict.outcome;
     this.#metrics.verdicts.inc({ outcome: outcome === 'upstream' ? 'positive' : outcome });
   }

@@ -11,7 +11,7 @@ import { ServiceEndpoints } from './endpoints.ts';
 import type { Endpoint } from './endpoints.ts';
 import { EventRecorder } from './event-recorder.ts';
 import { LeaderElection } from './leader-election.ts';
-import { topologyOf, watchNodes } from './nodes.ts';
+import { nodeAt, topologyOf, watchNodes } from './nodes.ts';
 import type { TopologyLabels } from './nodes.ts';
 import { AgentClient } from './preheat/agent-client.ts';
 import { PreheatController } from './preheat/controller.ts';
@@ -51,6 +51,8 @@ const COMPONENT = 'shoal-tracker';
 export interface Controllers extends AsyncDisposable {
   /** Where a node is, as far as its labels say. */
   topologyOf(node: string): Topology;
+  /** The node that has this address itself; pods have others. */
+  nodeAt(address: string): string | undefined;
   /** Something that whoever runs the cluster should know of a node. */
   reportNode(node: string, reason: string, message: string): void;
   readonly leads: boolean;
@@ -88,6 +90,7 @@ export function startControllers(parts: ControllersParts, options: ControllersOp
   running.defer(() => life.abort(new Error('the tracker stops')));
   return {
     topologyOf: (node) => topologyOf(nodes.objects, node, options),
+    nodeAt: (address) => nodeAt(nodes.objects, address),
     reportNode: (name, reason, message) => {
       const uid = nodes.objects.get(name)?.uid;
       if (uid === undefined) return;

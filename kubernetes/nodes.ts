@@ -19,6 +19,8 @@ export interface ClusterNode {
   readonly name: string;
   readonly uid: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Of its own, not of its pods. */
+  readonly addresses: readonly string[];
   /** `os/architecture`. */
   readonly platform: string;
   readonly hasStartupTaint: boolean;
@@ -39,11 +41,17 @@ export function topologyOf(
   return { node: name, rack: labels[rackLabel], zone: labels[zoneLabel], region: labels[regionLabel] };
 }
 
+/** The node that has this address itself. */
+export function nodeAt(nodes: ReadonlyMap<string, ClusterNode>, address: string): string | undefined {
+  for (const { name, addresses } of nodes.values()) if (addresses.includes(address)) return name;
+  return undefined;
+}
+
 function clusterNodeOf({ metadata, spec, status }: Record<string, unknown>): ClusterNode | undefined {
   const { name, uid, labels } = isJsonObject(metadata) ? metadata : {};
   if (typeof name !== 'string') return undefined;
   const { taints } = isJsonObject(spec) ? spec : {};
-  const { nodeInfo } = isJsonObject(status) ? status : {};
+  const { nodeInfo, addresses } = isJsonObject(status) ? status : {};
   const { operatingSystem, architecture } = isJsonObject(nodeInfo) ? nodeInfo : {};
   const texts = textsOf(labels);
   const os = texts['kubernetes.io/os'] ?? text(operatingSystem, 'linux');
@@ -51,6 +59,7 @@ function clusterNodeOf({ metadata, spec, status }: Record<string, unknown>): Clu
     name,
     uid: text(uid, ''),
     labels: texts,
+    addresses: addressesOf(addresses),
     platform: `${os}/${texts['kubernetes.io/arch'] ?? text(architecture, 'amd64')}`,
     hasStartupTaint: startupTaints(taints),
   };
@@ -59,6 +68,13 @@ function clusterNodeOf({ metadata, spec, status }: Record<string, unknown>): Clu
 function startupTaints(taints: unknown): boolean {
   return (
     Array.isArray(taints) && taints.some((taint) => isJsonObject(taint) && taint['key'] === STARTUP_TAINT)
+  );
+}
+
+function addressesOf(given: unknown): string[] {
+  if (!Array.isArray(given)) return [];
+  return given.flatMap((entry) =>
+    isJsonObject(entry) && typeof entry['address'] === 'string' ? [entry['address']] : [],
   );
 }
 

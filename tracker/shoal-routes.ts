@@ -10,7 +10,7 @@ import {
   MAX_SWARMS_PER_MESSAGE,
   ReplicasRequest,
 } from '#swarm/announce/messages.ts';
-import type { AnnounceAnswer, LeaseAnswer, ReplicasAnswer, Self, Trouble } from '#swarm/announce/messages.ts';
+import type { AnnounceAnswer, LeaseAnswer, ReplicasAnswer, Self } from '#swarm/announce/messages.ts';
 import { placeOf } from '#swarm/core/handout.ts';
 import type { Place, Topology } from '#swarm/core/handout.ts';
 import { isIP } from 'node:net';
@@ -31,8 +31,10 @@ export interface ShoalRoutesParts {
   readonly rate: Pick<RequestRate, 'admits'>;
   /** Where a node is, for members that do not tell it themselves; Kubernetes' labels say so. */
   readonly topologyOf?: (node: string) => Topology;
-  /** Takes what a member has trouble with, to be told to whoever runs the cluster. */
-  readonly onTrouble?: (node: string, trouble: Trouble) => void;
+  /** The node that has this address itself; pods have others. */
+  readonly nodeAt?: (address: string) => string | undefined;
+  /** Takes what a member has trouble with, to be told to whoever runs the cluster: a `Trouble`, or one of a later version. */
+  readonly onTrouble?: (node: string, trouble: string) => void;
 }
 
 export interface ShoalRoutesOptions {
@@ -111,7 +113,7 @@ class Announces {
     if (session === undefined) return { intervalMs, resync: true };
     members.advance(request.peerId, request.sequence);
     this.#tellTroubles(session, request);
-    const { zone, region } = request.self === undefined ? {} : this.#topologyOf(request.self);
+    const { zone, region } = request.self === undefined ? {} : this.#topologyOf(request.self, remoteAddress);
     const place = { ...(zone !== undefined && { zone }), ...(region !== undefined && { region }) };
     return {
       intervalMs,
@@ -128,7 +130,10 @@ class Announces {
       throw new OciError('UNSUPPORTED', 'self goes with sequence 0, and only there', { status: 400 });
     }
     if (self !== undefined)
-      return this.#start(describe(peerId, self, placeOf(this.#topologyOf(self)), remoteAddress), session);
+      return this.#start(
+        describe(peerId, self, placeOf(this.#topologyOf(self, remoteAddress)), remoteAddress),
+        session,
+      );
     const known = this.#parts.members.touch(peerId, session);
     const fits = known !== undefined && (sequence === known.sequence || sequence === known.sequence + 1);
     return fits ? known : undefined;
@@ -140,11 +145,14 @@ class Announces {
     for (const trouble of troubles) this.#parts.onTrouble?.(node, trouble);
   }
 
-  /** What a member tells of its place counts before what is known of its node. */
-  #topologyOf({ topology }: Self): Topology {
-    const { node } = topology;
+  /**
+   * What a member tells of its place counts before what is known of its node. Who calls from a node's own address is on that
+   * node, whatever it says: no agent speaks for another's.
+   */
+  #topologyOf({ topology }: Self, remoteAddress: string): Topology {
+    const node = this.#parts.nodeAt?.(remoteAddress) ?? topology.node;
     const known = node === undefined ? {} : this.#parts.topologyOf?.(node);
-    return { ...known, ...topology };
+    return { ...known, ...topology, node };
   }
 
   #start(member: ShoalMember, session: string): Session {

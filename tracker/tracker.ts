@@ -13,7 +13,6 @@ import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
 import { startStatusServer } from '#service/status-server.ts';
 import { MAX_REQUEST_BYTES, MAX_WANT } from '#swarm/announce/messages.ts';
-import type { Trouble } from '#swarm/announce/messages.ts';
 
 import {
   ANNOUNCES_PER_SECOND,
@@ -39,6 +38,7 @@ import { StrangerStore } from './stranger-store.ts';
 import { SwarmTable } from './swarm-table.ts';
 import type { Alias } from './swarm-table.ts';
 import { UdpTracker } from './udp-server.ts';
+import { eventOfTrouble } from './trouble-events.ts';
 
 export interface TrackerParts {
   readonly signal: AbortSignal;
@@ -88,7 +88,8 @@ export async function startTracker(config: TrackerConfig, parts: TrackerParts): 
     ...state,
     ...(cluster && {
       topologyOf: (node) => cluster.topologyOf(node),
-      onTrouble: (node, trouble) => cluster.reportNode(node, ...TROUBLES[trouble]),
+      nodeAt: (address) => cluster.nodeAt(address),
+      onTrouble: (node, trouble) => reportTrouble(cluster, node, trouble),
     }),
   };
   const shoal = starting.use(await listenForMembers(config, security, located, parts));
@@ -144,15 +145,12 @@ function createState(
   return { table, members, strangers, leases, metrics, rate };
 }
 
-/** Reason and message of the Event on a node whose member has that trouble. */
-const TROUBLES: Readonly<Record<Trouble, readonly [reason: string, message: string]>> = {
-  'store-full': [
-    'ShoalStoreFull',
-    'Shoal on this node has no room for what is pulled: pulls go on, but nothing is kept or shared. Free the disk, raise store.quota or run "shoal prune".',
-  ],
-};
+function reportTrouble(cluster: Controllers, node: string, trouble: string): void {
+  const event = eventOfTrouble(trouble);
+  if (event !== undefined) cluster.reportNode(node, event.reason, event.message);
+}
 
-type MemberListenerState = State & Pick<ShoalRoutesParts, 'topologyOf' | 'onTrouble'>;
+type MemberListenerState = State & Pick<ShoalRoutesParts, 'topologyOf' | 'nodeAt' | 'onTrouble'>;
 
 const NO_NODES = { selected: 0, warm: 0, failed: 0 };
 

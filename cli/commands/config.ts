@@ -20,6 +20,7 @@ interface ConfigOptions {
   readonly configPath?: string;
   readonly remove?: boolean;
   readonly hold?: boolean;
+  readonly report?: string;
 }
 
 export function register(program: Command): void {
@@ -43,14 +44,16 @@ export function register(program: Command): void {
     )
     .option('--remove', 'take it back')
     .option('--hold', 'stay, keep it in place, and take it back when stopped')
+    .option('--report <file>', 'with --hold: a file that is there while the mirror is not in place')
     .action(config);
 }
 
 const NAMES = [...new Set([...RUNTIMES, ...Object.keys(NODE_KINDS)])];
 
 async function config(name: string, options: ConfigOptions): Promise<void> {
-  const { agent, root, remove = false, configPath } = options;
+  const { agent, root, remove = false, configPath, report } = options;
   if (remove && options.hold) throw new UsageError('--remove and --hold: one of them is allowed');
+  if (report !== undefined && !options.hold) throw new UsageError('--report goes with --hold');
   if (!remove) checkAgent(agent);
   await checkRoot(root);
   const { runtime, main, remedy } = NODE_KINDS[name] ?? plainRuntime(name);
@@ -62,7 +65,7 @@ async function config(name: string, options: ConfigOptions): Promise<void> {
   };
   const given = { registries, agent, root, ...place };
   if (!options.hold) return tell(await configure(runtime, { ...given, remove }));
-  await hold(runtime, given, { tell, signal: stopSignal() });
+  await hold(runtime, given, { tell, signal: stopSignal(), ...(report !== undefined && { report }) });
 }
 
 /** docker and podman are on no kind of Kubernetes node. */

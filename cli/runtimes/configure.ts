@@ -32,6 +32,8 @@ export interface Configured {
   readonly changes: readonly { readonly path: string; readonly change: Change }[];
   /** What is left to do by hand. */
   readonly advice: readonly string[];
+  /** Whether the mirror stands where the runtime looks for it. */
+  readonly isInPlace: boolean;
 }
 
 /** Writes a runtime's mirror configuration, or takes it back. @throws RuntimeConfigError */
@@ -43,7 +45,11 @@ export async function configure(runtime: Runtime, options: ConfigureOptions): Pr
     changes.push({ path, change: await act(join(options.root, path), edit) });
   }
   const changed = changes.some(({ change }) => change !== 'unchanged' && change !== 'absent');
-  return { changes, advice: [...(options.remove ? [] : advice.always), ...(changed ? advice.changed : [])] };
+  return {
+    changes,
+    advice: [...(options.remove ? [] : advice.always), ...(changed ? advice.changed : [])],
+    isInPlace: !options.remove && edits.length > 0,
+  };
 }
 
 interface Plan {

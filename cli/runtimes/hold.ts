@@ -1,3 +1,4 @@
+import { rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describeError } from '#registry/redact.ts';
@@ -14,6 +15,7 @@ const MESSAGE_LIMIT = 1000;
  * the next run goes on with it, and until then the runtime falls back to the registry after one refused connection.
  * What cannot be done now, such as changing a malformed file or writing to a full disk, is told of and tried again.
  * @param tell what was done or is to be done; not told again while it is the same.
+ * @param report a file that is there while the mirror is not in place, with what is to be done: the agent looks for it
  */
 export async function hold(
   runtime: Runtime,
@@ -21,8 +23,9 @@ export async function hold(
   {
     tell,
     signal,
+    report,
     checkMs = CHECK_MS,
-  }: { tell: (done: Configured) => void; signal: AbortSignal; checkMs?: number },
+  }: { tell: (done: Configured) => void; signal: AbortSignal; report?: string; checkMs?: number },
 ): Promise<void> {
   let told = '';
   while (!signal.aborted) {
@@ -30,8 +33,10 @@ export async function hold(
     const news = JSON.stringify(done.advice);
     if (news !== told || done.changes.some(({ change }) => change !== 'unchanged')) tell(done);
     told = news;
+    if (report !== undefined) await (done.isInPlace ? rm(report, { force: true }) : writeFile(report, news));
     await sleep(checkMs, undefined, { signal }).catch(() => undefined);
   }
+  if (report !== undefined) await rm(report, { force: true });
   // All that was ever written, should the registries have been others in an earlier run.
   tell(await attempt(runtime, { ...options, registries: undefined, remove: true }));
 }
@@ -40,6 +45,6 @@ async function attempt(runtime: Runtime, options: ConfigureOptions): Promise<Con
   try {
     return await configure(runtime, options);
   } catch (error) {
-    return { changes: [], advice: [describeError(error, MESSAGE_LIMIT)] };
+    return { changes: [], advice: [describeError(error, MESSAGE_LIMIT)], isInPlace: false };
   }
 }

@@ -16,6 +16,7 @@ const OWN: ReadonlySet<string> = new Set([
   'kubernetes.startupTaint',
   'listen',
   'members.listen',
+  'mirror.reportFile',
   'mtls.caFile',
   'mtls.certFile',
   'mtls.keyFile',

@@ -15,7 +15,7 @@ import {
   upstreams,
   upstreamWaitMs,
 } from './common.ts';
-import { count, duration, hostPort, members, texts } from './knobs.ts';
+import { count, duration, hostPort, members, text, texts } from './knobs.ts';
 
 /** Every knob of the agent. */
 export const AgentSchema = Type.Object({
@@ -47,6 +47,15 @@ export const AgentSchema = Type.Object({
       hostPort({
         description:
           'Where members of the cluster ask this agent by HTTP, for example `0.0.0.0:29503`: preheats have it fetch images. Without it nobody may.',
+      }),
+    ),
+  }),
+  mirror: Type.Object({
+    reportFile: Type.Optional(
+      text({
+        description:
+          'File that `shoal config … --hold --report` makes while the container runtime’s mirror configuration is not in place. While it is there, the agent has the tracker tell whoever runs the cluster.',
+        allowed: 'a file path',
       }),
     ),
   }),

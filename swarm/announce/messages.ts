@@ -55,9 +55,11 @@ const Join = Type.Object({
   digest: Type.Optional(DigestText),
 });
 
-/** What whoever runs the cluster should do something about. `store-full`: there was no room for a blob. */
-export const Trouble = Type.Union([Type.Literal('store-full')]);
-export type Trouble = Static<typeof Trouble>;
+/**
+ * What whoever runs the cluster should do something about. `store-full`: there was no room for a blob; `mirror-missing`: the
+ * node's runtime does not ask the agent; `upstream-denies`: a registry forbade pulls, or limits how many there may be.
+ */
+export type Trouble = 'store-full' | 'mirror-missing' | 'upstream-denies';
 
 /** The body of `POST /v1/announce`. */
 export const AnnounceRequest = Type.Object({
@@ -73,8 +75,8 @@ export const AnnounceRequest = Type.Object({
   more: listOf(Type.Object({ swarm: Id, want: Want })),
   /** From origins: the blob of this swarm has an info-hash (BEP 3). The swarm id is the verified one. */
   alias: listOf(Type.Object({ swarm: Id, infoHash: Id, digest: DigestText })),
-  /** All there are now. */
-  troubles: Type.Optional(Type.Array(Trouble, { maxItems: 8 })),
+  /** All there are now, each a `Trouble`; others are those of a later version. */
+  troubles: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 8 })),
   /** The member goes for good: everything of it is forgotten. */
   bye: Type.Optional(Type.Boolean()),
 });

@@ -12,7 +12,7 @@ import { type RunningSwarm, startSwarm, type SwarmOptions } from '#swarm/session
 import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { countTorrents, observeStore, observeSwarm } from './gauges.ts';
-import { Troubles } from './troubles.ts';
+import { currentTroubles, risenLately, type TroubleSource } from './troubles.ts';
 
 /** How long the tracker may take to tell, before an eviction, which blobs others hold too. */
 const REPLICAS_TIMEOUT_MS = 2_000;
@@ -27,6 +27,8 @@ export interface MemberParts {
   readonly trackers: TrackerList;
   /** Only their signatures vouch for piece hashes. */
   readonly trusted: readonly BatchVerifier[];
+  /** Troubles beside those of the store. */
+  readonly troubles?: readonly TroubleSource[];
   /** The store does not have the digest any more. */
   readonly onEvict?: (digest: Digest) => void;
 }
@@ -65,18 +67,21 @@ export async function openMember(
   return { store, swarm };
 }
 
+const monotonic = (): number => performance.now();
+
 function joinSwarm(config: MemberConfig, parts: MemberParts, store: BlobStore): Promise<RunningSwarm> {
   const { peer } = config;
   const { name: node, rack, zone, region } = config.node;
   const whereabouts = new Whereabouts({ zone, region });
-  const troubles = new Troubles(store, () => performance.now());
+  const isFull = risenLately(() => store.usage().refusals, monotonic);
+  const troubles: TroubleSource[] = [['store-full', isFull], ...(parts.troubles ?? [])];
   return startSwarm(
     {
       ...parts,
       store,
       count: countTorrents(parts.metrics, whereabouts),
-      troubles: () => troubles.current(),
-      now: () => performance.now(),
+      troubles: () => currentTroubles(troubles),
+      now: monotonic,
       random: Math.random,
     },
     {

@@ -1,26 +1,27 @@
 import type { Trouble } from '#swarm/announce/messages.ts';
-import type { BlobStore } from '#swarm/store/blob-store.ts';
 
 /** How long something counts after it was last seen. Milliseconds. */
 const TROUBLE_MS = 10 * 60_000;
 
-/** What whoever runs the cluster should do something about at this member, as of the last ten minutes. */
-export class Troubles {
-  readonly #store: Pick<BlobStore, 'usage'>;
-  readonly #now: () => number;
-  #refusals = 0;
-  #refusedAt = -Infinity;
+/** Whether there is that trouble now. */
+export type TroubleSource = readonly [trouble: Trouble, isThere: () => boolean];
 
-  /** @param now milliseconds, monotonic */
-  constructor(store: Pick<BlobStore, 'usage'>, now: () => number) {
-    this.#store = store;
-    this.#now = now;
-  }
+/** What whoever runs the cluster should do something about at this member. */
+export function currentTroubles(sources: readonly TroubleSource[]): Trouble[] {
+  return sources.filter(([, isThere]) => isThere()).map(([trouble]) => trouble);
+}
 
-  current(): Trouble[] {
-    const { refusals } = this.#store.usage();
-    if (refusals > this.#refusals) this.#refusedAt = this.#now();
-    this.#refusals = refusals;
-    return this.#now() - this.#refusedAt < TROUBLE_MS ? ['store-full'] : [];
-  }
+/**
+ * Whether a count has risen within the last ten minutes, as far as it was looked at.
+ * @param now milliseconds, monotonic
+ */
+export function risenLately(count: () => number, now: () => number): () => boolean {
+  let last = 0;
+  let at = -Infinity;
+  return () => {
+    const current = count();
+    if (current > last) at = now();
+    last = current;
+    return now() - at < TROUBLE_MS;
+  };
 }

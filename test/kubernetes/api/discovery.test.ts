@@ -68,12 +68,12 @@ async function follow(): Promise<Discovery> {
   return running.use(await Discovery.start('origins', entries, parts, new AbortController().signal));
 }
 
-async function eventsOf(node: string): Promise<unknown[]> {
+async function eventsOf(node: string): Promise<string[]> {
   const query = { fieldSelector: `involvedObject.kind=Node,involvedObject.name=${node}` };
   const path = '/api/v1/namespaces/default/events';
   const found = await cluster.api.ask({ method: 'GET', path, query }, AbortSignal.timeout(5000));
   const items = part(found, 'items');
-  return Array.isArray(items) ? items.map((item) => part(item, 'reason')) : [];
+  return Array.isArray(items) ? items.map((item) => String(part(item, 'reason'))).sort() : [];
 }
 
 describe('members by their endpoints', () => {
@@ -122,39 +122,65 @@ describe('members by their endpoints', () => {
   });
 });
 
+const KUBERNETES = {
+  enabled: true,
+  agentService: 'shoal-agent',
+  lease: 'shoal-tracker',
+  startupTaint: false,
+  zoneLabel: 'zone',
+  regionLabel: 'region',
+  rackLabel: 'rack',
+};
+
+/** An agent on loopback that says it is on that node, and has all troubles. @returns where the tracker says it is. */
+async function placesTold(address: string, node: string): Promise<object[]> {
+  const dispatcher = new Agent();
+  onTestFinished(() => dispatcher.destroy());
+  const places: object[] = [];
+  const announcer = new Announcer(
+    {
+      dispatcher,
+      trackers: fixedMembers([address]),
+      secure: false,
+      onPlace: (told) => places.push(told),
+      troubles: () => ['store-full', 'mirror-missing', 'upstream-denies'],
+      random: Math.random,
+      now: () => performance.now(),
+      logger: createLogger('test', { level: 'silent' }),
+    },
+    { peerId: 'a'.repeat(40), role: 'agent', port: 1, topology: { node } },
+  );
+  onTestFinished(() => announcer[Symbol.asyncDispose]());
+  announcer.join('b'.repeat(40), { complete: false, want: 1 }, () => undefined);
+  return places;
+}
+
+const EVENTS = ['ShoalMirrorNotConfigured', 'ShoalStoreFull', 'ShoalUpstreamDenies'];
+
 describe('a tracker in Kubernetes', () => {
   it('tells a member where its node’s labels say it is, and whoever runs the cluster of its troubles', async () => {
     const metadata = { labels: { zone: 'a', region: 'eu' } };
     await cluster.ask('POST', '/api/v1/nodes', object('v1', 'Node', 'node1', { metadata }));
-    const kubernetes = {
-      enabled: true,
-      agentService: 'shoal-agent',
-      lease: 'shoal-tracker',
-      startupTaint: false,
-      zoneLabel: 'zone',
-      regionLabel: 'region',
-      rackLabel: 'rack',
-    };
-    await using tracker = await runTracker({ kubernetes });
-    const dispatcher = new Agent();
-    onTestFinished(() => dispatcher.destroy());
-    const places: object[] = [];
-    await using announcer = new Announcer(
-      {
-        dispatcher,
-        trackers: fixedMembers([tracker.running.address]),
-        secure: false,
-        onPlace: (told) => places.push(told),
-        troubles: () => ['store-full'],
-        random: Math.random,
-        now: () => performance.now(),
-        logger: createLogger('test', { level: 'silent' }),
-      },
-      { peerId: 'a'.repeat(40), role: 'agent', port: 1, topology: { node: 'node1' } },
-    );
-    announcer.join('b'.repeat(40), { complete: false, want: 1 }, () => undefined);
+    await using tracker = await runTracker({ kubernetes: KUBERNETES });
+    const places = await placesTold(tracker.running.address, 'node1');
     await expect.poll(() => places).toEqual([{ zone: 'a', region: 'eu' }]);
     await expect.poll(() => tracker.metric('leads')).toBe(1);
-    await expect.poll(() => eventsOf('node1')).toEqual(['ShoalStoreFull']);
+    await expect.poll(() => eventsOf('node1')).toEqual(EVENTS);
+  });
+
+  it('takes nobody’s word who calls from a node’s address to be on another', async () => {
+    await cluster.ask('POST', '/api/v1/nodes', object('v1', 'Node', 'victim', {}));
+    await cluster.ask(
+      'POST',
+      '/api/v1/nodes',
+      object('v1', 'Node', 'liar', { metadata: { labels: { zone: 'b' } } }),
+    );
+    const addresses = [{ type: 'InternalIP', address: '127.0.0.1' }];
+    await cluster.ask('PATCH', '/api/v1/nodes/liar/status', { status: { addresses } });
+    await using tracker = await runTracker({ kubernetes: KUBERNETES });
+    const places = await placesTold(tracker.running.address, 'victim');
+    await expect.poll(() => places).toEqual([{ zone: 'b' }]);
+    await expect.poll(() => eventsOf('liar')).toEqual(EVENTS);
+    expect(await eventsOf('victim')).toEqual([]);
   });
 });

@@ -160,7 +160,10 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
       const pod = podOf(await render(`mirror.node=${name}`), 'agent');
       const mounts = (container: string): string[] =>
         pod.containers.find((one) => one.name === container)!.volumeMounts.map(({ mountPath }) => mountPath);
-      expect(mounts('mirror')).toEqual(directories.map((directory) => `/host${directory}`));
+      expect(mounts('mirror')).toEqual([
+        '/run/shoal',
+        ...directories.map((directory) => `/host${directory}`),
+      ]);
       expect(mounts('agent').filter((path) => path.startsWith('/host'))).toEqual([]);
       const paths = pod.volumes.flatMap(({ hostPath }) => hostPath?.path ?? []);
       expect(paths).toEqual(['/var/lib/shoal/agent', ...directories]);

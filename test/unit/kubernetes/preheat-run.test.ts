@@ -24,7 +24,7 @@ class Bench {
 
   add(name: string, agent?: (image: string) => WarmAnswer): void {
     const platform = 'linux/amd64';
-    this.nodes.set(name, { name, uid: name, labels: {}, platform, hasStartupTaint: false });
+    this.nodes.set(name, { name, uid: name, labels: {}, addresses: [], platform, hasStartupTaint: false });
     if (agent !== undefined) this.agents.set(name, agent);
   }
 

@@ -28,10 +28,12 @@ const tell = (done: Configured): void => void told.push(done);
 
 function start(): Promise<void> {
   const options = { registries: undefined, agent: new URL('http://127.0.0.1:29500'), root: dir.path };
-  return hold('containerd', options, { tell, signal: stopping.signal, checkMs: 10 });
+  const report = dir.join('report');
+  return hold('containerd', options, { tell, signal: stopping.signal, report, checkMs: 10 });
 }
 
 const hosts = (): Promise<string> => readFile(dir.join(HOSTS), 'utf8').catch(() => '');
+const report = (): Promise<string> => readFile(dir.join('report'), 'utf8').catch(() => 'none');
 
 test('the mirror stays while it is held; afterwards every byte is as before', async () => {
   await writeTree(dir.path, { [MAIN]: CONFIG, [HOSTS]: '# own\nserver = "https://example"\n' });
@@ -67,8 +69,10 @@ test('without a config_path it says once what to add, and goes on as soon as it 
   const held = start();
   await expect.poll(() => told.length).toBe(1);
   expect(told[0]?.advice.join('')).toContain('config_path');
+  await expect.poll(report).toContain('config_path');
   await writeFile(dir.join(MAIN), CONFIG);
   await expect.poll(hosts).toContain('127.0.0.1:29500');
+  await expect.poll(report).toBe('none');
   expect(told).toHaveLength(2);
   stopping.abort();
   await held;
@@ -79,6 +83,7 @@ test('a file that cannot be merged is told of, left alone, and tried again', asy
   const held = start();
   await expect.poll(() => told[0]?.advice.join('')).toContain('nothing was changed');
   expect(await hosts()).toBe('server = ');
+  await expect.poll(report).toContain('nothing was changed');
   await writeFile(dir.join(HOSTS), '');
   await expect.poll(hosts).toContain('127.0.0.1:29500');
   stopping.abort();
