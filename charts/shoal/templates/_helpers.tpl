@@ -9,6 +9,15 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Of what lies outside the release's namespace: releases of one name in two namespaces have no object in common. */}}
+{{- define "shoal.clusterName" -}}
+{{- $name := include "shoal.fullname" . -}}
+{{- if ne $name .Release.Namespace -}}
+{{- $name = printf "%s-%s" .Release.Namespace $name -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
 {{/* Labels by which a component's pods are selected: never change at an upgrade. */}}
 {{- define "shoal.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
@@ -48,7 +57,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if .Values.priorityClass.name -}}
 {{ .Values.priorityClass.name }}
 {{- else if .Values.priorityClass.create -}}
-{{ include "shoal.fullname" . }}
+{{ include "shoal.clusterName" . }}
 {{- end -}}
 {{- end -}}
 

@@ -27,10 +27,14 @@ afterAll(async () => {
   await dir?.[Symbol.asyncDispose]();
 });
 
-/** Cache and settings are the test's own. */
 function helm(command: string, ...args: string[]): Promise<string> {
+  return helmIn('shoal', command, ...args);
+}
+
+/** Cache and settings are the test's own. */
+function helmIn(namespace: string, command: string, ...args: string[]): Promise<string> {
   const env = { KUBECONFIG: dir.join('kubeconfig'), HOME: dir.path };
-  return run([join(inject('tools'), 'helm'), command, 'shoal', ...args, '--namespace', 'shoal'], { env });
+  return run([join(inject('tools'), 'helm'), command, 'shoal', ...args, '--namespace', namespace], { env });
 }
 
 async function secrets(): Promise<unknown[]> {
@@ -78,15 +82,26 @@ test('one install with no values; upgrade and rollback keep the keys; uninstall 
   expect(left.flat()).toEqual([]);
 });
 
+test('two releases of one name in two namespaces have nothing in common', async () => {
+  await helm('install', CHART, '--create-namespace');
+  await helmIn('team', 'install', CHART, '--create-namespace');
+  expect(await may('shoal-tracker', 'list /nodes')).toBe(true);
+  expect(await may('shoal-tracker', 'list /nodes', 'team')).toBe(true);
+  await helm('uninstall');
+  expect(await may('shoal-tracker', 'list /nodes', 'team')).toBe(true);
+  expect(await may('shoal-tracker', 'create /events default', 'team')).toBe(true);
+  await helmIn('team', 'uninstall');
+});
+
 /** `verb group/resource[/subresource] [namespace [name]]`, as the API server's authorizer sees it. */
-async function may(account: string, right: string): Promise<boolean> {
+async function may(account: string, right: string, home = 'shoal'): Promise<boolean> {
   const [verb, path = '', namespace, name] = right.split(' ');
   const [group, resource, subresource] = path.split('/');
   const resourceAttributes = { verb, group, resource, subresource, namespace, name };
   const review = await cluster.ask('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
     apiVersion: 'authorization.k8s.io/v1',
     kind: 'SubjectAccessReview',
-    spec: { user: `system:serviceaccount:shoal:${account}`, resourceAttributes },
+    spec: { user: `system:serviceaccount:${home}:${account}`, resourceAttributes },
   });
   return part(review, 'status', 'allowed') === true;
 }
@@ -141,7 +156,7 @@ test('the tracker tells of a node’s troubles by the rights that the chart give
     'shoal-tracker',
   );
   const node = { apiVersion: 'v1', kind: 'Node', name: 'node1', uid: 'u1' };
-  const events = '/api/v1/namespaces/default/events';
+  const events = '/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dnode1';
   for (const count of [1, 2]) {
     recorder.record(node, { type: 'Warning', reason: 'ShoalStoreFull', message: 'no room' });
     await expect
