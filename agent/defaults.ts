@@ -44,6 +44,8 @@ export const ORIGIN_ANSWER_MS = 20_000;
 /** Tags whose last known digest is kept for when registry and origins are both down, and for how long. */
 export const REMEMBERED_TAGS = 1024;
 export const REMEMBERED_TAG_MS = 60 * 60 * 1000;
+/** How often origins hear of a tag that a runtime asks for by HEAD, while its digest stays the same. */
+export const TAG_NEWS_MS = 10 * 60 * 1000;
 /** How long peers may take for a manifest that no origin serves. */
 export const PEER_MANIFEST_MS = 3_000;
 

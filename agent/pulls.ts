@@ -89,7 +89,18 @@ export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
   const sources = new BlobSources({ upstream, swarm, running, known, randomInt, events, signal });
   return {
     blobs: new BlobAccess({ verdicts, known, store, origins, sources, small }),
-    manifests: new ManifestAccess({ verdicts, known, store, origins, upstream, swarm, small, now, events }),
+    manifests: new ManifestAccess({
+      verdicts,
+      known,
+      store,
+      origins,
+      upstream,
+      swarm,
+      small,
+      now,
+      events,
+      life: signal,
+    }),
     running,
     origins,
     verdicts,

@@ -7,6 +7,7 @@ import {
   REMEMBERED_TAG_MS,
   REMEMBERED_TAGS,
   SMALL_BYTES,
+  TAG_NEWS_MS,
 } from '#agent/defaults.ts';
 import type { AgentEvents } from '#agent/events.ts';
 import { LruMap } from '#service/lru-map.ts';
@@ -64,6 +65,8 @@ export interface ManifestAccessParts {
   readonly swarm: Swarm;
   readonly now: () => number;
   readonly events: Pick<AgentEvents, 'servedStaleTag'>;
+  /** Ends with the agent. */
+  readonly life: AbortSignal;
 }
 
 type Positive = Extract<Verdict, { outcome: 'positive' }>;
@@ -95,7 +98,10 @@ export class ManifestAccess {
     );
     if (verdict.outcome !== 'positive') return deniedBy(verdict);
     const told = verdict.by === 'upstream' ? headOf(verdict.told, reference) : undefined;
-    if (told !== undefined) return told;
+    if (told !== undefined) {
+      if (!isDigest(reference)) this.#spreadTag(wish, told.digest);
+      return told;
+    }
     const manifest = held ?? (await this.get(wish));
     if (manifest.kind !== 'manifest') return manifest;
     const { digest, bytes, mediaType } = manifest;
@@ -275,6 +281,23 @@ export class ManifestAccess {
 
   #manifest(digest: Digest, bytes: Buffer, mediaType: string | undefined, source: Source): Manifest {
     return { kind: 'manifest', digest, bytes, mediaType: mediaType ?? detectedType(bytes), source };
+  }
+
+  /**
+   * containerd asks for a tag by HEAD, and for everything else by digest. So that the tag is known once the registry is gone,
+   * an origin is asked for it too: it notes the tag, and the manifest is here before the runtime asks for it.
+   */
+  #spreadTag(wish: ManifestWish, digest: Digest): void {
+    const { life, now } = this.#parts;
+    const known = this.#tags.get(tagKey(wish));
+    if (known?.digest === digest && now() - known.at < TAG_NEWS_MS) return;
+    this.#rememberTag(wish, digest);
+    void this.#askOrigin({ ...wish, signal: life }, wish.reference).answer.then(
+      (answer) => {
+        if (answer.kind === 'content' && isContentOf(digest, answer.bytes)) this.#take(wish, digest, answer);
+      },
+      () => {},
+    );
   }
 
   #rememberTag(wish: ManifestWish, digest: Digest): void {

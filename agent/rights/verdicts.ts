@@ -110,7 +110,7 @@ export class Verdicts {
     const outage = this.#outages.get(caller.registry);
     if (outage !== undefined && this.#parts.now() < outage.until) {
       const verdict = await this.#standIn(caller, outage.cause, signal);
-      if (verdict.outcome === 'positive') return verdict;
+      if (verdict.outcome !== 'unreachable') return verdict;
     }
     const { head, resource } = await this.#ask(caller, question, signal);
     switch (head.kind) {
@@ -162,9 +162,13 @@ export class Verdicts {
   }
 
   #rememberedRefusal(caller: Caller): Refusal | undefined {
-    if (caller.authorization !== undefined) return undefined;
-    const known = this.#refusedAnonymous.get(repositoryKey(caller));
+    const known = this.#anonymousRefusal(caller);
     return known !== undefined && this.#parts.now() < known.until ? known.refusal : undefined;
+  }
+
+  /** The last 401 to callers without a credential, of whom this one is. */
+  #anonymousRefusal(caller: Caller): { refusal: Refusal; until: number } | undefined {
+    return caller.authorization === undefined ? this.#refusedAnonymous.get(repositoryKey(caller)) : undefined;
   }
 
   /** Upstream is down: an earlier positive verdict of the same credential counts, or that the repository is anyone's. */
@@ -174,7 +178,9 @@ export class Verdicts {
     const known = this.#isUsable(own) || this.#isUsable(anyone);
     if (known || this.#isUsable(await this.#parts.anonymous(caller.registry, caller.repository, signal)))
       return { outcome: 'positive', by: 'stale', cause };
-    return { outcome: 'unreachable', cause };
+    // containerd asks without its credential first, and sends it only when it is asked who it is.
+    const refusal = this.#anonymousRefusal(caller)?.refusal;
+    return refusal === undefined ? { outcome: 'unreachable', cause } : { outcome: 'refused', refusal };
   }
 
   #isUsable(at: number | undefined): boolean {

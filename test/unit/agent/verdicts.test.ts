@@ -206,6 +206,22 @@ describe('while upstream is unreachable', () => {
     expect(await scene.check({ ...ANN, repository: 'other' })).toMatchObject({ outcome: 'unreachable' });
   });
 
+  test('who sends no credential unasked is asked for it as before, and reads by an earlier yes', async () => {
+    const scene = new Scene({ verdictLifetimeMs: 0 });
+    scene.answer = ({ caller }) => (caller.authorization === undefined ? refused(401) : OK);
+    await scene.check(NOBODY);
+    await scene.check(ANN);
+    scene.answer = () => DOWN;
+    scene.now += 3_000_000;
+    for (let time = 0; time < 2; time += 1)
+      expect(await scene.check(NOBODY)).toMatchObject({
+        outcome: 'refused',
+        refusal: { status: 401, challenges: ['Basic'] },
+      });
+    expect(await scene.check(ANN)).toMatchObject({ outcome: 'positive', by: 'stale' });
+    expect(await scene.check({ ...NOBODY, repository: 'other' })).toMatchObject({ outcome: 'unreachable' });
+  });
+
   test('nobody with an earlier yes waits for the time-out again', async () => {
     const scene = new Scene({ verdictLifetimeMs: 0 });
     await scene.check(ANN);

@@ -177,6 +177,22 @@ describe('agents behind a ring of two origins', () => {
   });
 });
 
+test('a tag that was only ever asked for by HEAD, as containerd does, is answered on every node when the registry is gone', async () => {
+  await using cluster = await startCluster({ origins: 2, agents: 2 });
+  const { upstream, agents } = cluster;
+  const manifest = upstream.content.addManifest('team/app', { schemaVersion: 2 }, { tag: 'v1' });
+  const path = 'team/app/manifests/v1';
+  const [first, second] = agents;
+  const told = { status: 200, headers: { 'docker-content-digest': manifest } };
+  expect(await first!.get(upstream, path, { method: 'HEAD' })).toMatchObject(told);
+  await expect.poll(() => upstream.log.entries.filter(({ method }) => method === 'GET').length).toBe(1);
+  await upstream.stop();
+  for (const agent of [first!, second!]) {
+    expect(await agent.get(upstream, path, { method: 'HEAD' })).toMatchObject(told);
+    expect(await agent.get(upstream, `team/app/manifests/${manifest}`)).toMatchObject({ status: 200 });
+  }
+});
+
 test('a machine that stands still for seconds is no stall of the swarm: nothing is read twice', async () => {
   await using cluster = await startCluster({
     origins: 2,
