@@ -197,6 +197,8 @@ function addressArguments(address: string | undefined): string[] {
       `--bind-address=${address}`,
       '--allow-privileged=true',
       '--endpoint-reconciler-type=master-count',
+      // Nodes' names are known to nobody.
+      '--kubelet-preferred-address-types=InternalIP',
     ];
   return [
     '--bind-address=127.0.0.1',

@@ -48,8 +48,8 @@ export function faults(cluster: () => Rig): void {
       repository: 'team/no-agent',
       layers: [1_000_000],
     });
-    const [pod = ''] = await podsOf(rig, 'agent', node);
-    await killContainer(rig, node, pod, 'agent');
+    const [pod] = await podsOf(rig, 'agent', node);
+    await killContainer(rig, node, pod!.name, 'agent');
     const started = await podRuns(rig, { name: 'no-agent', image: reference, node: node.name });
     expect(readersOf(rig.upstreams.public, 'team/no-agent')).toEqual(['containerd']);
     console.log(`without its agent: ${started.pulled}`);

@@ -44,7 +44,7 @@ export function lifecycle(cluster: () => Rig): void {
         ),
     ],
     ['rollback', (rig: Rig) => rig.helm('rollback', 'shoal', '--namespace=shoal')],
-  ] as const)('pods start all through an %s', async (name, change) => {
+  ] as const)('pods start all through: %s', async (name, change) => {
     const rig = cluster();
     const ran = await podsRunMeanwhile(rig, name, async () => {
       await change(rig);

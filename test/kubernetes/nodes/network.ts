@@ -1,4 +1,4 @@
-import { eventually, run, words } from '../../runtimes/program.ts';
+import { attempt, run, words } from '../../runtimes/program.ts';
 
 const BRIDGE = 'nodes';
 /** What the machine is called on the nodes' network. */
@@ -30,16 +30,10 @@ export async function openNetwork(nodes: number): Promise<void> {
     await ip(`route add ${podNet(index)} via ${nodeAddress(index)}`);
 }
 
-/** Plugs in the node whose process 1 has this pid. The cable goes with the node's network namespace. */
+/** Plugs in the node whose process 1 has this pid. */
 export async function plugIn(index: number, pid: number, nodes: number): Promise<void> {
-  const cable = `cable${index}`;
-  // That of a node that has just crashed may still be there.
-  await eventually(`the cable of node ${index}`, () =>
-    ip(`link add ${cable} type veth peer name eth0 netns ${pid}`).then(
-      () => true,
-      () => undefined,
-    ),
-  );
+  const cable = cableOf(index);
+  await ip(`link add ${cable} type veth peer name eth0 netns ${pid}`);
   await ip(`link set ${cable} master ${BRIDGE} up`);
   const inside = (text: string): Promise<string> =>
     run(['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', ...words(text)]);
@@ -49,6 +43,16 @@ export async function plugIn(index: number, pid: number, nodes: number): Promise
   await inside(`route add default via ${MACHINE.controlPlane}`);
   for (let other = 1; other <= nodes; other += 1)
     if (other !== index) await inside(`route add ${podNet(other)} via ${nodeAddress(other)}`);
+}
+
+/** Nobody hears of that node any more. Its network namespace may live on for a while, as long as connections are being closed in it. */
+export async function unplug(index: number): Promise<void> {
+  // A node that never came so far has none.
+  await attempt(['ip', 'link', 'delete', cableOf(index)]);
+}
+
+function cableOf(index: number): string {
+  return `cable${index}`;
 }
 
 function ip(text: string): Promise<string> {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { attempt, eventually, type Daemon, run, startDaemon, words } from '../../runtimes/program.ts';
 import type { ControlPlane } from '../control-plane.ts';
-import { nodeAddress, plugIn } from './network.ts';
+import { nodeAddress, plugIn, unplug } from './network.ts';
 import { writeNodeFiles } from './node-files.ts';
 
 const INIT = join(import.meta.dirname, 'node-init.sh');
@@ -88,9 +88,10 @@ export class Node implements AsyncDisposable {
     await this.#daemon(['kube-proxy', `--config=${file('proxy.yaml')}`]);
   }
 
-  /** As the power fails: everything on it is gone at once, but for its disk. */
+  /** As the power fails: everything on it is gone at once and without a goodbye, but for its disk. */
   async crash(): Promise<void> {
     if (this.#init === undefined) return;
+    await unplug(this.#index);
     process.kill(this.#pid, 'SIGKILL');
     await this.#init.stop();
     for (const daemon of this.#daemons) await daemon.stop();

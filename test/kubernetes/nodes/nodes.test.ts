@@ -6,6 +6,7 @@ import { installation } from './installation.ts';
 import { lifecycle } from './lifecycle.ts';
 import { membership } from './membership.ts';
 import { preheats } from './preheats.ts';
+import { mirrorEvent } from './mirror-event.ts';
 import { privateImages } from './private-images.ts';
 import { pulls } from './pulls.ts';
 import { type Rig, startRig } from './rig.ts';
@@ -37,6 +38,9 @@ describe('membership', () => {
 });
 describe('faults', () => {
   faults(cluster);
+});
+describe('events', () => {
+  mirrorEvent(cluster);
 });
 describe('life cycle', () => {
   lifecycle(cluster);

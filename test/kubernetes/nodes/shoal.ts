@@ -94,20 +94,30 @@ export function agentStatus(node: Node): Promise<unknown> {
   return askAdmin(socket, { method: 'GET', path: '/v1/status' }, AbortSignal.timeout(5000));
 }
 
-/** Names of a component's pods. */
-export async function podsOf({ ask }: Rig, component: string, node?: Node): Promise<string[]> {
+/** A pod of Shoal's; one that is made anew may have the name of the one before. */
+interface ShoalPod {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** Of a component, on that node or on all. */
+export async function podsOf({ ask }: Rig, component: string, node?: Node): Promise<ShoalPod[]> {
   const selector = encodeURIComponent(`app.kubernetes.io/component=${component}`);
   const field = node === undefined ? '' : `&fieldSelector=spec.nodeName%3D${node.name}`;
   const items = part(await ask('GET', `${NAMESPACE}/pods?labelSelector=${selector}${field}`), 'items');
-  return Array.isArray(items) ? items.map((item) => String(part(item, 'metadata', 'name'))) : [];
+  if (!Array.isArray(items)) return [];
+  return items.map((item) => ({
+    name: String(part(item, 'metadata', 'name')),
+    uid: String(part(item, 'metadata', 'uid')),
+  }));
 }
 
 /** As a process dies: with its pod, without notice; what made it makes another. */
-export async function killPods(rig: Rig, component: string, node?: Node): Promise<void> {
-  const names = await podsOf(rig, component, node);
-  for (const name of names) await rig.ask('DELETE', `${NAMESPACE}/pods/${name}?gracePeriodSeconds=0`);
-  await eventually(`the end of ${names.join(', ')}`, async () => {
-    const left = await podsOf(rig, component, node);
-    return names.some((name) => left.includes(name)) ? undefined : true;
+export async function killPods(rig: Rig, component: string): Promise<void> {
+  const killed = await podsOf(rig, component);
+  for (const { name } of killed) await rig.ask('DELETE', `${NAMESPACE}/pods/${name}?gracePeriodSeconds=0`);
+  await eventually(`the end of every ${component}`, async () => {
+    const left = new Set((await podsOf(rig, component)).map(({ uid }) => uid));
+    return killed.some(({ uid }) => left.has(uid)) ? undefined : true;
   });
 }
