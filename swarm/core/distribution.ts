@@ -107,7 +107,10 @@ export class Distribution<Peer> {
   /** The peer asks for `index` by name. False if it cannot be shown, was shown already or may come from another soon. */
   want(peer: Peer, index: number, now: number): boolean {
     const receiver = this.#receivers.get(peer);
-    if (!receiver || !this.#mayShow(receiver, index)) return false;
+    if (!receiver) return false;
+    // It has it no more: whose disk is full keeps a piece only until it has been read.
+    if (receiver.pieces.remove(index)) this.#uncopy(index);
+    if (!this.#mayShow(receiver, index)) return false;
     if (this.#copies[index]! > 0 && now < this.#shownAt[index]! + WANT_GRACE_MS) return false;
     this.#show(receiver, index, now);
     return true;

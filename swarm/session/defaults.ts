@@ -22,6 +22,9 @@ export const MAX_UNSTORED_BYTES = 16 * 1024 * 1024;
 /** When so much has come whose hash nobody has told, only pieces with a known hash are asked for. Bytes per torrent. */
 export const MAX_PARKED_BYTES = 16 * 1024 * 1024;
 
+/** Pieces ahead of a reader that peers are asked about where they were held before and had to go. */
+export const RECALLED_PIECES = 16;
+
 /** How often a torrent looks for stalled readers, late answers and peers to dial. Milliseconds. */
 export const TICK_MS = 100;
 

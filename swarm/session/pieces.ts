@@ -1,5 +1,6 @@
 import { hash as hashOf } from 'node:crypto';
 import type { Digest } from '#registry/digest.ts';
+import { Bitfield } from '#swarm/core/bitfield.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { HashBatch } from '#swarm/hashes/batch.ts';
 import { Assembly } from './assembly.ts';
@@ -61,6 +62,8 @@ export class Pieces {
    */
   readonly #unsigned = new Map<number, Buffer>();
   readonly #pool: PiecePool;
+  /** Pieces that were held and are not any more. Peers that have them did not say so, as they were not wanted. */
+  readonly lost: Bitfield;
   /** Pieces that an earlier run may have left on disk, as long as nobody has looked. */
   readonly #unchecked = new Set<number>();
   /** Pieces whose bytes are all here while nobody has told their hash. */
@@ -88,7 +91,8 @@ export class Pieces {
       has: (index) => this.table.held.has(index),
       piece: (index) => this.storage.readPiece(index),
     });
-    this.storage.onGone = (index) => this.table.drop(index);
+    this.lost = new Bitfield(this.table.count);
+    this.storage.onGone = (index) => this.lose(index);
     this.storage.expected = (index) => this.hashes.get(index) ?? this.#unsigned.get(index);
     if (blob.complete) this.table.held.fill();
     else if (blob.size === 0) this.#advance();
@@ -236,12 +240,13 @@ export class Pieces {
 
   /** Nobody here needs the piece any more. Where it is in memory only it is gone, to be fetched anew if asked for. */
   release(index: number): void {
-    if (index < this.#check.next && this.storage.release(index)) this.table.drop(index);
+    if (index < this.#check.next && this.storage.release(index)) this.lose(index);
   }
 
-  /** The stored bytes cannot be read: the piece is wanted anew. */
+  /** The piece is not there any more, or cannot be read: whoever needs it has it fetched anew. */
   lose(index: number): void {
     this.table.drop(index);
+    this.lost.add(index);
   }
 
   #verify(index: number): void {
@@ -278,6 +283,7 @@ export class Pieces {
     if (liars.size > 0) this.#events.convicted(liars);
     this.storage.put(index, memory);
     this.table.hold(index);
+    this.lost.remove(index);
     this.#sources[index] = SOURCES.indexOf(source);
     this.#events.held(index, source, bytes);
     if (this.shareable(index)) this.#events.shareable(index);

@@ -16,6 +16,7 @@ import {
   MIN_PEERS,
   MORE_PEERS_LONGEST_MS,
   MORE_PEERS_MS,
+  RECALLED_PIECES,
   STARVED_MS,
 } from './defaults.ts';
 import { Downloads } from './downloads.ts';
@@ -104,6 +105,8 @@ export class Torrent implements AsyncDisposable {
   /** Scopes whose signed batches count. */
   readonly #believed: Set<string>;
   #uses = 0;
+  /** Peers were told that something is wanted of them. */
+  #interested = false;
   #usedAt: number;
   /** What is known of the blob, to be stored with it. */
   #facts: Facts = NO_FACTS;
@@ -232,10 +235,9 @@ export class Torrent implements AsyncDisposable {
 
   /** The blob is needed until as many `release` as `use` were called. */
   use(): void {
-    const idle = !this.wanted;
     this.#uses++;
     this.#askMoreWait = MORE_PEERS_MS;
-    if (idle) this.#startDownload();
+    if (this.wanted && !this.#interested) this.#startDownload();
   }
 
   release(): void {
@@ -267,7 +269,8 @@ export class Torrent implements AsyncDisposable {
         if (this.#failure) throw this.#failure;
         const index = (cursor.index = Math.floor(at / table.pieceLength));
         if (!this.pieces.readable(index)) {
-          this.#downloads.fillAll();
+          this.#recall(index);
+          this.#fetchOn();
           await this.#readers.wait(cursor, this.#parts.now());
           continue;
         }
@@ -460,7 +463,10 @@ export class Torrent implements AsyncDisposable {
       },
       hashesCame: (peer, signed) => this.#hashesCame(peer, signed),
       pieceWanted: (peer, index) => {
-        if (index < this.pieces.table.count) this.#uploads.want(peer, index);
+        const { table } = this.pieces;
+        if (index >= table.count) return;
+        if (peer.pieces.remove(index)) table.peerLacks(index);
+        this.#uploads.want(peer, index);
       },
       broke: (peer, reason) => this.#misfit(peer, reason),
       closed: (peer) => this.#gone(peer),
@@ -541,8 +547,7 @@ export class Torrent implements AsyncDisposable {
     this.#parts.count.verified(source, source === 'cache' ? 0 : bytes);
     for (const peer of this.connections.values()) peer.cancelPiece(index);
     this.#readers.wake(index);
-    if (!this.pieces.table.complete) return;
-    for (const peer of this.connections.values()) peer.setInterested(false);
+    if (this.pieces.table.complete) this.#rest();
   }
 
   #bad(index: number, contributors: ReadonlySet<PeerSession>): void {
@@ -575,7 +580,7 @@ export class Torrent implements AsyncDisposable {
   #unreadable(index: number, error: unknown): void {
     if (this.complete) return this.fail(asError(error));
     this.pieces.lose(index);
-    this.#downloads.fillAll();
+    this.#fetchOn();
   }
 
   async #bytes(index: number, offset: number, length: number): Promise<PieceBytes | undefined> {
@@ -616,8 +621,25 @@ export class Torrent implements AsyncDisposable {
     this.fail(error);
   }
 
+  /** Asks all who may have what was held once, and is read again now, to say so: they did not when it was held here. */
+  #recall(from: number): void {
+    const { lost } = this.pieces;
+    const end = Math.min(from + RECALLED_PIECES, this.pieces.table.count);
+    for (let index = from; index < end; index++) {
+      if (!lost.remove(index)) continue;
+      for (const peer of this.connections.values()) if (peer.wire.member) peer.want(index);
+    }
+  }
+
+  /** What was held and is not any more, for want of room or by a fault of the disk, is fetched like all else. */
+  #fetchOn(): void {
+    if (this.#interested) this.#downloads.fillAll();
+    else this.#startDownload();
+  }
+
   #startDownload(): void {
     const { table } = this.pieces;
+    this.#interested = true;
     for (const peer of this.connections.values()) {
       const useful = peer.pieces.some((index) => !table.held.has(index));
       if (peer.wire.member || useful) peer.setInterested(true);
@@ -628,6 +650,7 @@ export class Torrent implements AsyncDisposable {
 
   /** Nothing is to be fetched: no peer has to keep a place for us. */
   #rest(): void {
+    this.#interested = false;
     for (const peer of this.connections.values()) peer.setInterested(false);
   }
 

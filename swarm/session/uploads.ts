@@ -71,10 +71,13 @@ export class Uploads {
     this.#parts.distribution?.leave(peer);
   }
 
-  /** A peer that is starved asks for a piece by name. */
+  /** A peer that is starved, or has lost the piece, asks for it by name. */
   want(peer: PeerSession, index: number): void {
-    const { distribution, now } = this.#parts;
-    if (distribution?.want(peer, index, now())) peer.wire.have(index);
+    const { distribution, now, table, shareable } = this.#parts;
+    const shows = distribution
+      ? distribution.want(peer, index, now())
+      : table.held.has(index) && shareable(index);
+    if (shows) peer.wire.have(index);
   }
 
   /** Somebody became interested or lost interest. */

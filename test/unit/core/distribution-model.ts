@@ -9,11 +9,18 @@ export interface Step {
   readonly index: number;
 }
 
+interface Account {
+  readonly has: Set<number>;
+  readonly shown: Set<number>;
+  /** Shown, and not fetched so far. */
+  readonly granted: Set<number>;
+}
+
 /** A distribution beside a plain account of who has and was shown what. */
 export class DistributionModel {
   readonly #distribution: Distribution<string>;
   readonly #pieces: number;
-  readonly #peers = new Map<string, Set<number>>();
+  readonly #peers = new Map<string, Account>();
   /** When a piece was last shown to somebody. */
   readonly #shownAt = new Map<number, number>();
 
@@ -36,7 +43,7 @@ export class DistributionModel {
   #join(peer: string): void {
     if (this.#peers.has(peer)) return;
     this.#distribution.join(peer);
-    this.#peers.set(peer, new Set());
+    this.#peers.set(peer, { has: new Set(), shown: new Set(), granted: new Set() });
   }
 
   #leave(peer: string): void {
@@ -46,10 +53,14 @@ export class DistributionModel {
 
   #has(peer: string, index: number): void {
     this.#distribution.has(peer, index);
-    this.#peers.get(peer)?.add(index);
+    const account = this.#peers.get(peer);
+    account?.has.add(index);
+    account?.granted.delete(index);
   }
 
   #want(peer: string, index: number, now: number): boolean {
+    // Who wants a piece does not have it, whatever it said before.
+    this.#peers.get(peer)?.has.delete(index);
     const early = now < (this.#shownAt.get(index) ?? 0) + WANT_GRACE_MS;
     const expected = this.#lacks(peer, index) && !(early && this.#copies(index) > 0);
     if (expected) this.#show(peer, index, now);
@@ -68,16 +79,20 @@ export class DistributionModel {
   }
 
   #show(peer: string, index: number, now: number): void {
-    this.#peers.get(peer)!.add(index);
+    const { shown, granted } = this.#peers.get(peer)!;
+    shown.add(index);
+    granted.add(index);
     this.#shownAt.set(index, now);
   }
 
   #lacks(peer: string, index: number): boolean {
-    return this.#peers.get(peer)?.has(index) === false;
+    const account = this.#peers.get(peer);
+    return account !== undefined && !account.has.has(index) && !account.shown.has(index);
   }
 
   #copies(index: number): number {
-    return [...this.#peers.values()].filter((pieces) => pieces.has(index)).length;
+    return [...this.#peers.values()].filter(({ has, granted }) => has.has(index) || granted.has(index))
+      .length;
   }
 
   /** Nobody has it, or one of several has had it alone for too long. */

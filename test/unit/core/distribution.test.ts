@@ -107,10 +107,15 @@ describe('the first source of a blob', () => {
     expect(distribution.want('b', 1, WANT_GRACE_MS)).toBe(true);
     expect(distribution.want('b', 1, WANT_GRACE_MS)).toBe(false);
     expect(distribution.want('b', 7, 0)).toBe(true);
-    distribution.has('b', 5);
-    expect(distribution.want('b', 5, 0)).toBe(false);
     expect(distribution.want('nobody', 3, 0)).toBe(false);
-    expect(distribution.grant('a', 1e9, PIECE, 0)).toEqual([2, 3, 4, 6, 8]);
+    expect(distribution.grant('a', 1e9, PIECE, 0)).toEqual([2, 3, 4, 5, 6, 8]);
+  });
+
+  it('shows a piece by name to a peer that had it from another and has lost it', () => {
+    const distribution = source(4, ['a', 'b']);
+    distribution.has('a', 1);
+    expect(distribution.want('a', 1, 0)).toBe(true);
+    expect(distribution.grant('b', 1e9, PIECE, 0)).toEqual([0, 2, 3]);
   });
 
   it('shows nobody by name what another is fetching, until that one has had the time or is gone', () => {

@@ -55,6 +55,37 @@ describe('where the disk takes no more', () => {
     expect(agent.store.usage().partialBytes).toBe(0);
   });
 
+  it('whoever reads the same blob once more gets everything too', async () => {
+    await using fixture = await SwarmFixture.start();
+    await seeded(fixture);
+    const agent = await fixture.member('agent', { writeAt: diskOf(6 * MIB) });
+    const torrent = await agent.swarm.engine.torrent(request);
+    expect(await readAll(torrent, deadline())).toBe(request.digest);
+    expect(torrent.complete).toBe(true);
+    expect(await readAll(torrent, deadline())).toBe(request.digest);
+  });
+
+  it('so do several at once, whose peers never said what they have got since', async () => {
+    await using fixture = await SwarmFixture.start();
+    const small = blob.subarray(0, 12 * MIB);
+    const wish = { ...request, digest: digestOf(small), size: small.length };
+    const origin = await fixture.member('origin');
+    fixture.feed(await origin.swarm.engine.torrent(wish), small);
+    const disks = [diskOf(5 * MIB), diskOf(5 * MIB), diskOf(5 * MIB), writeAt, writeAt];
+    const agents = await Promise.all(disks.map((disk) => fixture.member('agent', { writeAt: disk })));
+    const pullAll = (): Promise<string[]> =>
+      Promise.all(
+        agents.map(async ({ swarm }) => {
+          const torrent = await swarm.engine.torrent(wish);
+          torrent.addPeer({ host: '127.0.0.1', port: origin.swarm.port, role: 'origin' });
+          return readAll(torrent, deadline());
+        }),
+      );
+    const all = agents.map(() => wish.digest);
+    expect(await pullAll()).toEqual(all);
+    expect(await pullAll()).toEqual(all);
+  });
+
   it('so it is where the quota is too small from the start', async () => {
     await using fixture = await SwarmFixture.start();
     await seeded(fixture);
