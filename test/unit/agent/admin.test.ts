@@ -16,6 +16,7 @@ test('the admin socket prunes, limits and tells', async () => {
   const digest = upstream.content.addBlob('app', deterministicBytes('admin', 5000));
   await using agent = await startAgentFixture({ registries: [upstream] });
   await agent.get(upstream, `app/blobs/${digest}`);
+  await agent.stored(1);
   const socket = agent.directory.join('store', 'admin.sock');
   const ask = (method: string, path: string, body?: unknown) =>
     askAdmin(socket, { method, path, body }, signal);
@@ -57,6 +58,7 @@ test('a second agent on the same store does not start, and the first goes on as 
   const digest = upstream.content.addBlob('app', deterministicBytes('twice', 5000));
   await using agent = await startAgentFixture({ registries: [upstream] });
   await agent.get(upstream, `app/blobs/${digest}`);
+  await agent.stored(1);
   const files = async (): Promise<string[]> =>
     (await readdir(agent.directory.join('store'), { recursive: true })).toSorted();
   const before = await files();
