@@ -410,7 +410,9 @@ export class Engine implements AsyncDisposable {
   #join(torrent: Torrent): void {
     const id = torrent.swarmId.toString('hex');
     this.#answering.set(id, torrent);
-    const options = { complete: torrent.complete, want: WANTED_PEERS, digest: torrent.digest };
+    // Those who want what an origin reads call it; it calls others when too few have.
+    const want = this.#options.showsEach ? 0 : WANTED_PEERS;
+    const options = { complete: torrent.complete, want, digest: torrent.digest };
     const membership = this.#parts.announcer.join(id, options, (peers) =>
       this.#offer(torrent, torrent.swarmId, peers),
     );

@@ -492,8 +492,10 @@ export class Torrent implements AsyncDisposable {
 
   #greet(peer: PeerSession): void {
     this.#uploads.greet(peer);
-    // An origin shows nothing to a peer that wants nothing.
-    if (this.wanted && peer.wire.member) peer.setInterested(true);
+    // An origin shows nothing to a peer that wants nothing, and takes a member that calls for one that wants.
+    if (!peer.wire.member) return;
+    if (this.wanted) peer.setInterested(true);
+    else if (peer.wire.outgoing) peer.wire.uninterested();
   }
 
   #gained(peer: PeerSession, indices: readonly number[]): void {

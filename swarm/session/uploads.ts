@@ -34,13 +34,19 @@ export class Uploads {
     this.#flow = flow;
   }
 
-  /** Tells a new peer what there is. */
+  /** Tells a new peer what there is. A member that has called wants it, which it need not say before it may ask. */
   greet(peer: PeerSession): void {
+    this.#parts.distribution?.join(peer);
+    this.#tellHeld(peer);
+    if (peer.wire.member && !peer.wire.outgoing) peer.onInterested();
+    else this.#show(peer);
+  }
+
+  #tellHeld(peer: PeerSession): void {
     const { table, distribution, shareable } = this.#parts;
     if (distribution) {
       if (peer.wire.fast) peer.wire.haveNone();
-      distribution.join(peer);
-      return this.#show(peer);
+      return;
     }
     const shared = [...table.held].filter((index) => shareable(index));
     if (peer.wire.fast && shared.length === table.count) return peer.wire.haveAll();

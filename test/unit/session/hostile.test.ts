@@ -164,6 +164,10 @@ describe('an agent among hostile members', () => {
     await using scene = await Scene.set();
     scene.fixture.feed(scene.torrent, blob, 0, 2);
     const peer = await scene.raw();
+    // It has called, and so may ask before it says that it wants to.
+    await expect.poll(() => peer.choked).toBe(false);
+    peer.wire.uninterested();
+    await expect.poll(() => peer.choked).toBe(true);
     peer.wire.request({ index: 0, offset: 0, length: 16_384 });
     await expect.poll(() => peer.rejected.length).toBe(1);
     peer.wire.interested();
