@@ -33,6 +33,8 @@ export interface HttpServerOptions {
   readonly errors?: ErrorMap;
   /** Sockets open at once; more are closed as they come. Default 4096. */
   readonly maxConnections?: number;
+  /** How long a connection without a request stays open. Default 75 000. */
+  readonly keepAliveMs?: number;
   /** How long answers under way may go on once the server is closing. Default 5000. */
   readonly closeGraceMs?: number;
 }
@@ -52,7 +54,7 @@ const CLOSE_GRACE_MS = 5000;
 export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   const observe = observer(options);
   const app = fastify({
-    serverFactory: (handler) => nodeServer(handler, options.security),
+    serverFactory: (handler) => nodeServer(handler, options),
     bodyLimit: options.bodyLimit,
     logger: false,
     return503OnClosing: false,
@@ -94,12 +96,15 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   return app;
 }
 
-function nodeServer(handler: RequestListener, security: Security = { mode: 'off' }): Server {
+function nodeServer(
+  handler: RequestListener,
+  { security = { mode: 'off' }, keepAliveMs = KEEP_ALIVE_TIMEOUT_MS }: HttpServerOptions,
+): Server {
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    keepAliveTimeout: keepAliveMs,
   };
   const tls = serverTls(security);
   if (tls === undefined) return createPlainServer(limits, handler);

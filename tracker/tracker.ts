@@ -17,6 +17,7 @@ import { MAX_REQUEST_BYTES, MAX_WANT } from '#swarm/announce/messages.ts';
 import {
   ANNOUNCES_PER_SECOND,
   DEFAULT_LIMITS,
+  KEEP_ALIVE_MS,
   NODES_PATIENCE_MS,
   STRANGER_BODY_BYTES,
   STRANGER_CONNECTIONS,
@@ -214,7 +215,14 @@ function listenForMembers(
   state: MemberListenerState,
   { logger, metrics }: TrackerParts,
 ): Promise<BoundServer> {
-  const app = createHttpServer({ name: 'tracker', security, bodyLimit: MAX_REQUEST_BYTES, logger, metrics });
+  const app = createHttpServer({
+    name: 'tracker',
+    security,
+    bodyLimit: MAX_REQUEST_BYTES,
+    keepAliveMs: KEEP_ALIVE_MS,
+    logger,
+    metrics,
+  });
   const { announceIntervalMs, maxPeersPerAnswer } = config;
   const strangers = config.strangers.listen !== undefined;
   registerShoalRoutes(app, state, { announceIntervalMs, maxPeersPerAnswer, strangers });
