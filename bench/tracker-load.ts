@@ -4,13 +4,16 @@ import { clusterDispatcher } from '#service/http-client.ts';
 import type { Security } from '#service/identity.ts';
 import type { AnnounceAnswer, AnnounceRequest } from '#swarm/announce/messages.ts';
 
-export interface Load {
-  readonly agents: number;
-  readonly swarmsEach: number;
-  readonly intervalMs: number;
+export interface Target {
   /** `host:port` of the tracker. */
   readonly tracker: string;
   readonly security: Security;
+}
+
+export interface Load extends Target {
+  readonly agents: number;
+  readonly swarmsEach: number;
+  readonly intervalMs: number;
 }
 
 /** What a phase of announces took, seen by the agents. */
@@ -18,8 +21,6 @@ export interface Announced {
   readonly seconds: number;
   readonly announces: number;
   readonly peersHanded: number;
-  /** Of each announce, from the request to the whole answer. Milliseconds. */
-  readonly latencies: readonly number[];
 }
 
 /** Swarms that all agents are in: base images. The others are drawn from as many as make each a few dozen strong. */
@@ -32,15 +33,18 @@ const ZONES = 3;
 export class Announcers implements AsyncDisposable {
   readonly #load: Load;
   readonly #agents: readonly SimulatedAgent[];
+  /** Those that all are in. */
+  readonly common: readonly string[];
 
   constructor(load: Load) {
     this.#load = load;
     const common = Math.round(load.swarmsEach * COMMON_SHARE);
     const rare = Math.ceil((load.agents * (load.swarmsEach - common)) / MEMBERS_OF_RARE);
     const swarms = Array.from({ length: common + rare }, () => newId());
+    this.common = swarms.slice(0, common);
     this.#agents = Array.from({ length: load.agents }, (_, number) => {
       const own = Array.from({ length: load.swarmsEach - common }, () => swarms[common + below(rare)]!);
-      return new SimulatedAgent(load, number, [...swarms.slice(0, common), ...new Set(own)]);
+      return new SimulatedAgent(load, number, [...this.common, ...new Set(own)]);
     });
   }
 
@@ -71,23 +75,29 @@ export class Announcers implements AsyncDisposable {
   }
 
   async #measure(
-    work: (agent: SimulatedAgent, note: (one: { ms: number; peers: number }) => void) => Promise<void>,
+    work: (agent: SimulatedAgent, note: (one: Answered) => void) => Promise<void>,
   ): Promise<Announced> {
     const started = performance.now();
-    const latencies: number[] = [];
+    let announces = 0;
     let peersHanded = 0;
-    const note = ({ ms, peers }: { ms: number; peers: number }): void => {
-      latencies.push(ms);
+    const note = ({ peers }: Answered): void => {
+      announces += 1;
       peersHanded += peers;
     };
     await Promise.all(this.#agents.map((agent) => work(agent, note)));
     const seconds = (performance.now() - started) / 1000;
-    return { seconds, announces: latencies.length, peersHanded, latencies };
+    return { seconds, announces, peersHanded };
   }
 }
 
-class SimulatedAgent implements AsyncDisposable {
-  readonly #load: Load;
+/** How long an announce took, from the request to the whole answer, and how many peers came. */
+interface Answered {
+  readonly ms: number;
+  readonly peers: number;
+}
+
+export class SimulatedAgent implements AsyncDisposable {
+  readonly #target: Target;
   readonly #number: number;
   readonly #peerId = newId();
   readonly #session = newId(16);
@@ -95,14 +105,14 @@ class SimulatedAgent implements AsyncDisposable {
   readonly #swarms: string[];
   #sequence = 0;
 
-  constructor(load: Load, number: number, swarms: string[]) {
-    this.#load = load;
+  constructor(target: Target, number: number, swarms: string[]) {
+    this.#target = target;
     this.#number = number;
     this.#swarms = swarms;
-    this.#dispatcher = clusterDispatcher(load.security, { connections: 1 });
+    this.#dispatcher = clusterDispatcher(target.security, { connections: 1 });
   }
 
-  start(signal: AbortSignal): Promise<{ ms: number; peers: number }> {
+  start(signal: AbortSignal): Promise<Answered> {
     const zone = `zone-${this.#number % ZONES}`;
     return this.#announce(
       {
@@ -118,7 +128,7 @@ class SimulatedAgent implements AsyncDisposable {
     );
   }
 
-  change(signal: AbortSignal): Promise<{ ms: number; peers: number }> {
+  change(signal: AbortSignal): Promise<Answered> {
     const swarm = this.#swarms.splice(below(this.#swarms.length), 1)[0]!;
     this.#swarms.push(swarm);
     const join = [{ swarm, complete: false, want: WANT, digest: digestOf(swarm) }];
@@ -129,10 +139,7 @@ class SimulatedAgent implements AsyncDisposable {
     await this.#dispatcher.destroy();
   }
 
-  async #announce(
-    told: Partial<AnnounceRequest>,
-    signal: AbortSignal,
-  ): Promise<{ ms: number; peers: number }> {
+  async #announce(told: Partial<AnnounceRequest>, signal: AbortSignal): Promise<Answered> {
     const body: AnnounceRequest = {
       peerId: this.#peerId,
       session: this.#session,
@@ -141,7 +148,7 @@ class SimulatedAgent implements AsyncDisposable {
     };
     const started = performance.now();
     const { statusCode, body: answer } = await this.#dispatcher.request({
-      origin: `https://${this.#load.tracker}`,
+      origin: `https://${this.#target.tracker}`,
       path: '/v1/announce',
       method: 'POST',
       headers: { 'content-type': 'application/json' },

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,6 +19,7 @@ import { Announcers, type Announced } from './tracker-load.ts';
  *     node bench/tracker.ts [agents] [swarms of each] [seconds between two announces]
  */
 const SHOAL = fileURLToPath(new URL('../cli/shoal.ts', import.meta.url));
+const PROBE = fileURLToPath(new URL('tracker-probe.ts', import.meta.url));
 const READY_POLL_MS = 100;
 const INTERVALS = 2;
 const [agents = 2600, swarmsEach = 50, intervalSeconds = 30] = process.argv.slice(2).map(Number);
@@ -60,14 +61,30 @@ async function startTracker(directory: string): Promise<Tracker> {
   };
 }
 
-function row(phase: string, cpuSeconds: number, rssMib: number, announced: Announced): string {
-  const { seconds, announces, peersHanded, latencies } = announced;
+/** Asks all the while, from a process of its own; how long each answer took, in milliseconds. */
+async function probe<T>(swarms: readonly string[], work: () => Promise<T>): Promise<[T, number[]]> {
+  const keyFile = join(directory, CLUSTER_KEY_FILE);
+  const child = fork(PROBE, [tracker.address, keyFile, ...swarms]);
+  const latencies: number[] = [];
+  child.on('message', (ms: number) => latencies.push(ms));
+  const result = await work();
+  child.disconnect();
+  await once(child, 'exit');
+  return [result, latencies];
+}
+
+function row(
+  phase: string,
+  used: { cpuSeconds: number; rssMib: number },
+  { seconds, announces, peersHanded }: Announced,
+  latencies: readonly number[],
+): string {
   const cells = [
     phase,
     (announces / seconds).toFixed(0),
     (peersHanded / announces).toFixed(1),
-    `${((100 * cpuSeconds) / seconds).toFixed(1)} %`,
-    rssMib.toFixed(0),
+    `${((100 * used.cpuSeconds) / seconds).toFixed(1)} %`,
+    used.rssMib.toFixed(0),
     percentile(latencies, 0.5).toFixed(1),
     percentile(latencies, 0.99).toFixed(1),
     Math.max(...latencies).toFixed(1),
@@ -100,7 +117,8 @@ console.log(
 console.log('|---|---|---|---|---|---|---|---|');
 for (const [name, run] of phases) {
   const before = await readUsage(tracker.pid);
-  const announced = await run();
+  const [announced, latencies] = await probe(announcers.common, run);
   const after = await readUsage(tracker.pid);
-  console.log(row(name, after.cpuSeconds - before.cpuSeconds, after.peakRssMiB, announced));
+  const used = { cpuSeconds: after.cpuSeconds - before.cpuSeconds, rssMib: after.peakRssMiB };
+  console.log(row(name, used, announced, latencies));
 }
