@@ -308,8 +308,9 @@ export class Engine implements AsyncDisposable {
     try {
       return await this.#parts.store.partial(key, size);
     } catch (error) {
-      if (error instanceof StoreFullError) return undefined;
-      throw error;
+      if (!(error instanceof StoreFullError)) throw error;
+      this.#parts.logger.warn({ digest: key.digest, err: error }, 'not stored: no room');
+      return undefined;
     }
   }
 
