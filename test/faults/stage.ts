@@ -15,9 +15,12 @@ export const BLOB_BYTES = 16 * 2 ** 20;
 const RATE_MBIT = 40;
 /** So wide that agents which have to read for themselves are not held up by each other. */
 const UPSTREAM_MBIT = 200;
-const DISK_BYTES = 192 * 2 ** 20;
-/** Some ten blobs: what earlier cells left is evicted on the way. */
-const QUOTA_BYTES = 128 * 2 ** 20;
+const DISK_BYTES = 400 * 2 ** 20;
+/**
+ * Some twenty blobs: what earlier cells left is evicted on the way, and there is room for those of the last minute and
+ * a half, which stay open to peers.
+ */
+const QUOTA_BYTES = 320 * 2 ** 20;
 const PULL_TIMEOUT_MS = 60_000;
 const QUEUE_MS = 50;
 const BURST_BYTES = 128 * 1024;
