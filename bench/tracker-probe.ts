@@ -11,14 +11,13 @@ import { SimulatedAgent } from './tracker-load.ts';
 const PAUSE_MS = 50;
 const [tracker = '', clusterKeyFile = '', ...swarms] = process.argv.slice(2);
 const security = loadSecurity({ security: 'cluster-key', clusterKeyFile });
-const stop = new AbortController();
-process.on('disconnect', () => stop.abort());
+process.on('disconnect', () => process.exit());
 
-await using agent = new SimulatedAgent({ tracker, security }, 0, swarms);
-await agent.start(stop.signal);
-while (!stop.signal.aborted) {
-  const { ms } = await agent.change(stop.signal);
-  // Nobody may listen any more.
-  process.send?.(ms, undefined, undefined, () => {});
+const { signal } = new AbortController();
+const agent = new SimulatedAgent({ tracker, security }, 0, swarms);
+await agent.start(signal);
+for (;;) {
+  const { ms } = await agent.change(signal);
+  process.send?.(ms);
   await sleep(PAUSE_MS);
 }
