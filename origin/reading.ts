@@ -82,6 +82,8 @@ export class Reading {
       body = undefined;
     };
     try {
+      // Looking through a large left-over takes so long that a registry would give up a body that nobody takes.
+      if (this.torrent.pieces.anyUnchecked) drop();
       // What may be on disk is not asked for; nor is it there to be waited for.
       await abortable(this.torrent.resumed, signal);
       if (isTakeOver || this.torrent.pieces.table.held.count > 0) {

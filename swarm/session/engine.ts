@@ -201,8 +201,12 @@ export class Engine implements AsyncDisposable {
    * swarm's and as fairly. Rejects with the signal's reason.
    * @param flow what shares one turn: a blob's digest
    */
-  passDownload(flow: string, bytes: number, signal: AbortSignal): Promise<void> {
-    return this.#downloads.passed(flow, bytes, AbortSignal.any([signal, this.#closing.signal]));
+  async passDownload(flow: string, bytes: number, signal: AbortSignal): Promise<void> {
+    this.#closing.signal.throwIfAborted();
+    signal.throwIfAborted();
+    // A signal for each chunk costs more than most chunks have to wait.
+    if (this.#downloads.unlimited) return;
+    await this.#downloads.passed(flow, bytes, AbortSignal.any([signal, this.#closing.signal]));
   }
 
   /** Whether the limit of downloads, and not what others send, makes this blob wait now. */
