@@ -1,0 +1,56 @@
+import { readdir, readFile } from 'node:fs/promises';
+import type { Part } from '../../bench/rig/part.ts';
+
+/** What a process holds at one time. */
+export interface Sample {
+  /** Since the beginning. */
+  readonly minutes: number;
+  readonly rssMib: number;
+  readonly descriptors: number;
+}
+
+/** How a process' needs went over time. */
+export interface Trend {
+  readonly part: string;
+  readonly rssMib: number;
+  /** By least squares. */
+  readonly rssMibPerMinute: number;
+  /** In the last quarter of the time, beyond the first; medians. */
+  readonly moreDescriptors: number;
+}
+
+export async function sample({ process: own }: Part, minutes: number): Promise<Sample> {
+  const directory = `/proc/${own.child.pid}`;
+  const [status, open] = await Promise.all([
+    readFile(`${directory}/status`, 'utf8'),
+    readdir(`${directory}/fd`),
+  ]);
+  const rssKib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN);
+  return { minutes, rssMib: rssKib / 1024, descriptors: open.length };
+}
+
+/** @param samples in the order of time */
+export function trendOf(part: string, samples: readonly Sample[]): Trend {
+  const quarter = Math.ceil(samples.length / 4);
+  const descriptors = samples.map((one) => one.descriptors);
+  return {
+    part,
+    rssMib: samples.at(-1)?.rssMib ?? Number.NaN,
+    rssMibPerMinute: slope(samples.map(({ minutes, rssMib }) => [minutes, rssMib])),
+    moreDescriptors: median(descriptors.slice(-quarter)) - median(descriptors.slice(0, quarter)),
+  };
+}
+
+function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const [x, y] = [mean(points.map(([at]) => at)), mean(points.map(([, value]) => value))];
+  const covariance = points.reduce((sum, [at, value]) => sum + (at - x) * (value - y), 0);
+  return covariance / points.reduce((sum, [at]) => sum + (at - x) ** 2, 0);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((low, high) => low - high)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
