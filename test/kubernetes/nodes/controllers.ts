@@ -13,7 +13,7 @@ export const CONTROLLER_USERS = [
 ];
 
 /** A node that has not been heard of for so long is NotReady. */
-const NODE_GRACE = '20s';
+const NODE_GRACE = '12s';
 
 /** Without a Service of its own, so that no pod need run before names are answered; otherwise as kubeadm configures it. */
 const COREFILE = `.:53 {

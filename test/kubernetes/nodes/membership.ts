@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { eventually } from '../../runtimes/program.ts';
+import { eventually, words } from '../../runtimes/program.ts';
 import { part } from '../api/cluster.ts';
 import type { Rig } from './rig.ts';
 import { agentStatus, rolledOut } from './shoal.ts';
@@ -17,7 +17,19 @@ async function addressesOf({ ask }: Rig, service: string): Promise<string[]> {
   return endpoints.map((endpoint) => String(part(endpoint, 'addresses', 0)));
 }
 
+const STATUS =
+  '--namespace=shoal exec ds/shoal-agent --container=agent -- /usr/bin/node /opt/shoal/cli/shoal.js status --json';
+
 export function membership(cluster: () => Rig): void {
+  test('an agent tells by its own command whom it knows', async () => {
+    const told: unknown = JSON.parse(await cluster().kubectl(...words(STATUS)));
+    expect(part(told, 'trackers')).toMatchObject({ members: [expect.any(String)], reachable: true });
+    expect(part(told, 'origins')).toMatchObject({
+      members: [0, 1].map((index) => `shoal-origin-${index}.shoal-origin.shoal.svc.cluster.local:29520`),
+      reachable: true,
+    });
+  });
+
   test('a new origin is known to every agent within 5 s, and so is its end', async () => {
     const rig = cluster();
     const known = async (): Promise<number[]> =>

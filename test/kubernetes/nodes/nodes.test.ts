@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 
+import { cleanUp } from './clean-up.ts';
 import { door } from './door.ts';
 import { faults } from './faults.ts';
 import { installation } from './installation.ts';
@@ -44,4 +45,7 @@ describe('events', () => {
 });
 describe('life cycle', () => {
   lifecycle(cluster);
+});
+describe('clean-up', () => {
+  cleanUp(cluster);
 });

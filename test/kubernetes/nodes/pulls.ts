@@ -31,11 +31,12 @@ export function pulls(cluster: () => Rig): void {
     // The first layers are those of other images too, which nodes may have.
     for (const { digest, size } of image.layers.slice(-LAYERS.length)) expect(sent.get(digest)).toBe(size);
     const metrics = await Promise.all(rig.nodes.map((node) => agentMetrics(rig, node)));
-    const delivered = (source: string): number =>
-      metrics.reduce(
-        (sum, samples) => sum + total(samples, 'shoal_agent_runtime_bytes_total', { source }),
-        0,
-      );
+    const sum = (name: string, labels: Record<string, string>): number =>
+      metrics.reduce((all, samples) => all + total(samples, name, labels), 0);
+    const delivered = (source: string): number => sum('shoal_agent_runtime_bytes_total', { source });
+    // Each node is a zone of its own, by its label; agents know it from the tracker.
+    expect(sum('shoal_agent_peer_received_bytes_total', { locality: 'cross-zone' })).toBeGreaterThan(0);
+    expect(sum('shoal_agent_peer_received_bytes_total', { locality: 'unknown' })).toBe(0);
     console.log(
       `${image.totalBytes} bytes on ${rig.nodes.length} nodes in ${seconds.toFixed(1)} s over ${RATE} bytes/s; ` +
         `the registry sent ${upstream.link.bytes - crossed}; ` +
