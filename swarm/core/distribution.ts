@@ -18,6 +18,12 @@ export const UNREPLICATED_MS = 3_000;
  */
 export const WANT_GRACE_MS = 1_000;
 
+/** The first piece is shown to at most so many peers: it is what runtimes wait for, and all would ask one holder for it. */
+export const FIRST_PIECE_COPIES = 4;
+
+/** For each copy of the first piece but one the blob has so many pieces: the source sends no more than 2 % on top. */
+const PIECES_PER_COPY = 64;
+
 interface Receiver {
   /** What the peer has, by its own word. */
   readonly pieces: Bitfield;
@@ -27,7 +33,7 @@ interface Receiver {
 }
 
 /**
- * Whom the first source of a blob shows which piece: each piece to one peer, in order, waiting for no
+ * Whom the first source of a blob shows which piece: each piece but the first to one peer, in order, waiting for no
  * confirmation; again only when its holder is gone, when nobody else has it after a while, or when a peer asks
  * for it by name. (BEP 16 super-seeding waits until a piece has been passed on before it shows the next.)
  */
@@ -37,6 +43,7 @@ export class Distribution<Peer> {
   /** Peers connected that have or were shown each piece. */
   readonly #copies: Uint16Array;
   readonly #shownAt: Float64Array;
+  readonly #firstPieceCopies: number;
   /** No piece below it is without a copy. */
   #firstUncopied = 0;
   /** No piece from it on is available. */
@@ -48,6 +55,7 @@ export class Distribution<Peer> {
     this.#available = new Bitfield(pieces);
     this.#copies = new Uint16Array(pieces);
     this.#shownAt = new Float64Array(pieces);
+    this.#firstPieceCopies = Math.min(FIRST_PIECE_COPIES, 1 + Math.floor(pieces / PIECES_PER_COPY));
   }
 
   /** The source can give `index` from now on. */
@@ -117,6 +125,7 @@ export class Distribution<Peer> {
   }
 
   #nextFor(receiver: Receiver, now: number): number | undefined {
+    if (this.#copies[0]! < this.#firstPieceCopies && this.#mayShow(receiver, 0)) return 0;
     const end = this.#endOfAvailable;
     while (this.#firstUncopied < end && this.#copies[this.#firstUncopied]! > 0) this.#firstUncopied++;
     for (let index = this.#firstUncopied; index < end; index++) {

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   Distribution,
+  FIRST_PIECE_COPIES,
   GRANT_SECONDS,
   MAX_GRANTS,
   MIN_GRANTS,
@@ -40,6 +41,18 @@ describe('the first source of a blob', () => {
         },
       ),
     );
+  });
+
+  it('shows the first piece of a large blob, which all wait for, to several, and of a small one to one', () => {
+    const peers = Array.from({ length: 8 }, (_, at) => `peer ${at}`);
+    const holders = (pieces: number): number => {
+      const distribution = source(pieces, peers);
+      return peers.flatMap((peer) => distribution.grant(peer, 0, PIECE, 0)).filter((index) => index === 0)
+        .length;
+    };
+    expect(holders(63)).toBe(1);
+    expect(holders(64)).toBe(2);
+    expect(holders(1024)).toBe(FIRST_PIECE_COPIES);
   });
 
   it('shows nothing that it does not have itself', () => {
