@@ -1,13 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { Hand } from './hand.ts';
 import type { Host } from './network.ts';
 import { NamespacedProcess } from './process.ts';
 import type { Usage } from './usage.ts';
 
-const SHOAL = fileURLToPath(new URL('../../cli/shoal.ts', import.meta.url));
 const READY_TIMEOUT_MS = 30_000;
 const READY_POLL_MS = 50;
 const LOOPBACK = '127.0.0.1';
@@ -25,6 +23,8 @@ export interface PartPlan {
 
 export interface PartPlace {
   readonly host: Host;
+  /** The path of the `shoal` command. */
+  readonly shoal: string;
   /** Configuration and log files. */
   readonly directory: string;
   /** Where to write CPU profiles, should they be wanted. */
@@ -59,7 +59,7 @@ export class Part implements AsyncDisposable {
   /** Waits until it says that it is ready. */
   static async start(plan: PartPlan, place: PartPlace, signal: AbortSignal): Promise<Part> {
     await using stack = new AsyncDisposableStack();
-    const { host, directory, profiles, nodeFlags, environment } = place;
+    const { host, shoal, directory, profiles, nodeFlags, environment } = place;
     const { name, namespace } = host;
     const hand = stack.use(await Hand.start(host, join(directory, `${name}-hand.log`)));
     const file = join(directory, `${name}.yaml`);
@@ -78,7 +78,7 @@ export class Part implements AsyncDisposable {
         name,
         namespace,
         program: process.execPath,
-        args: [...nodeFlags, ...profiling, SHOAL, plan.kind, '--config', file],
+        args: [...nodeFlags, ...profiling, shoal, plan.kind, '--config', file],
         logFile: join(directory, `${name}.log`),
         ...(environment === undefined ? {} : { environment }),
       });

@@ -10,6 +10,7 @@ import { layGround, touchMemory, type Ground } from './ground.ts';
 import { Network, type Host, type LinkRate, type NetworkOptions } from './network.ts';
 import { Part } from './part.ts';
 import { Plans } from './plans.ts';
+import { layPrograms } from './programs.ts';
 import type { Fetch, PullOrder, PullReport } from './pull.ts';
 import { Upstream, type UpstreamServer } from './upstream.ts';
 import { machineBusySeconds } from './usage.ts';
@@ -302,6 +303,7 @@ class Base implements AsyncDisposable {
   readonly network: Network;
   readonly ground: Ground;
   readonly content: Content;
+  readonly #shoal: string;
   /** Processes to be stopped. */
   readonly #kept: AsyncDisposable[] = [];
   readonly #disks = new AsyncDisposableStack();
@@ -311,13 +313,14 @@ class Base implements AsyncDisposable {
   private constructor(
     options: RigOptions,
     signal: AbortSignal,
-    parts: { network: Network; ground: Ground; content: Content; below: AsyncDisposable },
+    parts: { network: Network; ground: Ground; content: Content; shoal: string; below: AsyncDisposable },
   ) {
     this.options = options;
     this.signal = signal;
     this.network = parts.network;
     this.ground = parts.ground;
     this.content = parts.content;
+    this.#shoal = parts.shoal;
     this.#below = parts.below;
   }
 
@@ -326,8 +329,9 @@ class Base implements AsyncDisposable {
     const ground = stack.use(await layGround(options.contentBytes * (options.agents + OTHER_COPIES)));
     if (options.profiles !== undefined) await mkdir(options.profiles, { recursive: true });
     const content = await Content.create(join(ground.directory, 'content'));
+    const shoal = await layPrograms(join(ground.directory, 'programs'));
     const network = stack.use(await Network.create(options));
-    return new Base(options, signal, { network, ground, content, below: stack.move() });
+    return new Base(options, signal, { network, ground, content, shoal, below: stack.move() });
   }
 
   /** @param kept whether it is stopped with the rig; else the caller does */
@@ -337,6 +341,7 @@ class Base implements AsyncDisposable {
       host,
       directory: ground.directory,
       profiles: options.profiles,
+      shoal: this.#shoal,
       nodeFlags: options.nodeFlags,
       environment: options.environmentOf?.(host.name, ground.directory) ?? {},
     };
