@@ -16,7 +16,7 @@ import { Announcers, type Announced } from './tracker-load.ts';
  * What one tracker costs that knows a large cluster: 2,600 agents in 50 swarms each, over the TLS connections that they
  * would keep, each announcing every 30 s.
  *
- *     node bench/tracker.ts [agents] [swarms of each] [seconds between two announces]
+ *     node [flags of the tracker's too] bench/tracker.ts [agents] [swarms of each] [seconds between two announces]
  */
 const SHOAL = fileURLToPath(new URL('../cli/shoal.ts', import.meta.url));
 const PROBE = fileURLToPath(new URL('tracker-probe.ts', import.meta.url));
@@ -39,7 +39,7 @@ async function startTracker(directory: string): Promise<Tracker> {
   };
   const file = join(directory, 'tracker.yaml');
   await writeFile(file, JSON.stringify(config)); // JSON is YAML 1.2
-  const child = spawn(process.execPath, [SHOAL, 'tracker', '--config', file], {
+  const child = spawn(process.execPath, [...process.execArgv, SHOAL, 'tracker', '--config', file], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const ready = (): Promise<boolean> =>

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Fault } from './fault.ts';
 
 export interface Options {
@@ -24,8 +24,14 @@ export function parseOptions(argv: readonly string[], all: readonly Fault[]): Op
     });
   return new Command('npm run test:faults --')
     .description('Pulls on six agents at once while something goes wrong, each fault at each moment.')
-    .option('--faults <names>', `only these of ${names}`, faults, [...all])
-    .option('--moments <percents>', 'only at these, 1 to 99', moments, moments(MOMENTS))
+    .addOption(
+      new Option('--faults <names>', `only these of ${names}`).argParser(faults).default([...all], 'all'),
+    )
+    .addOption(
+      new Option('--moments <percents>', 'at these, 1 to 99')
+        .argParser(moments)
+        .default(moments(MOMENTS), MOMENTS),
+    )
     .option('--markdown <file>', 'write the table there')
     .option('--logs <directory>', 'keep the logs of all parts there')
     .allowExcessArguments(false)
