@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import { checkMachine, sweep } from '../../bench/rig/machine.ts';
 import { FAULTS } from './catalogue.ts';
 import { runCell, UNDISTURBED, type Cell } from './cell.ts';
+import { countDescriptors, findLeaks } from './descriptors.ts';
 import { parseOptions, type Options } from './options.ts';
 import { Stage } from './stage.ts';
 import { renderLine, renderMarkdown } from './table.ts';
@@ -15,12 +16,16 @@ const UNDISTURBED_RUNS = 3;
  *
  *     npm run test:faults -- [--faults NAME,…] [--moments PERCENT,…] [--markdown FILE] [--logs DIRECTORY]
  */
-async function main({ faults, moments, markdown, logs }: Options, signal: AbortSignal): Promise<number> {
+async function main(
+  { faults, moments, markdown, settle, logs }: Options,
+  signal: AbortSignal,
+): Promise<number> {
   await checkMachine();
   await sweep();
   await using stage = await Stage.set(signal);
   await using after = new AsyncDisposableStack();
   if (logs !== undefined) after.defer(() => stage.keepLogs(logs));
+  const before = await countDescriptors(stage.parts);
   const cells: Cell[] = [];
   const run = async (fault: (typeof faults)[number], moment: number): Promise<Cell> => {
     const cell = await runCell(stage, fault, moment);
@@ -36,7 +41,9 @@ async function main({ faults, moments, markdown, logs }: Options, signal: AbortS
   const table = renderMarkdown(cells.slice(UNDISTURBED_RUNS), undisturbed);
   console.log(`\n${table}\n\nundisturbed: ${undisturbed.toFixed(1)} s`);
   if (markdown !== undefined) await writeFile(markdown, `${table}\n`);
-  return cells.filter(({ complaints }) => complaints.length > 0).length;
+  const leaks = settle ? await findLeaks(before, signal) : [];
+  for (const leak of leaks) console.error(leak);
+  return leaks.length + cells.filter(({ complaints }) => complaints.length > 0).length;
 }
 
 const stop = new AbortController();
@@ -44,7 +51,7 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(name, () => stop.abort(new Error(`stopped by ${name}`)));
 try {
   const bad = await main(parseOptions(process.argv.slice(2), FAULTS), stop.signal);
-  if (bad > 0) console.error(`${bad} cells are not as they should be`);
+  if (bad > 0) console.error(`${bad} things are not as they should be`);
   process.exitCode = bad > 0 ? 1 : 0;
 } catch (error) {
   process.exitCode = 1;

@@ -7,6 +7,8 @@ export interface Options {
   readonly moments: readonly number[];
   /** File for the table in Markdown. */
   readonly markdown?: string;
+  /** Whether to look, once all is over and connections have idled away, that no part has more descriptors than before. */
+  readonly settle: boolean;
   /** Directory for the logs of all parts. */
   readonly logs?: string;
 }
@@ -33,6 +35,7 @@ export function parseOptions(argv: readonly string[], all: readonly Fault[]): Op
         .default(moments(MOMENTS), MOMENTS),
     )
     .option('--markdown <file>', 'write the table there')
+    .option('--settle', 'wait at the end, and see that no descriptor is left open', false)
     .option('--logs <directory>', 'keep the logs of all parts there')
     .allowExcessArguments(false)
     .exitOverride()
