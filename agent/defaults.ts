@@ -49,6 +49,9 @@ export const TAG_NEWS_MS = 10 * 60 * 1000;
 /** How long peers may take for a manifest that no origin serves. */
 export const PEER_MANIFEST_MS = 3_000;
 
+/** How long peers may take to give the random ranges by which a registry proves to have their content. */
+export const PROOF_PATIENCE_MS = 2_000;
+
 /** How often a pull that runs is looked at for a stall. */
 export const WATCH_INTERVAL_MS = 100;
 /** Most that counts of the time between two looks: in a longer one the process, and not the swarm, stood still. */

@@ -56,14 +56,22 @@ export class OriginClient {
     return this.#options.origins.current.some((origin) => this.#health.isUsable(origin));
   }
 
-  /** A manifest or blob; small content waits for its share of the limit. Throws only when aborted. */
-  async fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> {
+  /**
+   * A manifest or blob; small content waits for its share of the limit. Throws only when aborted.
+   * @param first how the registry is asked for a tag that no origin knows
+   */
+  async fetch(
+    request: UpstreamRequest,
+    signal: AbortSignal,
+    first: 'get' | 'head' = 'get',
+  ): Promise<OriginAnswer> {
     const { caller, accept, resource } = request;
     const { path, key, digest } = placeOf(request);
     const headers = {
       ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),
       ...(accept !== undefined && { accept }),
       ...(resource.kind === 'manifest' && { 'shoal-platform': PLATFORM }),
+      ...(first === 'head' && { 'shoal-first': first }),
     };
     const answer = await this.#inRingOrder(key, signal, async (origin, attempt) => {
       const response = await this.#get(origin, path, headers, attempt);

@@ -5,6 +5,7 @@ import type { AgentEvents } from '#agent/events.ts';
 import type { OriginPeer } from '#agent/origin-answer.ts';
 import type { KnownFacts } from '#agent/rights/known-facts.ts';
 import { type HeldContent, type Proof, proveByRange } from '#agent/rights/provenance.ts';
+import { PROOF_PATIENCE_MS } from '#agent/defaults.ts';
 import { SharedWork } from '#agent/shared-work.ts';
 import type { Caller, Upstream } from '#agent/upstream.ts';
 import type { Trust } from '#swarm/session/engine.ts';
@@ -184,7 +185,7 @@ export class BlobSources {
           if (proof.kind === 'proved') this.#settle(torrent, wish.caller);
           return proof;
         },
-        direct: () => this.#openDirect(wish, range, count),
+        direct: (without) => this.#openDirect(wish, { ...range, start: range.start + without }, count),
       },
       count,
     );
@@ -239,7 +240,18 @@ export class BlobSources {
 
   async #proveAlone(caller: Caller, held: HeldContent, signal: AbortSignal): Promise<Proof> {
     const { upstream, randomInt, known, events } = this.#parts;
-    const proof = await proveByRange({ upstream, randomInt }, caller, held, signal);
+    const soon = AbortSignal.timeout(PROOF_PATIENCE_MS);
+    const soonHeld: HeldContent = {
+      ...held,
+      read: (range, reading) => held.read(range, AbortSignal.any([reading, soon])),
+    };
+    const proof = await proveByRange({ upstream, randomInt }, caller, soonHeld, signal).catch(
+      (error: unknown): Proof => {
+        // What peers do not give in time proves nothing; the runtime is not to wait for it.
+        if (soon.aborted && !signal.aborted) return NOT_GIVEN;
+        throw error;
+      },
+    );
     events.proved(caller, held.digest, proof);
     if (proof.kind === 'proved')
       known.learnDelivered(held.digest, caller.registry, caller.repository, { size: held.size });
@@ -247,6 +259,7 @@ export class BlobSources {
   }
 }
 
+const NOT_GIVEN: Proof = { kind: 'refuted', reason: 'peers do not give the places that were chosen' };
 const OTHER_SIZE: Proof = { kind: 'refuted', reason: 'the registry tells another size' };
 
 /** Every byte so far came from the caller's registry itself; who gave what an earlier run left is not known. */

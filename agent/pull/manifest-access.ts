@@ -60,7 +60,9 @@ export interface ManifestAccessParts {
   readonly known: KnownFacts;
   readonly store: Pick<BlobStore, 'open'>;
   readonly small: Pick<SmallContent, 'keep'>;
-  readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
+  readonly origins: {
+    fetch(request: UpstreamRequest, signal: AbortSignal, first?: 'head'): Promise<OriginAnswer>;
+  };
   readonly upstream: Upstream;
   readonly swarm: Swarm;
   readonly now: () => number;
@@ -285,19 +287,16 @@ export class ManifestAccess {
 
   /**
    * containerd asks for a tag by HEAD, and for everything else by digest. So that the tag is known once the registry is gone,
-   * an origin is asked for it too: it notes the tag, and the manifest is here before the runtime asks for it.
+   * an origin is asked for it too: by HEAD on its part, for registries count manifests that are read.
    */
   #spreadTag(wish: ManifestWish, digest: Digest): void {
-    const { life, now } = this.#parts;
+    const { life, now, origins } = this.#parts;
     const known = this.#tags.get(tagKey(wish));
     if (known?.digest === digest && now() - known.at < TAG_NEWS_MS) return;
     this.#rememberTag(wish, digest);
-    void this.#askOrigin({ ...wish, signal: life }, wish.reference).answer.then(
-      (answer) => {
-        if (answer.kind === 'content' && isContentOf(digest, answer.bytes)) this.#take(wish, digest, answer);
-      },
-      () => {},
-    );
+    const { caller, reference, accept } = wish;
+    const request: UpstreamRequest = { caller, resource: { kind: 'manifest', reference }, accept };
+    origins.fetch(request, life, 'head').catch(() => {});
   }
 
   #rememberTag(wish: ManifestWish, digest: Digest): void {

@@ -6,10 +6,8 @@ import type { CountBytes } from './swarm.ts';
 class UnprovedContentError extends Error {
   override readonly name = 'UnprovedContentError';
 
-  constructor(proof: Exclude<Proof, { kind: 'proved' | 'refused' }>) {
-    super(
-      `the registry did not prove to have the content: ${proof.kind === 'refuted' ? proof.reason : proof.kind}`,
-    );
+  constructor({ kind }: Exclude<Proof, { kind: 'proved' | 'refuted' | 'refused' }>) {
+    super(`the registry did not prove to have the content: ${kind}`);
   }
 }
 
@@ -20,29 +18,29 @@ export interface GuardedRead {
   isOwn(): boolean;
   /** Has the registry the bytes that the swarm gave? */
   prove(): Promise<Proof>;
-  /** Upstream's own bytes, from the range's beginning. */
-  direct(): AsyncIterable<Buffer>;
+  /** Upstream's own bytes, all of the range but so many at its beginning. */
+  direct(without: number): AsyncIterable<Buffer>;
 }
 
 /**
  * Bytes that came from elsewhere than the caller's registry wait until the registry has proved to have them too. If it
- * cannot, the caller gets the registry's own, where nothing has gone out yet.
+ * cannot, the caller gets the registry's own from there on.
  * @throws CallerRefusedError, UnprovedContentError
  */
 export async function* readGuarded(from: GuardedRead, count: CountBytes): AsyncGenerator<Buffer> {
   let told: Parameters<CountBytes>[] = [];
-  let hasBegun = false;
+  let sent = 0;
   for await (const chunk of from.swarm((...source) => told.push(source))) {
     const proof: Proof = from.isOwn() ? PROVED : await from.prove();
-    if (proof.kind === 'refuted' && !hasBegun) {
-      yield* from.direct();
+    if (proof.kind === 'refuted') {
+      yield* from.direct(sent);
       return;
     }
     if (proof.kind === 'refused') throw new CallerRefusedError(proof.refusal);
     if (proof.kind !== 'proved') throw new UnprovedContentError(proof);
     for (const [source, bytes] of told) count(source, bytes);
     told = [];
-    hasBegun = true;
+    sent += chunk.length;
     yield chunk;
   }
 }

@@ -111,3 +111,20 @@ test('what neighbours gave before a restart is not taken for the bytes of a regi
   const agent = await cluster.agent({ origins: [], after: slow, bandwidth: { download: '1MB/s' } });
   expect(await stolen(1_500, agent, hostile)).toBe(0);
 });
+
+test('a node that reaches no origin, and whose neighbour has only the front, gets all of it from the registry soon', async () => {
+  await using cluster = await startCluster();
+  const { owner, origin } = cluster;
+  origin.pieces = 12;
+  const neighbour = await cluster.agent({ fallback: { stall: '30s', upstreamWait: '30s' } });
+  const leaving = new AbortController();
+  const pulling = neighbour.get(owner, PATH, { signal: leaving.signal });
+  pulling.catch(() => {});
+  await expect
+    .poll(() => neighbour.metric('pieces_verified_bytes_total'))
+    .toBeGreaterThanOrEqual(12 * (MIB / 4));
+  const agent = await cluster.agent({ origins: [] });
+  const pulled = await agent.get(owner, PATH, { signal: AbortSignal.timeout(8_000) });
+  expect(pulled).toMatchObject({ status: 200, sha256: SHA, complete: true });
+  leaving.abort();
+});

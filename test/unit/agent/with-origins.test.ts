@@ -185,7 +185,11 @@ test('a tag that was only ever asked for by HEAD, as containerd does, is answere
   const [first, second] = agents;
   const told = { status: 200, headers: { 'docker-content-digest': manifest } };
   expect(await first!.get(upstream, path, { method: 'HEAD' })).toMatchObject(told);
-  await expect.poll(() => upstream.log.entries.filter(({ method }) => method === 'GET').length).toBe(1);
+  await first!.get(upstream, `team/app/manifests/${manifest}`);
+  const asked = (): unknown[] =>
+    upstream.log.entries.map(({ method, path: of }) => `${method} ${of.split('/').at(-1)}`);
+  // The agent's HEAD, the origin's, and one read, for registries count those.
+  await expect.poll(() => asked().sort()).toEqual([`GET ${manifest}`, 'HEAD v1', 'HEAD v1']);
   await upstream.stop();
   for (const agent of [first!, second!]) {
     expect(await agent.get(upstream, path, { method: 'HEAD' })).toMatchObject(told);
