@@ -19,5 +19,7 @@ export type Answer =
       readonly scope: string;
       readonly positive: boolean;
     }
+  /** A tag stands for it; whether that is held here is not looked at. */
+  | { readonly kind: 'named'; readonly digest: Digest; readonly positive: boolean }
   /** Another origin reads it already. */
   | { readonly kind: 'elsewhere'; readonly member: string };

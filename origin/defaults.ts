@@ -26,6 +26,8 @@ export const PAUSE_MS = 10;
 export const SWARM_WAIT_MS = 300;
 /** Pieces that peers have, and that do not come for so long, are read from upstream after all. */
 export const PEERS_PATIENCE_MS = 3_000;
+/** Likewise, those whose hash no peer has told in this time: agents read them while there was no origin. */
+export const UNSIGNED_PATIENCE_MS = 1_000;
 /** A read that nobody has asked for, nor any peer wants, for so long is stopped. */
 export const LINGER_MS = 30_000;
 /** How often a read looks whether somebody still wants it. */

@@ -38,24 +38,35 @@ export class Manifests {
     accept: string | undefined,
     signal: AbortSignal,
   ): Promise<Answer> {
-    if (isDigest(reference)) return this.#named(caller, reference, accept, false, signal);
-    const { result, own } = await this.#parts.tags.resolve(caller, reference, accept, signal);
+    if (isDigest(reference)) return this.#named(caller, reference, accept, signal);
+    const { result, own } = await this.#parts.tags.resolve(caller, reference, accept, 'get', signal);
     if (result.content) return this.#answer(result.content, own);
-    return this.#named(caller, result.digest, accept, own, signal);
+    return { kind: 'named', digest: result.digest, positive: own };
+  }
+
+  /** The digest of a reference, without its content. @throws as `get` */
+  async resolve(
+    caller: Caller,
+    reference: string,
+    accept: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Digest> {
+    if (isDigest(reference)) return reference;
+    const { result } = await this.#parts.tags.resolve(caller, reference, accept, 'head', signal);
+    return result.digest;
   }
 
   async #named(
     caller: Caller,
     digest: Digest,
     accept: string | undefined,
-    positive: boolean,
     signal: AbortSignal,
   ): Promise<Answer> {
     const { small } = this.#parts;
     const held = this.#isOurs(caller, digest) ? await small.stored(digest, signal) : undefined;
-    if (held) return this.#answer(held, positive);
+    if (held) return this.#answer(held, false);
     const { result, own } = await small.manifest(caller, digest, accept, signal);
-    return this.#answer(result, positive || own);
+    return this.#answer(result, own);
   }
 
   #answer(content: Content, positive: boolean): Answer {

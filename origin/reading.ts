@@ -14,6 +14,7 @@ import {
   PAUSE_MS,
   PEERS_PATIENCE_MS,
   SWARM_WAIT_MS,
+  UNSIGNED_PATIENCE_MS,
   WANTED_CHECK_MS,
 } from './defaults.ts';
 import { NobodyWaitsError } from './errors.ts';
@@ -25,6 +26,8 @@ import type { WaitingCallers } from './waiting-callers.ts';
 interface PieceRun {
   readonly first: number;
   readonly count: number;
+  /** Peers have them, and nobody has signed their hashes: their bytes are of no use. */
+  readonly unsigned?: boolean;
 }
 
 export interface ReadingParts {
@@ -116,12 +119,20 @@ export class Reading {
         held = table.held.count;
         since = this.#parts.now();
       }
-      if (this.#parts.now() - since > PEERS_PATIENCE_MS) return { first: rest.first, count: 1 };
+      const waitedMs = this.#parts.now() - since;
+      const unsigned = this.#unsignedFrom(rest);
+      if (unsigned > 0 && waitedMs > UNSIGNED_PATIENCE_MS)
+        return { first: rest.first, count: unsigned, unsigned: true };
+      if (waitedMs > PEERS_PATIENCE_MS) return { first: rest.first, count: 1 };
       await pause(PAUSE_MS, signal);
     }
   }
 
-  async #read({ first, count }: PieceRun, body: BlobRead | undefined, signal: AbortSignal): Promise<void> {
+  async #read(
+    { first, count, unsigned = false }: PieceRun,
+    body: BlobRead | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { size } = this.torrent;
     const length = pieceLength(size);
     const end = Math.min(size, (first + count) * length);
@@ -134,14 +145,26 @@ export class Reading {
       feed.push(chunk);
       // What waits for its batch would come on top of what waits for a peer.
       if (this.torrent.pieces.storage.inMemory) feed.flush();
-      if (feed.index !== before && feed.index < first + count && !this.#isScarce(feed.index)) break;
+      if (feed.index !== before && feed.index < first + count && this.#isWithPeers(feed.index, unsigned))
+        break;
       await this.#room(chunk.length, signal);
     }
     feed.flush();
   }
 
-  #isScarce(index: number): boolean {
-    return this.torrent.missing(index, 1, true)?.first === index;
+  /** Whether a piece is held by now, or to be had of a peer. */
+  #isWithPeers(index: number, unsigned: boolean): boolean {
+    const { table, hashes } = this.torrent.pieces;
+    if (unsigned) return table.held.has(index) || hashes.has(index);
+    return this.torrent.missing(index, 1, true)?.first !== index;
+  }
+
+  /** How many pieces there are, from the first on, that no signed hash is known of: agents read them without an origin. */
+  #unsignedFrom({ first, count }: PieceRun): number {
+    const { hashes } = this.torrent.pieces;
+    let unsigned = 0;
+    while (unsigned < count && !hashes.has(first + unsigned)) unsigned++;
+    return unsigned;
   }
 
   /** Waits until there is room, on disk or in memory, and bandwidth for more. */

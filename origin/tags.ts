@@ -27,6 +27,9 @@ export interface TagsOptions {
   readonly maxEntries: number;
 }
 
+/** How a registry is asked for a tag for the first time. */
+type FirstAsked = 'get' | 'head';
+
 interface Known {
   readonly digest: Digest;
   /** When upstream last said so. */
@@ -69,12 +72,14 @@ export class Tags {
 
   /**
    * `own`: upstream was asked, in this caller's name.
+   * @param first how upstream is asked for a tag that is not known: by GET, or by HEAD where its content is not wanted
    * @throws UpstreamRefusedError, UpstreamUnreachableError, UpstreamProtocolError, WrongContentError, the signal's reason
    */
   async resolve(
     caller: Caller,
     tag: string,
     accept: string | undefined,
+    first: FirstAsked,
     signal: AbortSignal,
   ): Promise<Merged<Resolved>> {
     const key = keyOf(caller, tag, accept);
@@ -87,7 +92,7 @@ export class Tags {
       return this.#stale(caller, tag, known);
     try {
       return await this.#resolving.run(key, caller.authorization ?? '', signal, () =>
-        known === undefined
+        known === undefined && first === 'get'
           ? this.#fetch(key, caller, tag, accept)
           : this.#revalidate(key, known, caller, tag, accept),
       );
@@ -118,7 +123,7 @@ export class Tags {
 
   async #revalidate(
     key: string,
-    known: Known,
+    known: Known | undefined,
     caller: Caller,
     tag: string,
     accept: string | undefined,
@@ -134,7 +139,8 @@ export class Tags {
     const { digest } = result;
     if (digest === undefined || !isDigest(digest)) return this.#fetch(key, caller, tag, accept);
     this.#note(key, digest);
-    this.#parts.events.tag(digest === known.digest ? 'revalidated' : 'moved', caller, tag);
+    const outcome = known === undefined ? 'resolved' : digest === known.digest ? 'revalidated' : 'moved';
+    this.#parts.events.tag(outcome, caller, tag);
     return { digest };
   }
 

@@ -34,7 +34,7 @@ type ContentRequest = Extract<OriginRequest, { kind: 'manifest' | 'blob' }>;
 type ManifestRequest = Extract<OriginRequest, { kind: 'manifest' }>;
 type ListRequest = Extract<OriginRequest, { kind: 'referrers' | 'tags' }>;
 
-type Own = Exclude<Answer, { kind: 'elsewhere' }>;
+type Own = Exclude<Answer, { kind: 'elsewhere' | 'named' }>;
 
 /** `/v2/…`: manifests and small blobs as bytes, large blobs as the swarm that they come by. */
 export function addContentRoutes(app: FastifyInstance, parts: ContentParts): void {
@@ -60,9 +60,16 @@ class ContentRoutes {
     this.#tellAnonymous(asked.caller, reply);
     const signal = signalOf(reply, life);
     if (asked.kind === 'referrers' || asked.kind === 'tags') return this.#list(asked, reply, signal);
+    if (request.method === 'HEAD' && asked.kind === 'manifest') return this.#noteTag(asked, reply, signal);
     const handed = handedOn(request.raw.url ?? '', asked);
     const found = await this.#find(asked, handed, signal);
     return 'status' in found ? relay(reply, found) : this.#tell(asked, found, request, reply);
+  }
+
+  /** HEAD of a manifest: what its tag stands for, which is known from then on. */
+  async #noteTag(asked: ManifestRequest, reply: FastifyReply, signal: AbortSignal): Promise<FastifyReply> {
+    const digest = await this.#parts.manifests.resolve(asked.caller, asked.reference, asked.accept, signal);
+    return reply.header('docker-content-digest', digest).send();
   }
 
   /** Another origin's answer, or this one's own. */
@@ -70,6 +77,7 @@ class ContentRoutes {
     const relayed = await this.#byOwner(asked, handed, signal);
     if (relayed) return relayed;
     const answer = await this.#ask(asked, signal);
+    if (answer.kind === 'named') return this.#findNamed(asked, answer, signal);
     if (answer.kind !== 'elsewhere') {
       if (asked.kind === 'manifest' && answer.positive && answer.kind === 'bytes')
         this.#lookAhead(asked, answer.bytes);
@@ -78,6 +86,26 @@ class ContentRoutes {
     const byReader = await this.#parts.ownership.forward(answer.member, handed, signal);
     if (byReader) return byReader;
     throw new OriginBusyError(`${answer.member} was reading the blob and is lost`);
+  }
+
+  /** The digest behind a tag may be another origin's: what that one holds is not read again, nor wanting while upstream is gone. */
+  async #findNamed(
+    { caller, ...asked }: ContentRequest,
+    { digest, positive }: Extract<Answer, { kind: 'named' }>,
+    signal: AbortSignal,
+  ): Promise<Relayed | Own> {
+    const { accept, platform } = asked.kind === 'manifest' ? asked : {};
+    const who = { ...caller, positive: caller.positive || positive };
+    const named = {
+      kind: 'manifest',
+      caller: who,
+      isForwarded: false,
+      reference: digest,
+      accept,
+      platform,
+    } as const;
+    const found = await this.#find(named, handedOn(pathOf(named), named), signal);
+    return 'status' in found ? found : { ...found, positive: found.positive || positive };
   }
 
   /** Upstream has just given a manifest: what follows is fetched in the same name before it is asked for. */
@@ -89,9 +117,8 @@ class ContentRoutes {
       kind === 'manifest'
         ? { kind, caller, isForwarded: false, reference: digest, accept, platform }
         : { kind, caller, isForwarded: false, digest };
-    const path = `/v2/${caller.repository}/${kind}s/${digest}?ns=${encodeURIComponent(caller.registry)}`;
     // Whoever asks for it hears what is wrong.
-    this.#find(asked, handedOn(path, asked), this.#parts.life).catch(() => {});
+    this.#find(asked, handedOn(pathOf(asked), asked), this.#parts.life).catch(() => {});
   }
 
   /** By who answers before this one, if one of them can be reached. */
@@ -162,6 +189,12 @@ function keyOf(asked: ContentRequest): string {
   if (asked.kind === 'blob') return asked.digest;
   const { caller, reference } = asked;
   return reference.includes(':') ? reference : `${fullName(caller)}:${reference}`;
+}
+
+function pathOf(asked: ContentRequest): string {
+  const { registry, repository } = asked.caller;
+  const reference = asked.kind === 'blob' ? asked.digest : asked.reference;
+  return `/v2/${repository}/${asked.kind}s/${reference}?ns=${encodeURIComponent(registry)}`;
 }
 
 function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { addBlob, deadline, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
+
+const PIECE = MIB / 4;
 
 test('when the owner dies in the middle of a read, the next origin goes on by Range with what the swarm lacks', async () => {
   await using fixture = await OriginFixture.start({ upstream: { bytesPerSecond: 8 * MIB } });
@@ -94,4 +97,19 @@ test('a blob that no disk has room for still reaches the agents, once over the l
   const agent = await fixture.member();
   expect(await readDigest(await fixture.join(agent, await fixture.describe(0, digest)))).toBe(digest);
   expect(fixture.upstreamBytes(digest)).toBeLessThan(blob.length * 1.01);
+});
+
+test('what agents read while there was no origin is read and signed soon, not piece by piece after a wait for each', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, upstream: { bytesPerSecond: 4 * MIB } });
+  const blob = deterministicBytes('unsigned', 10 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  const early = await fixture.member();
+  const torrent = await early.engine.torrent({ digest, scope: fixture.upstream.host, size: blob.length });
+  for (let index = 0; index < 40; index++)
+    torrent.supply(index, new PieceMemory(Buffer.from(blob.subarray(index * PIECE, (index + 1) * PIECE))));
+  await torrent.whenComplete(deadline());
+  const late = await fixture.member();
+  const joined = await fixture.join(late, await fixture.describe(0, digest));
+  // A wait for each would take two minutes.
+  expect(await readDigest(joined, AbortSignal.timeout(40_000))).toBe(digest);
 });
