@@ -1,4 +1,5 @@
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { owners } from '#swarm/core/ring.ts';
@@ -26,6 +27,7 @@ const QUEUE_MS = 50;
 const BURST_BYTES = 128 * 1024;
 
 const STALLS = fileURLToPath(new URL('stalls.ts', import.meta.url));
+const SHARED_MEMORY = '/dev/shm';
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 
 /**
@@ -106,8 +108,18 @@ export class Stage implements AsyncDisposable {
     for (const name of names) await copyFile(join(this.rig.directory, name), join(directory, name));
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.rig[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.rig[Symbol.asyncDispose]();
+    await sweepClocks();
+  }
+}
+
+/** libfaketime leaves shared memory and a semaphore behind for each process that was killed. */
+async function sweepClocks(): Promise<void> {
+  for (const name of await readdir(SHARED_MEMORY)) {
+    const owner = /^(?:faketime_shm|sem\.faketime_sem)_(\d+)$/.exec(name)?.[1];
+    if (owner !== undefined && !existsSync(`/proc/${owner}`))
+      await rm(join(SHARED_MEMORY, name), { force: true });
   }
 }
 
