@@ -56,31 +56,30 @@ export class OriginClient {
     return this.#options.origins.current.some((origin) => this.#health.isUsable(origin));
   }
 
-  /**
-   * A manifest or blob; small content waits for its share of the limit. Throws only when aborted.
-   * @param first how the registry is asked for a tag that no origin knows
-   */
-  async fetch(
-    request: UpstreamRequest,
-    signal: AbortSignal,
-    first: 'get' | 'head' = 'get',
-  ): Promise<OriginAnswer> {
-    const { caller, accept, resource } = request;
+  /** A manifest or blob; small content waits for its share of the limit. Throws only when aborted. */
+  async fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> {
+    const { caller } = request;
     const { path, key, digest } = placeOf(request);
-    const headers = {
-      ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),
-      ...(accept !== undefined && { accept }),
-      ...(resource.kind === 'manifest' && { 'shoal-platform': PLATFORM }),
-      ...(first === 'head' && { 'shoal-first': first }),
-    };
+    const headers = headersOf(request);
     const answer = await this.#inRingOrder(key, signal, async (origin, attempt) => {
-      const response = await this.#get(origin, path, headers, attempt);
+      const response = await this.#send('GET', origin, path, headers, attempt);
       this.#noteAnonymous(caller, header(response, 'shoal-anonymous'));
       return readOriginAnswer(response, digest);
     });
     if (answer?.kind === 'content')
       await this.#parts.limit.passDownload(flowOf(request), answer.bytes.length, signal);
     return answer ?? { kind: 'absent' };
+  }
+
+  /** Has an origin know what a tag stands for, by HEAD. Whether it does is not told. Throws only when aborted. */
+  async noteTag(request: UpstreamRequest, signal: AbortSignal): Promise<void> {
+    const { path, key } = placeOf(request);
+    await this.#inRingOrder(key, signal, async (origin, attempt) => {
+      const response = await this.#send('HEAD', origin, path, headersOf(request), attempt);
+      this.#noteAnonymous(request.caller, header(response, 'shoal-anonymous'));
+      await response.body.dump();
+      return response.statusCode;
+    });
   }
 
   /** When the repository was last served to someone without credentials, in ms since the epoch; undefined where no origin knows. */
@@ -90,7 +89,7 @@ export class OriginClient {
     if (known !== undefined && this.#parts.now() - known.at < ANONYMOUS_ANSWER_MS) return known.since;
     const query = new URLSearchParams({ registry, repository }).toString();
     const told = await this.#inRingOrder(key, signal, async (origin, attempt) => {
-      const response = await this.#get(origin, `/v1/anonymous?${query}`, {}, attempt);
+      const response = await this.#send('GET', origin, `/v1/anonymous?${query}`, {}, attempt);
       const body = await readWhole(response.body, ORIGIN_BODY_LIMIT);
       if (response.statusCode !== 200 && response.statusCode !== 404) return undefined;
       return { since: response.statusCode === 200 ? parseSince(body) : undefined };
@@ -133,7 +132,8 @@ export class OriginClient {
     this.#parts.onFailure(origin, error);
   }
 
-  #get(
+  #send(
+    method: 'GET' | 'HEAD',
     origin: string,
     path: string,
     headers: Record<string, string>,
@@ -143,7 +143,7 @@ export class OriginClient {
     return dispatcher.request({
       origin: `${this.#options.scheme}://${origin}`,
       path,
-      method: 'GET',
+      method,
       headers,
       signal,
     });
@@ -159,6 +159,14 @@ export class OriginClient {
 }
 
 const Since = Compile(Type.Object({ since: Type.Number({ minimum: 0 }) }));
+
+function headersOf({ caller, accept, resource }: UpstreamRequest): Record<string, string> {
+  return {
+    ...(caller.authorization !== undefined && { 'shoal-authorization': caller.authorization }),
+    ...(accept !== undefined && { accept }),
+    ...(resource.kind === 'manifest' && { 'shoal-platform': PLATFORM }),
+  };
+}
 
 interface Place {
   readonly path: string;

@@ -61,7 +61,8 @@ export interface ManifestAccessParts {
   readonly store: Pick<BlobStore, 'open'>;
   readonly small: Pick<SmallContent, 'keep'>;
   readonly origins: {
-    fetch(request: UpstreamRequest, signal: AbortSignal, first?: 'head'): Promise<OriginAnswer>;
+    fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer>;
+    noteTag(request: UpstreamRequest, signal: AbortSignal): Promise<void>;
   };
   readonly upstream: Upstream;
   readonly swarm: Swarm;
@@ -287,7 +288,7 @@ export class ManifestAccess {
 
   /**
    * containerd asks for a tag by HEAD, and for everything else by digest. So that the tag is known once the registry is gone,
-   * an origin is asked for it too: by HEAD on its part, for registries count manifests that are read.
+   * an origin has to know it too: by a HEAD of its own, for registries count manifests that are read.
    */
   #spreadTag(wish: ManifestWish, digest: Digest): void {
     const { life, now, origins } = this.#parts;
@@ -296,7 +297,7 @@ export class ManifestAccess {
     this.#rememberTag(wish, digest);
     const { caller, reference, accept } = wish;
     const request: UpstreamRequest = { caller, resource: { kind: 'manifest', reference }, accept };
-    origins.fetch(request, life, 'head').catch(() => {});
+    origins.noteTag(request, life).catch(() => {});
   }
 
   #rememberTag(wish: ManifestWish, digest: Digest): void {
