@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 
-import { eventually, words } from '../../runtimes/program.ts';
+import { eventually } from '../../runtimes/program.ts';
 import { part } from '../api/cluster.ts';
 import type { Node } from './node.ts';
+import { CERTS } from './node-files.ts';
 import { isReady, type Rig } from './rig.ts';
 import { killPods, podsOf, rolledOut } from './shoal.ts';
 import { readersOf } from './upstream.ts';
@@ -26,13 +27,13 @@ async function killContainer({ ask }: Rig, node: Node, pod: string, container: s
     ? statuses.find((each) => part(each, 'name') === container)
     : undefined;
   const id = String(part(found, 'containerID')).replace('containerd://', '');
-  await node.exec(['ctr', '--namespace=k8s.io', 'tasks', 'kill', '--signal=SIGKILL', id]);
+  await node.ctr('tasks', 'kill', '--signal=SIGKILL', id);
 }
 
 /** What nodes have of images, so that it must be pulled again. */
 async function forgetImages({ nodes }: Rig, references: readonly string[]): Promise<void> {
   for (const node of nodes) {
-    const listed = await node.exec(words('ctr --namespace=k8s.io images ls -q'));
+    const listed = await node.ctr('images', 'ls', '-q');
     const named = listed
       .split('\n')
       .filter((name) => references.some((of) => name.startsWith(of.split(':')[0]!)));
@@ -54,6 +55,18 @@ export function faults(cluster: () => Rig): void {
     expect(readersOf(rig.upstreams.public, 'team/no-agent')).toEqual(['containerd']);
     console.log(`without its agent: ${started.pulled}`);
     await rolledOut(rig);
+  });
+
+  test('the API server is gone: what a node pulls comes through Shoal all the same', async () => {
+    const { plane, nodes, upstreams } = cluster();
+    const { reference } = await upstreams.public.push({ repository: 'team/no-api', layers: LAYERS });
+    await plane.killApiServer();
+    try {
+      await nodes[0]!.ctr('images', 'pull', `--hosts-dir=${CERTS}`, reference);
+    } finally {
+      await plane.startApiServer();
+    }
+    expect(readersOf(upstreams.public, 'team/no-api')).toEqual(['shoal']);
   });
 
   test.each(['tracker', 'origin', 'agent'])(

@@ -24,11 +24,7 @@ export function installation(cluster: () => Rig): void {
     await first.exec(['mkdir', '-p', '/etc/containerd/certs.d/_default']);
     await first.exec(['sh', '-c', `printf %s "$1" >${OPERATORS_PATH}`, 'sh', OPERATORS_FILE]);
     before = await runtimeConfigurations(rig);
-    const image = await rig.upstreams.public.pushLayout(
-      process.env['SHOAL_NODES_IMAGE'] ?? '',
-      'shoal',
-      VERSION,
-    );
+    const image = await rig.upstreams.public.pushLayout(rig.image, 'shoal', VERSION);
     await rig.helm(
       'install',
       'shoal',

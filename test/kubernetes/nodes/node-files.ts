@@ -3,9 +3,10 @@ import { dirname, join } from 'node:path';
 
 import { MACHINE, nodeAddress, POD_NET, podNet } from './network.ts';
 
-/** Where containerd keeps what it runs, and the sandbox of every pod. */
+/** The sandbox of every pod. */
 export const PAUSE_IMAGE = 'node.internal/pause:1';
-const CERTS = '/etc/containerd/certs.d';
+/** Where containerd looks for mirrors. */
+export const CERTS = '/etc/containerd/certs.d';
 
 export interface NodeFilesOptions {
   readonly index: number;

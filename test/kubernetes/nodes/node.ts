@@ -1,7 +1,8 @@
+import { globSync, readFileSync } from 'node:fs';
 import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { attempt, eventually, type Daemon, run, startDaemon, words } from '../../runtimes/program.ts';
+import { eventually, type Daemon, run, startDaemon, words } from '../../runtimes/program.ts';
 import type { ControlPlane } from '../control-plane.ts';
 import { nodeAddress, plugIn, unplug } from './network.ts';
 import { writeNodeFiles } from './node-files.ts';
@@ -104,13 +105,21 @@ export class Node implements AsyncDisposable {
     return run([...this.#enter(), ...command]);
   }
 
+  /** Asks the node's containerd about what the kubelet has. @throws Error with what it printed. */
+  ctr(...args: readonly string[]): Promise<string> {
+    return this.exec([join(this.#parts.bin, 'ctr'), '--namespace=k8s.io', ...args]);
+  }
+
   /** Where a file of the node is for this process. */
   path(path: string): string {
     return `/proc/${this.#pid}/root${path}`;
   }
 
+  /** What its daemons have printed, and the pods of Shoal on it. */
   logs(): string {
-    return this.#daemons.map((daemon) => daemon.logs()).join('\n');
+    const pods = globSync(join(this.#directory, 'var/upper/log/pods/shoal_*/*/*.log'));
+    const printed = pods.map((file) => `${file}\n${readFileSync(file, 'utf8')}`);
+    return [...this.#daemons.map((daemon) => daemon.logs()), ...printed].join('\n');
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -118,14 +127,11 @@ export class Node implements AsyncDisposable {
   }
 
   async #startRuntime(): Promise<void> {
-    const { bin, authorities, pauseImage } = this.#parts;
-    const client = [...this.#enter(), join(bin, 'ctr'), '--namespace=k8s.io'];
-    await this.#daemon(
-      ['containerd'],
-      async () => (await attempt([...client, 'version'], { timeoutMs: 5000 })).code === 0,
-      { SSL_CERT_FILE: authorities },
-    );
-    await run([...client, 'images', 'import', pauseImage]);
+    const { authorities, pauseImage } = this.#parts;
+    await this.#daemon(['containerd'], () => this.ctr('version').then(() => true), {
+      SSL_CERT_FILE: authorities,
+    });
+    await this.ctr('images', 'import', pauseImage);
   }
 
   async #daemon(

@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe } from 'vitest';
 
+import { keepLogsOnFailure } from '../../runtimes/failure-logs.ts';
 import { cleanUp } from './clean-up.ts';
 import { door } from './door.ts';
 import { faults } from './faults.ts';
@@ -16,6 +17,7 @@ let rig: Rig;
 beforeAll(async () => {
   rig = await startRig();
 });
+beforeEach(() => keepLogsOnFailure(rig));
 afterAll(() => rig?.[Symbol.asyncDispose]());
 const cluster = (): Rig => rig;
 

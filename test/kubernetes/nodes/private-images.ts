@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 
 import { run, words } from '../../runtimes/program.ts';
 import { MACHINE } from './network.ts';
-import { ALICE, type Rig } from './rig.ts';
+import type { Rig } from './rig.ts';
 import { readersOf } from './upstream.ts';
+import { ALICE } from './upstreams.ts';
 import { createPullSecret, podRuns, pullFails } from './workloads.ts';
 
 const LAYERS = [3_000_000];

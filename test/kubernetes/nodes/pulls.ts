@@ -28,8 +28,11 @@ export function pulls(cluster: () => Rig): void {
     for (const { pulled } of started)
       expect(pulled).toMatch(/^Successfully pulled image ".*team\/large:v1" in /u);
     const sent = upstream.registry.blobBytes();
-    // The first layers are those of other images too, which nodes may have.
-    for (const { digest, size } of image.layers.slice(-LAYERS.length)) expect(sent.get(digest)).toBe(size);
+    // The first layers are those of other images too, which nodes may have. On a machine that stands still, an agent reads a piece itself.
+    for (const { digest, size } of image.layers.slice(-LAYERS.length)) {
+      expect(sent.get(digest)).toBeGreaterThanOrEqual(size);
+      expect(sent.get(digest)).toBeLessThan(1.01 * size);
+    }
     const metrics = await Promise.all(rig.nodes.map((node) => agentMetrics(rig, node)));
     const sum = (name: string, labels: Record<string, string>): number =>
       metrics.reduce((all, samples) => all + total(samples, name, labels), 0);

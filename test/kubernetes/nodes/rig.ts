@@ -4,51 +4,42 @@ import { join } from 'node:path';
 import { connectKubernetes } from '#kubernetes/api.ts';
 import type { KubernetesApi } from '#kubernetes/api.ts';
 
-import { eventually, run, words } from '../../runtimes/program.ts';
-import { startTokenIssuer } from '../../runtimes/token-issuer.ts';
+import { eventually, run } from '../../runtimes/program.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { part } from '../api/cluster.ts';
-import { ControlPlane, tools } from '../control-plane.ts';
+import { ControlPlane } from '../control-plane.ts';
 import { CONTROLLER_USERS, startControllers } from './controllers.ts';
 import { packLastingImage } from './lasting-layer.ts';
 import { MACHINE, openNetwork } from './network.ts';
-import { Node, nodeUsers } from './node.ts';
+import { Node, type NodeParts, nodeUsers } from './node.ts';
 import { PAUSE_IMAGE } from './node-files.ts';
-import { startUpstream, type Upstream } from './upstream.ts';
+import { authoritiesOf, startUpstreams, type Upstreams } from './upstreams.ts';
 
 const COUNT = 3;
 const NODES_READY_MS = 90_000;
-export const ALICE = { user: 'alice', password: 'right' };
-const PUBLISHER = { user: 'publisher', password: 'publish' };
-/** What the token registry holds that alice may read. */
-const TOKEN_REPOSITORIES = ['team/token', 'team/syn'];
-
-const TOOLS = words(
-  'etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl helm coredns ' +
-    'containerd containerd-shim-runc-v2 ctr bridge loopback host-local portmap',
-);
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+type Program = (...args: readonly string[]) => Promise<string>;
 
 /** A cluster of real nodes, and the registries that its images are in. */
 export interface Rig extends AsyncDisposable {
   readonly directory: string;
   readonly plane: ControlPlane;
   readonly nodes: readonly Node[];
-  readonly upstreams: Readonly<Record<'public' | 'password' | 'token', Upstream>>;
-  /** PEM file of the registries' authorities. */
-  readonly authorities: string;
+  readonly upstreams: Upstreams;
+  /** OCI layout of Shoal's image. */
+  readonly image: string;
   /** As the administrator. @throws ApiError */
   readonly ask: (method: Method, path: string, body?: object) => Promise<unknown>;
-  readonly kubectl: (...args: readonly string[]) => Promise<string>;
-  readonly helm: (...args: readonly string[]) => Promise<string>;
+  readonly kubectl: Program;
+  readonly helm: Program;
   logs(): string;
 }
 
-/** Wants to be alone in its network, mount and pid namespaces: see `run.sh`. */
+/** Alone in network, mount and pid namespaces, as `run.sh` starts it. @throws Error anywhere else */
 export async function startRig(): Promise<Rig> {
+  const { bin, cgroup, image } = readEnvironment();
   await using starting = new AsyncDisposableStack();
-  const bin = await tools(...TOOLS);
   const directory = starting.use(await temporaryDirectory('nodes')).path;
   await openNetwork(COUNT);
   const users = [...nodeUsers(COUNT), ...CONTROLLER_USERS];
@@ -56,35 +47,19 @@ export async function startRig(): Promise<Rig> {
   const controllers = starting.use(await startControllers({ plane, bin, directory }));
   const upstreams = await startUpstreams(directory, starting);
   const authorities = join(directory, 'authorities.pem');
-  await writeFile(
-    authorities,
-    Object.values(upstreams)
-      .map(({ registry }) => registry.ca)
-      .join(''),
-  );
+  await writeFile(authorities, authoritiesOf(upstreams));
   const pauseImage = await packLastingImage(directory, PAUSE_IMAGE);
-  const cgroup = process.env['SHOAL_NODES_CGROUP'] ?? 'shoal-nodes';
-  const parts = { plane, bin, directory, cgroup, pauseImage, authorities };
-  const nodes = Array.from({ length: COUNT }, (_, index) => new Node(parts, index + 1, COUNT));
-  for (const node of nodes) starting.use(node);
-  await Promise.all(nodes.map((node) => node.install().then(() => node.start())));
-  const api = starting.use(await connectKubernetes(await plane.kubeconfig()));
-  const ask = askBy(api);
+  const nodes = await startNodes({ plane, bin, directory, cgroup, pauseImage, authorities }, starting);
+  const ask = askBy(starting.use(await connectKubernetes(await plane.kubeconfig())));
   for (const { name } of nodes) await untilReady(ask, name);
-  const home = join(directory, 'home');
-  await mkdir(home);
-  await writeFile(join(home, 'kubeconfig'), await plane.kubeconfig(), { mode: 0o600 });
-  const program =
-    (name: string) =>
-    (...args: readonly string[]): Promise<string> =>
-      run([join(bin, name), ...args], { env: { KUBECONFIG: join(home, 'kubeconfig'), HOME: home } });
+  const program = await programsOf(bin, directory, plane);
   const running = starting.move();
   return {
     directory,
     plane,
     nodes,
     upstreams,
-    authorities,
+    image,
     ask,
     kubectl: program('kubectl'),
     helm: program('helm'),
@@ -93,29 +68,33 @@ export async function startRig(): Promise<Rig> {
   };
 }
 
-async function startUpstreams(directory: string, starting: AsyncDisposableStack): Promise<Rig['upstreams']> {
-  const users = {
-    alice: { password: ALICE.password, pull: TOKEN_REPOSITORIES },
-    publisher: { password: PUBLISHER.password, pull: TOKEN_REPOSITORIES, push: TOKEN_REPOSITORIES },
-  };
-  const issuer = starting.use(await startTokenIssuer({ directory, address: MACHINE.tokenRealm, users }));
-  const [open, password, token] = await Promise.all([
-    startUpstream({ directory, address: MACHINE.publicRegistry }),
-    startUpstream({
-      directory,
-      address: MACHINE.passwordRegistry,
-      auth: { kind: 'htpasswd', ...ALICE },
-      credentials: ALICE,
-    }),
-    startUpstream({
-      directory,
-      address: MACHINE.tokenRegistry,
-      auth: { kind: 'token', trust: issuer.trust },
-      credentials: PUBLISHER,
-    }),
-  ]);
-  for (const upstream of [open, password, token]) starting.use(upstream);
-  return { public: open, password, token };
+/** Where nothing is set, this process is not alone, and would change the machine's own network. */
+function readEnvironment(): { bin: string; cgroup: string; image: string } {
+  const [bin, cgroup, image] = ['BIN', 'CGROUP', 'IMAGE'].map((name) => process.env[`SHOAL_NODES_${name}`]);
+  if (bin !== undefined && cgroup !== undefined && image !== undefined) return { bin, cgroup, image };
+  throw new Error('nodes are started by npm run test:kubernetes only');
+}
+
+async function startNodes(parts: NodeParts, starting: AsyncDisposableStack): Promise<Node[]> {
+  const nodes = Array.from({ length: COUNT }, (_, index) => new Node(parts, index + 1, COUNT));
+  for (const node of nodes) starting.use(node);
+  await Promise.all(nodes.map((node) => node.install().then(() => node.start())));
+  return nodes;
+}
+
+/** Programs of the administrator's, with a home of their own. */
+async function programsOf(
+  bin: string,
+  directory: string,
+  plane: ControlPlane,
+): Promise<(name: string) => Program> {
+  const home = join(directory, 'home');
+  const kubeconfig = join(home, 'kubeconfig');
+  await mkdir(home);
+  await writeFile(kubeconfig, await plane.kubeconfig(), { mode: 0o600 });
+  return (name) =>
+    (...args) =>
+      run([join(bin, name), ...args], { env: { KUBECONFIG: kubeconfig, HOME: home } });
 }
 
 function askBy(api: KubernetesApi): Rig['ask'] {

@@ -10,11 +10,13 @@ skip() {
 }
 
 [ "$(id -u)" -eq 0 ] || skip 'nodes need root'
-[ -d /sys/fs/cgroup/memory ] || skip 'nodes are tried with the hierarchies of cgroup v1 only'
+[ -w /sys/fs/cgroup/memory ] || skip 'nodes are tried with the hierarchies of cgroup v1 only'
 bash test/support/debian-packages.sh 'docker-registry docker-registry' 'htpasswd apache2-utils' 'runc runc' 'skopeo skopeo' \
   'openssl openssl' 'iptables iptables' 'ip iproute2' 'unshare util-linux' 'busybox busybox-static'
-timeout 60m test/kubernetes/tools.sh etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl containerd \
-  containerd-shim-runc-v2 ctr bridge loopback host-local portmap coredns helm >/dev/null || skip 'the programs of Kubernetes are not there and cannot be built'
+bin=$(timeout 60m test/kubernetes/tools.sh \
+  etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl helm coredns \
+  containerd containerd-shim-runc-v2 ctr bridge loopback host-local portmap) \
+  || skip 'the programs of Kubernetes are not there and cannot be built'
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/shoal-nodes-XXXXXX")
 cgroup=${work##*/}
@@ -41,7 +43,7 @@ trap 'exit 143' TERM
 node_modules/.bin/node deploy/image/image.ts --output "$work/image"
 
 export PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin"
-export TMPDIR="$work" SHOAL_NODES_CGROUP="$cgroup" SHOAL_NODES_IMAGE="$work/image"
+export TMPDIR="$work" SHOAL_NODES_BIN="$bin" SHOAL_NODES_CGROUP="$cgroup" SHOAL_NODES_IMAGE="$work/image"
 # Not `exec`: the shell is process 1 and buries whom daemons leave behind.
 unshare --net --mount --uts --ipc --pid --fork --kill-child --mount-proc --propagation private \
   bash -c '# Each test finds the cluster as the one before has left it.

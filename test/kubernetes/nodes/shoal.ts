@@ -9,6 +9,7 @@ import { MACHINE } from './network.ts';
 import type { Node } from './node.ts';
 import { askAdmin } from '#service/admin-client.ts';
 import type { Rig } from './rig.ts';
+import { authoritiesOf } from './upstreams.ts';
 
 export const CHART = join(import.meta.dirname, '../../../charts/shoal');
 const NAMESPACE = '/api/v1/namespaces/shoal';
@@ -49,11 +50,7 @@ export async function offerVolumes({ ask, nodes }: Rig): Promise<void> {
 
 /** The registries' authorities as a ConfigMap, and a file of values by which agents and origins trust them. */
 export async function trustRegistries({ ask, directory, upstreams }: Rig): Promise<string> {
-  const data = {
-    'authorities.pem': Object.values(upstreams)
-      .map(({ registry }) => registry.ca)
-      .join(''),
-  };
+  const data = { 'authorities.pem': authoritiesOf(upstreams) };
   await ask('POST', `${NAMESPACE}/configmaps`, object('v1', 'ConfigMap', AUTHORITIES, { data }));
   const ca = `${MOUNT}/authorities.pem`;
   const names = [MACHINE.publicRegistry, MACHINE.passwordRegistry, MACHINE.tokenRegistry];
