@@ -252,7 +252,8 @@ export class BlobSources {
         throw error;
       },
     );
-    events.proved(caller, held.digest, proof);
+    // Of the registry that says nothing.
+    if (proof !== NOT_GIVEN) events.proved(caller, held.digest, proof);
     if (proof.kind === 'proved')
       known.learnDelivered(held.digest, caller.registry, caller.repository, { size: held.size });
     return proof;

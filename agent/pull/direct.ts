@@ -40,7 +40,7 @@ export async function* passVerified(
 }
 
 function clip(chunk: Uint8Array, position: number, { start, end }: ByteRange): Buffer {
-  const from = Math.max(0, start - position);
+  const from = Math.min(chunk.length, Math.max(0, start - position));
   const until = Math.max(from, Math.min(chunk.length, end + 1 - position));
   return Buffer.from(chunk.buffer, chunk.byteOffset + from, until - from);
 }
