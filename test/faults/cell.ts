@@ -28,8 +28,6 @@ export interface Cell {
 }
 
 const POLL_MS = 10;
-/** No runtime waits longer while any source has a byte (issue 6). */
-const MOST_SILENCE_SECONDS = 3;
 const LEAST_KEPT = 0.95;
 const TIDY_MS = 5000;
 
@@ -41,10 +39,15 @@ export const UNDISTURBED: Fault = {
 };
 
 /** All agents pull a blob that nobody has; the fault strikes when their runtimes have so many percent of all bytes. */
-export async function runCell(stage: Stage, fault: Fault, moment: number): Promise<Cell> {
+export async function runCell(
+  stage: Stage,
+  fault: Fault,
+  at: { readonly moment: number; readonly mostSilence: number },
+): Promise<Cell> {
+  const { moment } = at;
   const blob = await stage.rig.content.addBlob(`${fault.name} ${moment} ${performance.now()}`, BLOB_BYTES);
   try {
-    return await new Pulls(stage, fault, blob).run(moment);
+    return await new Pulls(stage, fault, blob, at.mostSilence).run(moment);
   } finally {
     await stage.rig.content.removeBlob(blob);
     if (fault.taints === true)
@@ -57,10 +60,12 @@ class Pulls {
   readonly #fault: Fault;
   readonly #blob: Blob;
   readonly #killed: readonly Part[];
+  readonly #mostSilence: number;
   readonly #complaints: string[] = [];
   #bytes = 0;
 
-  constructor(stage: Stage, fault: Fault, blob: Blob) {
+  constructor(stage: Stage, fault: Fault, blob: Blob, mostSilence: number) {
+    this.#mostSilence = mostSilence;
     this.#stage = stage;
     this.#fault = fault;
     this.#blob = blob;
@@ -135,7 +140,7 @@ class Pulls {
     if (poisons) return;
     if (!right) this.#complain(`${name} failed after ${bytes} bytes: ${failure}`);
     if (wrongBytes > 0) this.#complain(`${name} got ${wrongBytes} wrong bytes`);
-    if (silenceSeconds > drySeconds + MOST_SILENCE_SECONDS)
+    if (silenceSeconds > drySeconds + this.#mostSilence)
       this.#complain(`${name} waited ${silenceSeconds.toFixed(1)} s for a byte`);
   }
 

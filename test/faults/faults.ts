@@ -17,7 +17,7 @@ const UNDISTURBED_RUNS = 3;
  *     npm run test:faults -- [--faults NAME,…] [--moments PERCENT,…] [--markdown FILE] [--logs DIRECTORY]
  */
 async function main(
-  { faults, moments, markdown, settle, logs }: Options,
+  { faults, moments, silence, markdown, settle, logs }: Options,
   signal: AbortSignal,
 ): Promise<number> {
   await checkMachine();
@@ -28,7 +28,7 @@ async function main(
   const before = await countDescriptors(stage.parts);
   const cells: Cell[] = [];
   const run = async (fault: (typeof faults)[number], moment: number): Promise<Cell> => {
-    const cell = await runCell(stage, fault, moment);
+    const cell = await runCell(stage, fault, { moment, mostSilence: silence });
     cells.push(cell);
     console.error(renderLine(cell, undisturbed));
     return cell;

@@ -5,6 +5,8 @@ export interface Options {
   readonly faults: readonly Fault[];
   /** Percent. */
   readonly moments: readonly number[];
+  /** Seconds that a runtime may wait for a byte which a source has. */
+  readonly silence: number;
   /** File for the table in Markdown. */
   readonly markdown?: string;
   /** Whether to look, once all is over and connections have idled away, that no part has more descriptors than before. */
@@ -13,6 +15,8 @@ export interface Options {
   readonly logs?: string;
 }
 
+/** On a machine of its own; on a shared one all is late now and then. */
+const MOST_SILENCE = 3;
 const MOMENTS = '10,40,90';
 
 /** @throws CommanderError for what is not allowed; commander has told it then. */
@@ -34,6 +38,11 @@ export function parseOptions(argv: readonly string[], all: readonly Fault[]): Op
         .argParser(moments)
         .default(moments(MOMENTS), MOMENTS),
     )
+    .addOption(
+      new Option('--silence <seconds>', 'that a runtime may wait for a byte which a source has')
+        .argParser(silence)
+        .default(MOST_SILENCE),
+    )
     .option('--markdown <file>', 'write the table there')
     .option('--settle', 'wait at the end, and see that no descriptor is left open', false)
     .option('--logs <directory>', 'keep the logs of all parts there')
@@ -49,4 +58,9 @@ function moments(text: string): number[] {
       throw new InvalidArgumentError(`whole numbers from 1 to 99 are allowed, such as ${MOMENTS}.`);
     return Number(percent);
   });
+}
+
+function silence(text: string): number {
+  if (/^[1-9]\d?$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a whole number of seconds from 1 to 99 is allowed.');
 }
