@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Account } from './account.ts';
@@ -149,6 +149,13 @@ export class Rig implements AsyncDisposable {
   /** Beside content, logs and stores. */
   get directory(): string {
     return this.#base.ground.directory;
+  }
+
+  /** Copies what all processes have printed so far. */
+  async keepLogs(to: string): Promise<void> {
+    await mkdir(to, { recursive: true });
+    const names = (await readdir(this.directory)).filter((name) => name.endsWith('.log'));
+    for (const name of names) await copyFile(join(this.directory, name), join(to, name));
   }
 
   /** Nothing passes between the zones until it is joined again. */

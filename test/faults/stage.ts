@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { owners } from '#swarm/core/ring.ts';
@@ -102,10 +102,8 @@ export class Stage implements AsyncDisposable {
     await writeFile(clockFile(this.rig.directory, name), offset);
   }
 
-  async keepLogs(directory: string): Promise<void> {
-    await mkdir(directory, { recursive: true });
-    const names = (await readdir(this.rig.directory)).filter((name) => name.endsWith('.log'));
-    for (const name of names) await copyFile(join(this.rig.directory, name), join(directory, name));
+  keepLogs(directory: string): Promise<void> {
+    return this.rig.keepLogs(directory);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

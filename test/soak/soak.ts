@@ -10,7 +10,7 @@ import { sample, trendOf, type Sample, type Trend } from './gauge.ts';
  * Hours in minutes: agents pull at random from more than their stores hold, while some of them, and one of two origins,
  * are killed and start again. No pull fails, and those that live on grow neither in memory nor in descriptors.
  *
- *     npm run test:soak -- [--minutes N]
+ *     npm run test:soak -- [--minutes N] [--logs DIRECTORY]
  */
 const AGENTS = 5;
 /** The last two of them, and the second origin, are killed now and then; the others live from beginning to end. */
@@ -119,10 +119,12 @@ function complaints({ failures }: Soaked, trends: readonly Trend[]): string[] {
   return [...failures, ...grown];
 }
 
-async function main(minutes: number, signal: AbortSignal): Promise<string[]> {
+async function main(minutes: number, logs: string | undefined, signal: AbortSignal): Promise<string[]> {
   await checkMachine();
   await sweep();
   await using rig = await build(signal);
+  await using after = new AsyncDisposableStack();
+  if (logs !== undefined) after.defer(() => rig.keepLogs(logs));
   const lasting = [rig.tracker, rig.origins[0]!, ...rig.agents.slice(0, LASTING_AGENTS)];
   const victims = [rig.origins[1]!, ...rig.agents.slice(LASTING_AGENTS)];
   const soaked: Soaked = {
@@ -165,10 +167,12 @@ async function main(minutes: number, signal: AbortSignal): Promise<string[]> {
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(name, () => stop.abort(new Error(`stopped by ${name}`)));
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '30' } } });
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '30' }, logs: { type: 'string' } },
+});
 const minutes = Number(values.minutes);
 if (!(minutes >= 1 && minutes <= 10_000))
   throw new RangeError(`--minutes is "${values.minutes}"; allowed is a number from 1 to 10000`);
-const found = await main(minutes, stop.signal);
+const found = await main(minutes, values.logs, stop.signal);
 for (const complaint of found) console.error(complaint);
 process.exitCode = found.length > 0 ? 1 : 0;
