@@ -186,7 +186,7 @@ test('a tag that was only ever asked for by HEAD, as containerd does, is answere
   const told = { status: 200, headers: { 'docker-content-digest': manifest } };
   expect(await first!.get(upstream, path, { method: 'HEAD' })).toMatchObject(told);
   await first!.get(upstream, `team/app/manifests/${manifest}`);
-  const asked = (): unknown[] =>
+  const asked = (): string[] =>
     upstream.log.entries.map(({ method, path: of }) => `${method} ${of.split('/').at(-1)}`);
   // The agent's HEAD, the origin's, and one read, for registries count those.
   await expect.poll(() => asked().sort()).toEqual([`GET ${manifest}`, 'HEAD v1', 'HEAD v1']);
