@@ -309,13 +309,20 @@ export class Engine implements AsyncDisposable {
 
   /** Undefined where the store has no room. */
   async #partial(key: PartialKey, size: number): Promise<PartialBlob | undefined> {
-    try {
-      return await this.#parts.store.partial(key, size);
-    } catch (error) {
-      if (!(error instanceof StoreFullError)) throw error;
-      this.#parts.logger.warn({ digest: key.digest, err: error }, 'not stored: no room');
-      return undefined;
-    }
+    const { store } = this.#parts;
+    let partial = await store.partial(key, size).catch(orFull);
+    if (partial instanceof StoreFullError && (await this.#closeUnwanted()))
+      partial = await store.partial(key, size).catch(orFull);
+    if (!(partial instanceof StoreFullError)) return partial;
+    this.#parts.logger.warn({ digest: key.digest, err: partial }, 'not stored: no room');
+    return undefined;
+  }
+
+  /** Open blobs cannot be evicted: those that nobody wants anything of now are closed. False where there are none. */
+  async #closeUnwanted(): Promise<boolean> {
+    const unwanted = [...this.#torrents.values()].filter((torrent) => torrent.complete && !torrent.asked);
+    await Promise.all(unwanted.map((torrent) => this.#close(torrent).catch(() => undefined)));
+    return unwanted.length > 0;
   }
 
   /** Undefined where the store does not have the blob, or only a damaged one, which it drops when it finds out. */
@@ -523,4 +530,10 @@ export class Engine implements AsyncDisposable {
 
 function keyOf(digest: Digest, scope: string): string {
   return `${digest} ${scope}`;
+}
+
+/** @throws what is no lack of room */
+function orFull(error: unknown): StoreFullError {
+  if (error instanceof StoreFullError) return error;
+  throw error;
 }

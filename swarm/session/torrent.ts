@@ -217,6 +217,11 @@ export class Torrent implements AsyncDisposable {
     return this.#uses > 0;
   }
 
+  /** Somebody here reads it, or a peer wants pieces of it. */
+  get asked(): boolean {
+    return this.#uses > 0 || [...this.connections.values()].some((peer) => peer.peerInterested);
+  }
+
   /** Neither used nor connected nor downloading since then; undefined while it is any of them. Milliseconds. */
   get idleSince(): number | undefined {
     return this.#uses > 0 || this.connections.size > 0 || this.wanted
