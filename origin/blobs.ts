@@ -214,7 +214,7 @@ export class Blobs {
       chunks.push(chunk);
     }
     body.cancel();
-    const content = small.take(caller, digest, Buffer.concat(chunks), mediaType);
+    const content = await small.take(caller, digest, Buffer.concat(chunks), mediaType);
     events.answered('bytes');
     return { kind: 'bytes', ...content, positive: true };
   }

@@ -60,7 +60,7 @@ export class SelfTestImageHolder implements AsyncDisposable {
   async #hold(content: SelfTestContent): Promise<void> {
     const { digest, bytes, mediaType } = content;
     if (bytes.length > SMALL_BYTES) await this.#feed(content);
-    else this.#parts.small.take({ ...SELF_TEST, positive: true }, digest, bytes, mediaType);
+    else await this.#parts.small.take({ ...SELF_TEST, positive: true }, digest, bytes, mediaType);
   }
 
   async #feed({ digest, bytes }: SelfTestContent): Promise<void> {

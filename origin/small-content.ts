@@ -71,10 +71,10 @@ export class SmallContent {
   }
 
   /**
-   * Verifies bytes that the caller's registry delivered, and keeps them where there is room; nobody waits for the disk.
+   * Verifies bytes that the caller's registry delivered, and keeps them where there is room, while they are already used.
    * @throws WrongContentError
    */
-  take(caller: Caller, digest: Digest, bytes: Buffer, mediaType: string | undefined): Content {
+  async take(caller: Caller, digest: Digest, bytes: Buffer, mediaType: string | undefined): Promise<Content> {
     const { store, engine, events } = this.#parts;
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
       throw new WrongContentError(`the bytes that ${caller.registry} delivered are not those of ${digest}`);
@@ -83,10 +83,13 @@ export class SmallContent {
       repositories: [fullName(caller)],
       ...(mediaType !== undefined && { mediaType }),
     };
-    store.put(digest, bytes, facts).then(
-      () => engine.stored(digest),
-      (error: unknown) => events.notKept(digest, error),
-    );
+    const notKept = (error: unknown): void => events.notKept(digest, error);
+    try {
+      const { written } = await store.put(digest, bytes, facts);
+      written.then(() => engine.stored(digest), notKept);
+    } catch (error) {
+      notKept(error);
+    }
     return { digest, bytes, mediaType };
   }
 

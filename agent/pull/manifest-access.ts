@@ -271,14 +271,14 @@ export class ManifestAccess {
     return this.#manifest(digest, bytes, known.mediaType(digest), 'cache');
   }
 
-  #take(
+  async #take(
     wish: ManifestWish,
     digest: Digest,
     { bytes, mediaType }: { bytes: Buffer; mediaType: string | undefined },
     source: Source = 'origin',
-  ): Manifest {
+  ): Promise<Manifest> {
     const manifest = this.#manifest(digest, bytes, mediaType, source);
-    this.#parts.small.keep(wish.caller, digest, bytes, manifest.mediaType);
+    await this.#parts.small.keep(wish.caller, digest, bytes, manifest.mediaType);
     return manifest;
   }
 

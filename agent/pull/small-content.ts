@@ -19,7 +19,7 @@ export interface SmallContentParts {
       digest: Digest,
       bytes: Uint8Array,
       facts: { registries: string[]; repositories: string[]; mediaType?: string },
-    ): Promise<void>;
+    ): Promise<{ readonly written: Promise<void> }>;
   };
   readonly known: KnownFacts;
   readonly swarm: Pick<Swarm, 'stored'>;
@@ -47,7 +47,7 @@ export class SmallContent {
     if (answer.kind !== 'ok') return deniedByFailure(answer);
     try {
       const bytes = await readWhole(answer.body, MANIFEST_LIMIT);
-      return this.take(request.caller, digest, bytes, {
+      return await this.take(request.caller, digest, bytes, {
         mediaType: answer.told.mediaType,
         source: 'upstream',
       });
@@ -58,28 +58,41 @@ export class SmallContent {
   }
 
   /** Takes bytes that the registry delivered, itself or through an origin. */
-  take(caller: Caller, digest: Digest, bytes: Buffer, { mediaType, source }: Provenance): Access {
+  async take(
+    caller: Caller,
+    digest: Digest,
+    bytes: Buffer,
+    { mediaType, source }: Provenance,
+  ): Promise<Access> {
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
       return {
         kind: 'unavailable',
         cause: new UpstreamAnswerError(`the bytes delivered are not those of ${digest}`),
       };
-    this.keep(caller, digest, bytes, mediaType);
+    await this.keep(caller, digest, bytes, mediaType);
     return inMemory(bytes, source);
   }
 
-  /** Stores verified bytes, bound to the registry that delivered them; nobody waits for the disk. Without room it does not. */
-  keep({ registry, repository }: Caller, digest: Digest, bytes: Buffer, mediaType: string | undefined): void {
+  /** Stores verified bytes, bound to the registry that delivered them, while they are already used. Without room it does not. */
+  async keep(
+    { registry, repository }: Caller,
+    digest: Digest,
+    bytes: Buffer,
+    mediaType: string | undefined,
+  ): Promise<void> {
     const { store, known, swarm, events } = this.#parts;
     const facts = {
       registries: [registry],
       repositories: [`${registry}/${repository}`],
       ...(mediaType !== undefined && { mediaType }),
     };
-    store.put(digest, bytes, facts).then(
-      () => swarm.stored(digest),
-      (error: unknown) => events.notKept(digest, asError(error)),
-    );
+    const notKept = (error: unknown): void => events.notKept(digest, asError(error));
+    try {
+      const { written } = await store.put(digest, bytes, facts);
+      written.then(() => swarm.stored(digest), notKept);
+    } catch (error) {
+      notKept(error);
+    }
     known.learnDelivered(digest, registry, repository, { mediaType, size: bytes.length });
   }
 }

@@ -8,7 +8,7 @@ import type { AnonymousRepositories } from '#origin/anonymous.ts';
 import type { Answer } from '#origin/answer.ts';
 import type { Blobs } from '#origin/blobs.ts';
 import { type Caller, fullName, inNameOf } from '#origin/caller.ts';
-import { nextAfter } from '#origin/look-ahead.ts';
+import { manifestAfter } from '#origin/look-ahead.ts';
 import type { Manifests } from '#origin/manifests.ts';
 import type { Handed, Ownership, Relayed } from '#origin/ownership.ts';
 import { type OriginRequest, parseOriginRequest } from './request.ts';
@@ -108,15 +108,19 @@ class ContentRoutes {
     return 'status' in found ? found : { ...found, positive: found.positive || positive };
   }
 
-  /** Upstream has just given a manifest: what follows is fetched in the same name before it is asked for. */
+  /** Upstream has just given an index: the platform's manifest is fetched in the same name before it is asked for. */
   #lookAhead({ caller, accept, platform }: ManifestRequest, manifest: Buffer): void {
-    const next = platform && nextAfter(manifest, platform);
-    if (next === undefined) return;
-    const { kind, digest } = next;
-    const asked: ContentRequest =
-      kind === 'manifest'
-        ? { kind, caller, isForwarded: false, reference: digest, accept, platform }
-        : { kind, caller, isForwarded: false, digest };
+    const reference = platform && manifestAfter(manifest, platform);
+    if (reference === undefined) return;
+    // Without a platform: an index within an index is looked at by nobody before it is asked for.
+    const asked = {
+      kind: 'manifest',
+      caller,
+      isForwarded: false,
+      reference,
+      accept,
+      platform: undefined,
+    } as const;
     // Whoever asks for it hears what is wrong.
     this.#find(asked, handedOn(pathOf(asked), asked), this.#parts.life).catch(() => {});
   }

@@ -5,7 +5,7 @@ import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
 import { PeerScores } from '#swarm/core/peer-score.ts';
 import { type BatchVerifier, openBatch } from '#swarm/hashes/batch.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
-import type { BlobStore, PartialBlob, PartialKey } from '#swarm/store/blob-store.ts';
+import type { BlobStore, PartialBlob, PartialKey, StoredBlob } from '#swarm/store/blob-store.ts';
 import { StoreFullError } from '#swarm/store/errors.ts';
 import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
 import { Bandwidth } from './bandwidth.ts';
@@ -216,7 +216,7 @@ export class Engine implements AsyncDisposable {
 
   /** The store got a blob by another way than a torrent: others may have it from here. */
   stored(digest: Digest): void {
-    if (!this.#closing.signal.aborted) this.#seed(digest);
+    if (!this.#closing.signal.aborted && this.#parts.store.has(digest)) this.#seed(digest);
   }
 
   /** The store does not have the blob any more. */
@@ -365,12 +365,25 @@ export class Engine implements AsyncDisposable {
     if (!blob) return undefined;
     const hashes = new HashTable(blob);
     // Of a small blob the digest says all.
-    const batches = hashes.complete ? [] : await blob.batches();
+    const batches = hashes.complete ? [] : await this.#keptBatches(blob);
     this.#learn(digest, hashes, batches, (signed) => {
       const batch = openBatch(signed, this.#parts.trusted);
       if (batch.digest === digest) hashes.add(batch, signed);
     });
     return new CheckedBlob(blob, hashes);
+  }
+
+  /** None where they cannot be read: whoever reads all of the blob still learns whether it is what its digest says. */
+  async #keptBatches(blob: StoredBlob): Promise<Uint8Array[]> {
+    try {
+      return await blob.batches();
+    } catch (error) {
+      this.#parts.logger.warn(
+        { digest: blob.digest, err: error },
+        'the hashes of a stored blob cannot be read',
+      );
+      return [];
+    }
   }
 
   async #open(key: string, make: () => Promise<Torrent>): Promise<Torrent> {

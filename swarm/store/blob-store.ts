@@ -8,13 +8,14 @@ import { CONCURRENT_FLUSHES, MAX_BLOBS } from './constants.ts';
 import { DataFile, writeAt, type WriteAt } from './data-file.ts';
 import { freshDirectory, syncDirectory, writeSynced } from './durable-files.ts';
 import { StoreError } from './errors.ts';
-import { encodeFacts, mergeFacts, NO_FACTS, type Facts } from './facts.ts';
+import { encodeFacts, NO_FACTS, type Facts } from './facts.ts';
 import { DATA_FILE, FACTS_FILE, Layout } from './layout.ts';
 import { KeyedLimiter, Limiter } from './limiter.ts';
 import { PartialBlobs } from './partial-blobs.ts';
 import { prune, type PrunePolicy, type PruneResult } from './prune.ts';
 import { ReplicaView, type AskReplicas } from './replica-view.ts';
 import { Room } from './room.ts';
+import { SmallWrites } from './small-writes.ts';
 import { scanBlobs, scanPartials } from './scan.ts';
 import { markRunning, markStopped } from './stop-marker.ts';
 import type { StoreLogger } from './store-logger.ts';
@@ -67,6 +68,7 @@ export class BlobStore implements AsyncDisposable {
   readonly #flushes = new Limiter(CONCURRENT_FLUSHES);
   readonly #room: Room;
   readonly #complete: CompleteBlobs;
+  readonly #writes = new SmallWrites();
   readonly #partials: PartialBlobs;
   readonly #replicas: ReplicaView;
   #closing: Promise<void> | undefined;
@@ -147,12 +149,14 @@ export class BlobStore implements AsyncDisposable {
   }
 
   has(digest: Digest): boolean {
-    return this.#complete.table.get(digest) !== undefined;
+    return this.stat(digest) !== undefined;
   }
 
   stat(digest: Digest): { size: number; facts: Facts } | undefined {
     const entry = this.#complete.table.get(digest);
-    return entry && { size: entry.size, facts: entry.facts };
+    if (entry) return { size: entry.size, facts: entry.facts };
+    const writing = this.#writes.get(digest);
+    return writing && { size: writing.bytes.byteLength, facts: writing.facts };
   }
 
   /** The complete blobs of this moment, the least recently used first. */
@@ -178,63 +182,72 @@ export class BlobStore implements AsyncDisposable {
   async open(digest: Digest, signal?: AbortSignal): Promise<StoredBlob | undefined> {
     this.#expectOpen();
     const lease = await this.#background.track(this.#complete.acquire(digest, signal));
-    return lease && new OpenBlob(lease, this.#layout.blob(digest));
+    return lease ? new OpenBlob(lease, this.#layout.blob(digest)) : this.#writes.open(digest);
   }
 
   /** Adds to what is known of a complete blob, at once in memory, within a second on disk. Ignored for others. */
   addFacts(digest: Digest, facts: Partial<Facts>): void {
     this.#complete.addFacts(digest, facts);
+    this.#writes.addFacts(digest, facts);
   }
 
   /**
-   * Stores a small blob. It is there for `stat` and `has` once there is room, for `open` when it has been written; who
-   * has the bytes need not wait for that. Resolves when it is on disk.
-   * @throws StoreError when the bytes do not match the digest, StoreFullError
+   * Takes a small blob: it is known and can be opened as soon as this resolves, which a slow disk delays only where many
+   * wait for it. `written` resolves when it is on disk; where it rejects (StoreFullError, the disk's error) the blob has gone.
+   * @throws StoreError when the bytes do not match the digest
    */
-  async put(digest: Digest, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
+  async put(
+    digest: Digest,
+    bytes: Uint8Array,
+    facts: Partial<Facts>,
+  ): Promise<{ readonly written: Promise<void> }> {
     this.#expectOpen();
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
       throw new StoreError(`the bytes do not match ${digest}`);
     }
-    await this.#background.track(this.#put(digest, bytes, facts));
+    await this.#complete.settle(digest);
+    while (this.#writes.full) await this.#writes.next();
+    this.#expectOpen();
+    this.addFacts(digest, facts);
+    const running = this.#writes.get(digest);
+    if (running) return { written: running.written };
+    if (this.has(digest)) return { written: Promise.resolve() };
+    const written = this.#background.track(
+      this.#writes.start(digest, bytes, facts, (known) => this.#write(digest, bytes, known)),
+    );
+    // Whoever waits for it sees the failure; nobody need.
+    written.catch(() => undefined);
+    return { written };
   }
 
-  async #put(digest: Digest, bytes: Uint8Array, facts: Partial<Facts>): Promise<void> {
-    await this.#complete.settle(digest);
-    if (this.has(digest)) return this.addFacts(digest, facts);
+  async #write(digest: Digest, bytes: Uint8Array, facts: () => Facts): Promise<void> {
     const size = bytes.byteLength;
     await this.#room.reserve(size);
     const directory = this.#layout.nextTemporary();
-    let added = false;
+    let onDisk = NO_FACTS;
+    let installed = false;
     try {
-      added = await this.#complete.add({ digest, size, directory, facts }, () =>
-        this.#room.retryWhenDiskFull(size, () => this.#fill(directory, bytes, facts)),
+      await this.#room.retryWhenDiskFull(size, () =>
+        this.#flushes.run(() => this.#fill(directory, bytes, (onDisk = facts()))),
       );
+      installed = (await this.#complete.install({ digest, size, directory, facts: onDisk })) !== false;
+      this.#complete.addFacts(digest, facts());
     } finally {
-      if (!added) {
+      if (!installed) {
         await rm(directory, { recursive: true, force: true });
         this.#room.release(size);
       }
     }
   }
 
-  async #fill(directory: string, bytes: Uint8Array, facts: Partial<Facts>): Promise<DataFile> {
+  async #fill(directory: string, bytes: Uint8Array, facts: Facts): Promise<void> {
     await freshDirectory(directory);
-    const file = await DataFile.open(path.join(directory, DATA_FILE), 'create', this.#parts.writeAt);
-    try {
-      await file.write(0, bytes);
-      await file.touch(this.#parts.now());
-      const text = encodeFacts(bytes.byteLength, mergeFacts(NO_FACTS, facts));
-      await this.#flushes.run(async () => {
-        await file.sync();
-        await writeSynced(path.join(directory, FACTS_FILE), text);
-        await syncDirectory(directory);
-      });
-      return file;
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    await using file = await DataFile.open(path.join(directory, DATA_FILE), 'create', this.#parts.writeAt);
+    await file.write(0, bytes);
+    await file.touch(this.#parts.now());
+    await file.sync();
+    await writeSynced(path.join(directory, FACTS_FILE), encodeFacts(bytes.byteLength, facts));
+    await syncDirectory(directory);
   }
 
   /**

@@ -35,12 +35,14 @@ export interface CompleteParts {
   onGone(digest: Digest): void;
 }
 
-/** What becomes a complete blob: its own directory, flushed, with all its files. */
+/** What `install` makes a complete blob of: its own directory, flushed, with all its files. */
 export interface Installation {
   readonly digest: Digest;
   readonly size: number;
   readonly directory: string;
   readonly facts: Partial<Facts>;
+  /** The data file, where the caller has it open and wants a lease. */
+  readonly file?: DataFile;
 }
 
 /** The complete blobs: opening, adding and removing them. */
@@ -68,8 +70,6 @@ export class CompleteBlobs {
       return { entry, file, release: lease.release };
     } catch (error) {
       await lease.release();
-      // Its bytes could not be written: it has gone by now.
-      if (!this.table.holds(entry)) return undefined;
       if (!isMissing(error) && !(error instanceof BlobDamagedError)) throw error;
       this.#drop(entry, error);
       return undefined;
@@ -113,66 +113,24 @@ export class CompleteBlobs {
   }
 
   /**
-   * Renames a directory into place. Undefined when the store has the blob already: that one learns the facts, and the
+   * Renames a directory into place. False when the store has the blob already: that one learns the facts, and the
    * directory stays the caller's. The bytes are charged before and stay so.
-   * @param file the blob's data file, open; the store's from now on
    */
-  async install(blob: Installation, file: DataFile): Promise<Lease | undefined> {
+  async install(blob: Installation): Promise<Lease | boolean> {
     await this.settle(blob.digest);
-    return this.#parts.directories.run(blob.digest, async () => {
-      if (this.table.get(blob.digest)) {
-        this.addFacts(blob.digest, blob.facts);
-        return undefined;
-      }
-      await this.#renameIntoPlace(blob);
-      const entry = this.#entry(blob);
-      this.table.add(entry);
-      entry.shared = new SharedFile(Promise.resolve(file));
-      return { entry, file, release: this.#pin(entry).release };
-    });
-  }
-
-  /**
-   * A blob that is known at once and written meanwhile: whoever opens it waits for its file. False when the store has
-   * it already: that one learns the facts. The bytes are charged before and, if it succeeds, stay so.
-   * @param fill makes the directory, and gives its open data file
-   * @throws what `fill` throws: then the blob has gone again
-   */
-  async add(blob: Installation, fill: () => Promise<DataFile>): Promise<boolean> {
     return this.#parts.directories.run(blob.digest, async () => {
       if (this.table.get(blob.digest)) {
         this.addFacts(blob.digest, blob.facts);
         return false;
       }
-      const entry = this.#entry(blob);
-      entry.shared = new SharedFile(this.#write(blob, fill));
-      this.table.add(entry);
-      const { file, release } = this.#pin(entry);
-      try {
-        await file;
-        return true;
-      } catch (error) {
-        this.table.delete(entry);
-        throw error;
-      } finally {
-        await release();
-      }
-    });
-  }
-
-  async #write(blob: Installation, fill: () => Promise<DataFile>): Promise<DataFile> {
-    const file = await fill();
-    try {
       await this.#renameIntoPlace(blob);
-      return file;
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-  }
-
-  #entry({ digest, size, facts }: Installation): BlobEntry {
-    return blobEntry(digest, size, mergeFacts(NO_FACTS, facts), this.#parts.now());
+      const facts = mergeFacts(NO_FACTS, blob.facts);
+      const entry = blobEntry(blob.digest, blob.size, facts, this.#parts.now());
+      this.table.add(entry);
+      if (!blob.file) return true;
+      entry.shared = new SharedFile(Promise.resolve(blob.file));
+      return { entry, file: blob.file, release: this.#pin(entry).release };
+    });
   }
 
   /** A suspect blob must not win over bytes that are known to be right: it proves itself, or goes. */

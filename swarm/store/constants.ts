@@ -22,6 +22,12 @@ export const DISK_RELIEF_BYTES = 16 * 1024 * 1024;
 /** How often an operation that met a full disk is tried again after an eviction. */
 export const DISK_RELIEF_ROUNDS = 8;
 
+/** When so much waits to be written, who has another small blob waits. Bytes. */
+export const MAX_WRITING_BYTES = 16 * 1024 * 1024;
+
+/** Small blobs that may wait to be written. */
+export const MAX_WRITES = 256;
+
 /** The last access of a blob is written to its file times at most this often, in milliseconds. */
 export const ACCESS_PERSIST_MS = 60_000;
 

@@ -101,9 +101,8 @@ export class HeldPartial implements PartialBlob {
       const text = encodeFacts(this.size, mergeFacts(NO_FACTS, facts));
       await room.retryWhenDiskFull(text.length, () => writeSynced(path.join(directory, FACTS_FILE), text));
       await syncDirectory(directory);
-      const { digest, size } = this;
-      const installed = await complete.install({ digest, size, facts, directory }, this.#file);
-      if (installed === undefined) {
+      const installed = await complete.install({ ...this.#blob(), facts, directory });
+      if (typeof installed === 'boolean') {
         await this.#yieldToStored();
       } else {
         this.#adopt(installed);
@@ -113,6 +112,10 @@ export class HeldPartial implements PartialBlob {
       if (this.#state === 'committing') this.#state = 'writing';
       throw error;
     }
+  }
+
+  #blob(): { digest: Digest; size: number; file: DataFile } {
+    return { digest: this.digest, size: this.size, file: this.#file };
   }
 
   /** Both flushes of a blob count as one: they are bounded together. */

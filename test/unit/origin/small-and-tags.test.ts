@@ -148,7 +148,7 @@ test('small blobs and manifests keep to the limit of what is read from upstream'
   expect(bytes).toBeLessThanOrEqual((seconds + 1) * 512 * 1024);
 });
 
-test('the manifest of the asking node and its config are fetched before they are asked for, a layer and other platforms are not', async () => {
+test('the manifest of the asking node is fetched before it is asked for; what it names, other platforms and an index in an index are not', async () => {
   await using fixture = await OriginFixture.start({ settings: { tags: { lifetime: '1h' } } });
   const { upstream } = fixture;
   const layer = addBlob(upstream, deterministicBytes('layer', 40_000));
@@ -174,9 +174,31 @@ test('the manifest of the asking node and its config are fetched before they are
   upstream.content.addManifest('team/app', index, { tag: 'v2' });
   const headers = { 'shoal-platform': 'linux/arm64' };
   await fixture.ask(0, 'manifests/v2', { ...asked, headers });
-  await until('the manifest and its config are there', () => upstream.log.gets === 4);
+  await until('the manifest is there', () => upstream.log.gets === 3);
   await fixture.ask(1, 'manifests/v2', { ...asked, headers });
+  let [, below] = index.manifests;
+  for (let depth = 0; depth < 5; depth++) {
+    const digest = upstream.content.addManifest('team/app', { ...index, manifests: [below] }, { tag: 'v3' });
+    below = { mediaType: OCI_INDEX, digest, size: 400, platform: { os: 'linux', architecture: 'arm64' } };
+  }
+  const before = upstream.log.gets;
+  await fixture.ask(0, 'manifests/v3', { ...asked, headers });
+  await until('the index within is there', () => upstream.log.gets === before + 2);
   await sleep(100);
-  expect(upstream.log.gets).toBe(4);
+  expect(upstream.log.gets).toBe(before + 2);
   expect(upstream.log.entries.filter(({ digest }) => digest === layer)).toEqual([]);
+});
+
+test('small content that many ask for is read once, also by an origin whose store is full', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, quota: '4MiB' });
+  const { upstream } = fixture;
+  const add = (name: string): string => addBlob(upstream, deterministicBytes(name, 250_000));
+  for (let old = 0; old < 16; old++) await fixture.ask(0, `blobs/${add(`old ${old}`)}`);
+  const before = upstream.log.gets;
+  const fresh = Array.from({ length: 8 }, (_, at) => add(`new ${at}`));
+  const asked = fresh.flatMap((digest) =>
+    Array.from({ length: 10 }, () => fixture.ask(0, `blobs/${digest}`)),
+  );
+  expect(new Set((await Promise.all(asked)).map(({ status }) => status))).toEqual(new Set([200]));
+  expect(upstream.log.gets - before).toBe(fresh.length);
 });

@@ -10,6 +10,24 @@ const blob = deterministicBytes('on a bad disk', PIECES * PIECE);
 const request = { digest: digestOf(blob), scope: 'registry.example', size: blob.length };
 const deadline = (): AbortSignal => AbortSignal.timeout(30_000);
 
+it('reads a stored blob whose hashes cannot be read', async () => {
+  await using fixture = await SwarmFixture.start();
+  const { swarm, store } = await fixture.member('agent');
+  const torrent = await swarm.engine.torrent(request);
+  fixture.feed(torrent, blob);
+  await torrent.whenComplete(deadline());
+  const open = store.open.bind(store);
+  store.open = async (...asked) => {
+    const opened = await open(...asked);
+    if (opened) opened.batches = () => Promise.reject(new Error('EIO: i/o error, read'));
+    return opened;
+  };
+  await using read = await swarm.engine.openStored(request.digest);
+  const chunks: Buffer[] = [];
+  for await (const chunk of read!.read(0, blob.length, deadline())) chunks.push(Buffer.from(chunk));
+  expect(Buffer.concat(chunks).equals(blob)).toBe(true);
+});
+
 describe('an agent whose disk gives back other bytes than it was given', () => {
   it('fetches them anew for its reader, in the middle of a pull', async () => {
     await using fixture = await SwarmFixture.start();

@@ -95,7 +95,9 @@ describe('readers of one blob', () => {
     const { agent, torrent } = await set(fixture);
     const loading = readAll(torrent, deadline());
     const stored = deterministicBytes('stored', 6 * PIECE);
-    await agent.store.put(digestOf(stored), stored, {});
+    await (
+      await agent.store.put(digestOf(stored), stored, {})
+    ).written;
     const held = await agent.swarm.engine.torrent({
       scope: 'verified',
       digest: digestOf(stored),
@@ -148,7 +150,9 @@ describe('torrents that nobody needs', () => {
     const [used, unused] = [Buffer.from('used'), Buffer.from('unused')];
     const ids = [used, unused].map((bytes) => verifiedSwarmId(digestOf(bytes)));
     for (const bytes of [used, unused]) {
-      await store.put(digestOf(bytes), bytes, {});
+      await (
+        await store.put(digestOf(bytes), bytes, {})
+      ).written;
       swarm.engine.stored(digestOf(bytes));
     }
     const replicas = async (): Promise<number[]> => {

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
+import { MAX_WRITES } from '#swarm/store/constants.ts';
 import { writeAt } from '#swarm/store/data-file.ts';
 import { StoreError, StoreFullError } from '#swarm/store/errors.ts';
 import { content, KIB, MIB, readAll, StoreFixture } from './store-fixture.ts';
@@ -10,7 +11,9 @@ import { content, KIB, MIB, readAll, StoreFixture } from './store-fixture.ts';
 test('what was put is read back, at any position, also after a restart', async () => {
   await using fixture = await StoreFixture.open();
   const { bytes, digest } = content('put', 300 * KIB);
-  await fixture.store.put(digest, bytes, { registries: ['r.io'], mediaType: 'application/json' });
+  await (
+    await fixture.store.put(digest, bytes, { registries: ['r.io'], mediaType: 'application/json' })
+  ).written;
   await fixture.store[Symbol.asyncDispose]();
   const store = await fixture.reopen();
   expect(store.has(digest)).toBe(true);
@@ -33,8 +36,12 @@ test('the empty blob and a sha512 digest are stored like any other', async () =>
   const empty = content('none', 0);
   const long = Buffer.from('long digest');
   const sha512 = digestOf(long, 'sha512');
-  await fixture.store.put(empty.digest, empty.bytes, {});
-  await fixture.store.put(sha512, long, {});
+  await (
+    await fixture.store.put(empty.digest, empty.bytes, {})
+  ).written;
+  await (
+    await fixture.store.put(sha512, long, {})
+  ).written;
   expect((await readAll(fixture.store, empty.digest))?.length).toBe(0);
   expect(String(await readAll(fixture.store, sha512))).toBe('long digest');
 });
@@ -154,7 +161,9 @@ test('the same blob read by way of two registries is stored once and knows both'
     await partial.read(0, read);
     expect(read.equals(bytes)).toBe(true);
   }
-  await store.put(digest, bytes, { registries: ['c.io'] });
+  await (
+    await store.put(digest, bytes, { registries: ['c.io'] })
+  ).written;
   expect(store.stat(digest)?.facts.registries).toHaveLength(3);
   expect(await readdir(fixture.directory.join('v1', 'partial'))).toEqual([]);
 });
@@ -272,7 +281,7 @@ test('a closed store refuses work, and closing keeps what is half done', async (
   expect(again.resumed).toBe(true);
 });
 
-test('a small blob is known while it is being written, and whoever opens it waits for the disk', async () => {
+test('a small blob is known and read while it is being written, and what is learnt of it meanwhile is not lost', async () => {
   const disk = Promise.withResolvers<void>();
   await using fixture = await StoreFixture.open(64 * MIB, {
     writeAt: async (fd, data, position) => {
@@ -281,33 +290,54 @@ test('a small blob is known while it is being written, and whoever opens it wait
     },
   });
   const { bytes, digest } = content('slow disk', KIB);
-  const stored = fixture.store.put(digest, bytes, { registries: ['r.io'] });
+  const { written } = await fixture.store.put(digest, bytes, { registries: ['r.io'] });
   await setImmediate();
-  expect(fixture.store.stat(digest)).toMatchObject({ size: KIB, facts: { registries: ['r.io'] } });
   fixture.store.addFacts(digest, { registries: ['other.io'] });
-  const read = readAll(fixture.store, digest);
+  const registries = ['r.io', 'other.io'];
+  expect(fixture.store.stat(digest)).toMatchObject({ size: KIB, facts: { registries } });
+  expect((await readAll(fixture.store, digest))?.equals(bytes)).toBe(true);
   disk.resolve();
-  expect((await read)?.equals(bytes)).toBe(true);
-  await stored;
+  await written;
+  expect((await readAll(fixture.store, digest))?.equals(bytes)).toBe(true);
   await fixture.store[Symbol.asyncDispose]();
   const store = await fixture.reopen();
-  expect(store.stat(digest)?.facts.registries).toEqual(['r.io', 'other.io']);
+  expect(store.stat(digest)?.facts.registries).toEqual(registries);
 });
 
-test('a small blob that cannot be written is gone for those who wait to open it', async () => {
-  const disk = Promise.withResolvers<void>();
+test('a small blob that cannot be written has gone for all who put it', async () => {
   await using fixture = await StoreFixture.open(64 * MIB, {
-    writeAt: async () => {
-      await disk.promise;
-      throw Object.assign(new Error('EIO: i/o'), { code: 'EIO' });
-    },
+    writeAt: () => Promise.reject(Object.assign(new Error('EIO: i/o'), { code: 'EIO' })),
   });
   const { bytes, digest } = content('broken disk', KIB);
-  const stored = fixture.store.put(digest, bytes, {});
-  await setImmediate();
-  const opened = fixture.store.open(digest);
-  disk.resolve();
-  await expect(stored).rejects.toThrow('EIO');
-  expect(await opened).toBeUndefined();
+  const puts = await Promise.all([1, 2].map(() => fixture.store.put(digest, bytes, {})));
+  for (const { written } of puts) await expect(written).rejects.toThrow('EIO');
+  expect(fixture.store.has(digest)).toBe(false);
+  expect(await fixture.store.open(digest)).toBeUndefined();
   expect(fixture.store.usage()).toMatchObject({ blobs: 0, bytes: 0 });
+});
+
+test('a disk that stands still is given only so many small blobs to write, and few files', async () => {
+  const disk = Promise.withResolvers<void>();
+  let files = 0;
+  await using fixture = await StoreFixture.open(64 * MIB, {
+    writeAt: async (fd, data, position) => {
+      files += 1;
+      await disk.promise;
+      return writeAt(fd, data, position);
+    },
+  });
+  let known = 0;
+  const putting = Array.from({ length: MAX_WRITES + 20 }, async (_, seed) => {
+    const { bytes, digest } = content(seed, KIB);
+    const { written } = await fixture.store.put(digest, bytes, {});
+    known += 1;
+    await written;
+  });
+  await expect.poll(() => files).toBeGreaterThan(0);
+  const atFirst = { known, files };
+  disk.resolve();
+  await Promise.all(putting);
+  expect(atFirst.known).toBe(MAX_WRITES);
+  expect(atFirst.files).toBeLessThan(10);
+  expect(fixture.store.usage().blobs).toBe(MAX_WRITES + 20);
 });

@@ -10,7 +10,9 @@ const store = await BlobStore.open(
   { now: Date.now, onEvict: () => {}, logger },
 );
 const whole = content('whole', 3 * PIECE);
-await store.put(whole.digest, whole.bytes, { registries: ['r.io'] });
+await (
+  await store.put(whole.digest, whole.bytes, { registries: ['r.io'] })
+).written;
 
 const { bytes, digest } = content('half', Number(pieces) * PIECE);
 const partial = await store.partial({ digest, scope: 'r.io' }, bytes.length);

@@ -185,7 +185,9 @@ test('however many write at once, the quota holds', async () => {
     Array.from({ length: 60 }, async (_, i) => {
       const { bytes, digest } = content(`many ${i}`, HUNDRED);
       if (i % 2 === 0) {
-        await store.put(digest, bytes, {});
+        await (
+          await store.put(digest, bytes, {})
+        ).written;
       } else {
         await using partial = await store.partial({ digest, scope: 'r' }, HUNDRED);
         await partial.write(0, bytes);

@@ -68,7 +68,9 @@ export class StoreFixture implements AsyncDisposable {
   async put(seed: string | number, size: number): Promise<Content> {
     const made = content(seed, size);
     this.time += 1000;
-    await this.store.put(made.digest, made.bytes, {});
+    await (
+      await this.store.put(made.digest, made.bytes, {})
+    ).written;
     return made;
   }
 

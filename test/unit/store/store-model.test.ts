@@ -44,7 +44,8 @@ class Subject {
   async #perform(step: Operation): Promise<boolean | void> {
     switch (step.kind) {
       case 'put':
-        return this.fixture.store.put(CONTENTS[step.blob]!.digest, CONTENTS[step.blob]!.bytes, {});
+        return (await this.fixture.store.put(CONTENTS[step.blob]!.digest, CONTENTS[step.blob]!.bytes, {}))
+          .written;
       case 'partial':
         return this.#partial(step.blob, step.end);
       case 'open':

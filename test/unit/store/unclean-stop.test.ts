@@ -121,7 +121,9 @@ test('a damaged blob does not stand in the way of the bytes that come for it', a
   await using _old = before;
   await flipBit(fixture.file(put.digest), 9);
   await flipBit(fixture.file(committed.digest), 9);
-  await after.put(put.digest, put.bytes, { registries: ['new.io'] });
+  await (
+    await after.put(put.digest, put.bytes, { registries: ['new.io'] })
+  ).written;
   await using partial = await after.partial({ digest: committed.digest, scope: 'r' }, MIB);
   await partial.write(0, committed.bytes);
   await partial.commit({ registries: ['new.io'] });
