@@ -6,6 +6,7 @@ import { UpstreamRefusedError } from '#registry/upstream-error.ts';
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
+import { verifiedBytes } from '#swarm/store/verified-bytes.ts';
 import { type Caller, fullName, inNameOf } from './caller.ts';
 import { MANIFEST_LIMIT } from './defaults.ts';
 import { WrongContentError } from './errors.ts';
@@ -44,13 +45,8 @@ export class SmallContent {
     const { store } = this.#parts;
     await using blob = await store.open(digest, signal);
     if (blob === undefined || blob.size > MANIFEST_LIMIT) return undefined;
-    const bytes = Buffer.allocUnsafe(blob.size);
-    await blob.read(0, bytes);
-    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
-      blob.doubt();
-      return undefined;
-    }
-    return { digest, bytes, mediaType: store.stat(digest)?.facts.mediaType };
+    const bytes = await verifiedBytes(blob);
+    return bytes && { digest, bytes, mediaType: store.stat(digest)?.facts.mediaType };
   }
 
   /**

@@ -24,6 +24,7 @@ import {
   type UpstreamRequest,
 } from '#agent/upstream.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
+import { verifiedBytes } from '#swarm/store/verified-bytes.ts';
 import { type Denied, deniedBy, deniedByFailure } from './access.ts';
 import type { SmallContent } from './small-content.ts';
 import { readJoined } from './streams.ts';
@@ -262,13 +263,8 @@ export class ManifestAccess {
       return undefined;
     await using blob = await store.open(digest);
     if (blob === undefined || blob.size > MANIFEST_LIMIT) return undefined;
-    const bytes = Buffer.allocUnsafe(blob.size);
-    await blob.read(0, bytes);
-    if (!isContentOf(digest, bytes)) {
-      blob.doubt();
-      return undefined;
-    }
-    return this.#manifest(digest, bytes, known.mediaType(digest), 'cache');
+    const bytes = await verifiedBytes(blob);
+    return bytes && this.#manifest(digest, bytes, known.mediaType(digest), 'cache');
   }
 
   async #take(

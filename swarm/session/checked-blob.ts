@@ -56,14 +56,16 @@ export class CheckedBlob implements AsyncDisposable {
     await this.#blob.read(index * pieceLength(this.size), target);
     const expected = this.#hashes.get(index);
     if (!expected || hash('sha256', target, 'buffer').equals(expected)) return;
-    this.#blob.doubt();
-    throw new BlobDamagedError(`piece ${index} is not what was stored`);
+    const damage = new BlobDamagedError(`piece ${index} is not what was stored`);
+    this.#blob.drop(damage);
+    throw damage;
   }
 
   #compare(whole: Hash): void {
     const { digest } = this.#blob;
     if (whole.digest('hex') === digestHex(digest)) return;
-    this.#blob.doubt();
-    throw new DigestMismatchError(digest);
+    const mismatch = new DigestMismatchError(digest);
+    this.#blob.drop(mismatch);
+    throw mismatch;
   }
 }

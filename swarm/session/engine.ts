@@ -6,7 +6,7 @@ import { PeerScores } from '#swarm/core/peer-score.ts';
 import { type BatchVerifier, openBatch } from '#swarm/hashes/batch.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import type { BlobStore, PartialBlob, PartialKey, StoredBlob } from '#swarm/store/blob-store.ts';
-import { StoreFullError } from '#swarm/store/errors.ts';
+import { BlobDamagedError, StoreFullError } from '#swarm/store/errors.ts';
 import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { CheckedBlob } from './checked-blob.ts';
@@ -227,6 +227,10 @@ export class Engine implements AsyncDisposable {
     const alias = this.#aliases.get(digest);
     if (alias !== undefined) this.#silence(alias, digest);
     this.#aliases.delete(digest);
+    // What is open is never evicted: it turned out to be damaged, and whoever wants it now has to fetch it anew.
+    for (const torrent of this.#torrents.values())
+      if (torrent.digest === digest && torrent.pieces.storage.stored)
+        torrent.fail(new BlobDamagedError('the store has dropped the blob'));
   }
 
   /** No more answers for an id from one who is gone; another may have taken over meanwhile. */

@@ -51,6 +51,11 @@ export class PieceStorage implements AsyncDisposable {
     return this.#overflow !== undefined;
   }
 
+  /** Whether the pieces are read from a complete blob of the store's. */
+  get stored(): boolean {
+    return this.#place?.kind === 'stored';
+  }
+
   get unwrittenBytes(): number {
     return this.#unwritten;
   }
@@ -198,8 +203,9 @@ export class PieceStorage implements AsyncDisposable {
   #compare(index: number, data: Buffer): void {
     const expected = this.expected(index);
     if (!expected || hash('sha256', data, 'buffer').equals(expected)) return;
-    if (this.#place?.kind === 'stored') this.#place.blob.doubt();
-    throw new BlobDamagedError(`piece ${index} is not what was stored`);
+    const damage = new BlobDamagedError(`piece ${index} is not what was stored`);
+    if (this.#place?.kind === 'stored') this.#place.blob.drop(damage);
+    throw damage;
   }
 
   #forgetCached(): void {

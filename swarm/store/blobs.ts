@@ -6,10 +6,13 @@ export interface StoredBlob extends AsyncDisposable {
   readonly digest: Digest;
   /** In bytes. */
   readonly size: number;
-  /** Fills the target with the bytes from `position` on. @throws StoreError outside the blob, BlobDamagedError when the file has lost them */
+  /** Fills the target with the bytes from `position` on. @throws StoreError outside the blob, BlobDamagedError when the disk has lost them: then the store has dropped the blob */
   read(position: number, target: Uint8Array): Promise<void>;
-  /** What was read of it is not what was stored: it is verified as a whole before it is opened again. */
-  doubt(): void;
+  /**
+   * What was read of it is proved not to be what was stored: the store does not have it from now on. Who has it open can
+   * still read the rest.
+   */
+  drop(reason: Error): void;
   /** The signed hash batches that came with it, opaque, in the order of their appending. */
   batches(): Promise<Uint8Array[]>;
 }

@@ -6,7 +6,7 @@ import { blobEntry, BlobTable, type BlobEntry } from './blob-table.ts';
 import { ACCESS_PERSIST_MS } from './constants.ts';
 import type { DataFile } from './data-file.ts';
 import { syncDirectory } from './durable-files.ts';
-import { BlobDamagedError, errorCode, isMissing } from './errors.ts';
+import { BlobDamagedError, errorCode, isLost, isMissing } from './errors.ts';
 import { mergeFacts, NO_FACTS, type Facts } from './facts.ts';
 import { FactsWriter } from './facts-writer.ts';
 import { DATA_FILE, type Layout } from './layout.ts';
@@ -20,6 +20,8 @@ import { Verifier } from './verifier.ts';
 export interface Lease {
   readonly entry: BlobEntry;
   readonly file: DataFile;
+  /** Its content is proved to be damaged: it leaves the table at once, and the disk when the last who has it open lets go. */
+  drop(reason: Error): void;
   release(): Promise<void>;
 }
 
@@ -67,13 +69,17 @@ export class CompleteBlobs {
       const file = await lease.file;
       await this.#prove(entry, file, signal);
       this.#touch(entry, file);
-      return { entry, file, release: lease.release };
+      return this.#lease(entry, file, lease.release);
     } catch (error) {
       await lease.release();
-      if (!isMissing(error) && !(error instanceof BlobDamagedError)) throw error;
+      if (!isLost(error)) throw error;
       this.#drop(entry, error);
       return undefined;
     }
+  }
+
+  #lease(entry: BlobEntry, file: DataFile, release: () => Promise<void>): Lease {
+    return { entry, file, release, drop: (reason) => this.#drop(entry, reason) };
   }
 
   #pin(entry: BlobEntry): { file: Promise<DataFile>; release: () => Promise<void> } {
@@ -129,7 +135,7 @@ export class CompleteBlobs {
       this.table.add(entry);
       if (!blob.file) return true;
       entry.shared = new SharedFile(Promise.resolve(blob.file));
-      return { entry, file: blob.file, release: this.#pin(entry).release };
+      return this.#lease(entry, blob.file, this.#pin(entry).release);
     });
   }
 

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { BlobDamagedError, StoreError } from './errors.ts';
+import { BlobDamagedError, errorCode, StoreError } from './errors.ts';
 
 /** Writes some of `data` at a position of an open file and gives the number of bytes taken, as pwrite(2) does. */
 export type WriteAt = (fd: number, data: Uint8Array, position: number) => Promise<number>;
@@ -19,6 +19,12 @@ function readAt(fd: number, target: Uint8Array, offset: number, position: number
       error ? reject(error) : resolve(read),
     );
   });
+}
+
+/** What a failing disk says of what it has lost (EIO) is damage; other errors say nothing of the content. */
+function damageOf(cause: unknown): never {
+  if (errorCode(cause) !== 'EIO') throw cause;
+  throw new BlobDamagedError('the disk cannot read what was stored', { cause });
 }
 
 function settle(run: (done: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
@@ -63,11 +69,11 @@ export class DataFile implements AsyncDisposable {
     return new DataFile(fd, write);
   }
 
-  /** Fills the target from `position` on. @throws BlobDamagedError when the file ends before that. */
+  /** Fills the target from `position` on. @throws BlobDamagedError when the file ends before that, or the disk has lost it. */
   read(position: number, target: Uint8Array): Promise<void> {
     return this.#use(async (fd) => {
       for (let done = 0; done < target.byteLength;) {
-        const read = await readAt(fd, target, done, position + done);
+        const read = await readAt(fd, target, done, position + done).catch(damageOf);
         if (read === 0) throw new BlobDamagedError(`the file ends at byte ${position + done}, within a read`);
         done += read;
       }

@@ -8,7 +8,7 @@ export class StoreError extends Error {
   override readonly name = 'StoreError';
 }
 
-/** A blob's file does not hold what it held when it was stored. */
+/** A blob's file does not hold, or the disk does not give back, what was stored. */
 export class BlobDamagedError extends Error {
   override readonly name = 'BlobDamagedError';
 }
@@ -28,4 +28,9 @@ export function isDiskFull(error: unknown): boolean {
 /** True for a path that is not there. */
 export function isMissing(error: unknown): boolean {
   return errorCode(error) === 'ENOENT';
+}
+
+/** True where what was stored is gone for good: its file is missing, is another, or lies where the disk has failed. */
+export function isLost(error: unknown): boolean {
+  return error instanceof BlobDamagedError || isMissing(error) || errorCode(error) === 'EIO';
 }

@@ -80,7 +80,7 @@ class MemoryBlob implements StoredBlob {
     target.set(this.#bytes.subarray(position, position + target.byteLength));
   }
 
-  doubt(): void {
+  drop(): void {
     // It is what was put.
   }
 

@@ -4,7 +4,7 @@ import { BatchLog } from './batch-log.ts';
 import type { StoredBlob } from './blobs.ts';
 import type { Lease } from './complete-blobs.ts';
 import { checkRange } from './data-file.ts';
-import { BlobDamagedError, errorCode, StoreError } from './errors.ts';
+import { BlobDamagedError, StoreError } from './errors.ts';
 import { BATCHES_FILE } from './layout.ts';
 
 /** A leased blob. */
@@ -28,13 +28,13 @@ export class OpenBlob implements StoredBlob {
     try {
       await this.#lease.file.read(position, target);
     } catch (error) {
-      if (error instanceof BlobDamagedError || errorCode(error) === 'EIO') this.doubt();
+      if (error instanceof BlobDamagedError) this.drop(error);
       throw error;
     }
   }
 
-  doubt(): void {
-    this.#lease.entry.suspect = true;
+  drop(reason: Error): void {
+    this.#lease.drop(reason);
   }
 
   async batches(): Promise<Uint8Array[]> {

@@ -8,6 +8,7 @@ import { generateSigningKey } from '#service/signing.ts';
 import { startTracker } from '#tracker/tracker.ts';
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
 import { deterministicBytes, sha256Hex } from '../../support/bytes.ts';
+import { failingDisk } from '../../support/failing-disk.ts';
 import { type AgentFixture, startAgentFixture } from './agent-fixture.ts';
 import { OriginStandIn } from './origin-stand-in.ts';
 
@@ -74,6 +75,15 @@ describe('what happens to the files of a running agent', () => {
     const before = upstream.log.bodyBytes;
     expect(await agent.get(upstream, PATH)).toMatchObject({ sha256: SHA, complete: true });
     expect(upstream.log.bodyBytes).toBe(before);
+  });
+
+  test('a disk that fails under them: the runtime gets every byte all the same', async () => {
+    await using stack = new AsyncDisposableStack();
+    const { agent, upstream } = await pullOnce(stack, true);
+    const path = await dataFile(agent);
+    using failing = failingDisk('read', path);
+    expect(await agent.get(upstream, PATH)).toMatchObject({ sha256: SHA, complete: true });
+    expect(failing.failures).toBe(1);
   });
 
   test('overwritten, where no origin has signed a hash: no wrong body is whole, and the next is right', async () => {

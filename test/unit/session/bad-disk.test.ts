@@ -28,6 +28,22 @@ it('reads a stored blob whose hashes cannot be read', async () => {
   expect(Buffer.concat(chunks).equals(blob)).toBe(true);
 });
 
+it('gives nobody a blob that a reader has found damaged, though peers have it open', async () => {
+  await using fixture = await SwarmFixture.start();
+  const { swarm, store } = await fixture.member('agent', { writeAt: fixture.damage(1_000_000) });
+  const seeding = await swarm.engine.torrent(request);
+  fixture.feed(seeding, blob);
+  await seeding.whenComplete(deadline());
+  await using read = await swarm.engine.openStored(request.digest);
+  const reading = read!.read(1_000_000, 1_000_001, deadline()).next();
+  await expect(reading).rejects.toThrow('not what was stored');
+  expect(store.has(request.digest)).toBe(false);
+  const anew = await swarm.engine.torrent(request);
+  expect(anew.complete).toBe(false);
+  fixture.feed(anew, blob);
+  expect(await readAll(anew, deadline())).toBe(request.digest);
+});
+
 describe('an agent whose disk gives back other bytes than it was given', () => {
   it('fetches them anew for its reader, in the middle of a pull', async () => {
     await using fixture = await SwarmFixture.start();

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { open, readFile, truncate } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
+import { BlobDamagedError } from '#swarm/store/errors.ts';
+import { failingDisk } from '../../support/failing-disk.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { content, KIB, MIB, readAll, StoreFixture } from './store-fixture.ts';
 
@@ -175,7 +177,42 @@ test('a store that closes during a verification stops it and keeps the blob', as
   await before[Symbol.asyncDispose]();
 });
 
-test('a blob found short while it is read is verified before it is served again', async () => {
+test('a blob of which the disk cannot read a part is dropped at once, and its bytes can come again', async () => {
+  await using fixture = await StoreFixture.open();
+  const { bytes, digest } = await fixture.put('failing', MIB);
+  {
+    await using blob = await fixture.store.open(digest);
+    using _failing = failingDisk('read');
+    await expect(blob!.read(0, Buffer.alloc(MIB))).rejects.toThrow(BlobDamagedError);
+    expect(fixture.store.has(digest)).toBe(false);
+  }
+  expect(fixture.evicted).toEqual([digest]);
+  await fixture.put('failing', MIB);
+  expect((await readAll(fixture.store, digest))?.equals(bytes)).toBe(true);
+});
+
+test.each(['open', 'fstat'] as const)('a blob is dropped when the disk says EIO at %s', async (operation) => {
+  await using fixture = await StoreFixture.open();
+  const { digest } = await fixture.put('failing', MIB);
+  using _failing = failingDisk(operation);
+  expect(await fixture.store.open(digest)).toBeUndefined();
+  expect(fixture.evicted).toEqual([digest]);
+});
+
+test('a blob that is proved to be damaged goes at once, and who has it open reads the rest', async () => {
+  await using fixture = await StoreFixture.open();
+  const { bytes, digest } = await fixture.put('damaged', MIB);
+  await using blob = await fixture.store.open(digest);
+  await flipBit(fixture.file(digest), 9);
+  blob!.drop(new BlobDamagedError('piece 0 is not what was stored'));
+  expect(fixture.store.has(digest)).toBe(false);
+  expect(fixture.evicted).toEqual([digest]);
+  const end = Buffer.alloc(KIB);
+  await blob!.read(MIB - KIB, end);
+  expect(end.equals(bytes.subarray(MIB - KIB))).toBe(true);
+});
+
+test('a blob found short while it is read is not served again', async () => {
   await using fixture = await StoreFixture.open();
   const { digest } = await fixture.put('short', MIB);
   {
