@@ -1,5 +1,4 @@
 import fs from 'node:fs';
-import { vi } from 'vitest';
 
 /**
  * Stands in for a disk that fails: the operation's calls end with EIO until it is disposed of. A real one cannot be had
@@ -11,18 +10,24 @@ export function failingDisk(
   path?: string,
 ): { readonly failures: number } & Disposable {
   const inode = path === undefined ? undefined : fs.statSync(path).ino;
-  const state = { failures: 0 };
-  const real = fs[operation] as (...args: unknown[]) => void;
-  const spy = vi.spyOn(fs, operation).mockImplementation(((...args: unknown[]): void => {
-    if (inode !== undefined && fs.fstatSync(args[0] as number).ino !== inode) return real(...args);
-    state.failures += 1;
-    const done = args.at(-1) as (error: Error) => void;
-    done(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }));
-  }) as never);
+  const real: unknown = Reflect.get(fs, operation);
+  let failures = 0;
+  Reflect.set(fs, operation, (...args: unknown[]): void => {
+    const [fd] = args;
+    const isOther = inode !== undefined && typeof fd === 'number' && fs.fstatSync(fd).ino !== inode;
+    if (isOther && isCallable(real)) return real(...args);
+    failures += 1;
+    const done = args.at(-1);
+    if (isCallable(done)) done(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }));
+  });
   return {
     get failures() {
-      return state.failures;
+      return failures;
     },
-    [Symbol.dispose]: () => spy.mockRestore(),
+    [Symbol.dispose]: () => void Reflect.set(fs, operation, real),
   };
+}
+
+function isCallable(value: unknown): value is (...args: unknown[]) => void {
+  return typeof value === 'function';
 }
