@@ -68,8 +68,11 @@ export const LEASE_WAIT_MS = 3_000;
 export const LEASE_WAIT_MIN_MS = 50;
 /** Without its turn, an agent reads a piece for a reader that has waited so long, or for `fallback.stall` if that is longer. */
 export const LEASE_PATIENCE_MS = 2_200;
-/** How long a tracker may take to answer for a lease before it is done without. */
-export const LEASE_ANSWER_MS = 1_000;
+/**
+ * Pieces of one blob that those without a turn read from upstream in a second, all together: the more of them wait, the
+ * more patient each is. Up to 220 agents then wait no longer than LEASE_PATIENCE_MS.
+ */
+export const UNLEASED_PIECES_PER_SECOND = 100;
 /** Without a tracker to lease from, agents spread their upstream reads over this time. */
 export const UNLEASED_SPREAD_MS = 3_000;
 /** Bytes read from upstream under one lease before the swarm is looked at again. */

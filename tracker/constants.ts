@@ -36,6 +36,8 @@ export const SWEEP_INTERVAL_MS = 500;
 export const SWEEP_BUDGET = 5000;
 /** Longest time until who was refused a lease should ask again. */
 export const LEASE_RETRY_MS = 3000;
+/** How long who was refused counts as waiting: it asks again within half of that. */
+export const LEASE_WAITER_MS = 2 * LEASE_RETRY_MS;
 /** Shortest, so that a lease about to end is not asked for in a spin. */
 export const LEASE_RETRY_MIN_MS = 100;
 

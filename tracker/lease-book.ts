@@ -1,7 +1,8 @@
 import type { LeaseAnswer, LeaseRequest } from '#swarm/announce/messages.ts';
 
-import { LEASE_RETRY_MIN_MS, LEASE_RETRY_MS } from './constants.ts';
+import { LEASE_RETRY_MIN_MS, LEASE_RETRY_MS, LEASE_WAITER_MS } from './constants.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
+import { Waiters } from './waiters.ts';
 
 interface Lease {
   readonly key: string;
@@ -13,6 +14,7 @@ export interface LeaseOptions {
   /** Readers of one blob's upstream at a time. */
   readonly perBlob: number;
   readonly ttlMs: number;
+  /** Of all blobs together; as many waiters are counted. */
   readonly maxLeases: number;
 }
 
@@ -23,12 +25,14 @@ export class LeaseBook {
   readonly #byBlob = new Map<string, Map<string, Lease>>();
   readonly #byHolder = new Map<string, Set<Lease>>();
   readonly #expiry: ExpiryQueue<Lease>;
+  readonly #waiters: Waiters;
   #size = 0;
 
   constructor(parts: { now: () => number }, options: LeaseOptions) {
     this.#now = parts.now;
     this.#options = options;
     this.#expiry = new ExpiryQueue(options.ttlMs);
+    this.#waiters = new Waiters({ lifetimeMs: LEASE_WAITER_MS, limit: options.maxLeases });
   }
 
   get size(): number {
@@ -44,8 +48,12 @@ export class LeaseBook {
     if (held === undefined) {
       const full = (leases?.size ?? 0) >= this.#options.perBlob;
       if (full || this.#size >= this.#options.maxLeases)
-        return refuse(full ? soonest(leases!.values()) - now : Infinity);
+        return refuse(
+          full ? soonest(leases!.values()) - now : Infinity,
+          this.#waiters.note(key, peerId, now),
+        );
     }
+    this.#waiters.end(key, peerId);
     const lease = held ?? this.#open(key, peerId);
     lease.expiresAt = now + this.#options.ttlMs;
     this.#expiry.touch(lease, now);
@@ -95,9 +103,9 @@ export class LeaseBook {
   }
 }
 
-function refuse(freeInMs: number): LeaseAnswer {
+function refuse(freeInMs: number, waiting: number): LeaseAnswer {
   const retryAfterMs = Math.ceil(Math.max(LEASE_RETRY_MIN_MS, Math.min(freeInMs, LEASE_RETRY_MS)));
-  return { granted: false, ttlMs: 0, retryAfterMs };
+  return { granted: false, ttlMs: 0, retryAfterMs, waiting };
 }
 
 function soonest(leases: Iterable<Lease>): number {

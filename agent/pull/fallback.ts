@@ -7,10 +7,10 @@ import {
   AHEAD_INTERVAL_MS,
   FALLBACK_AHEAD_BYTES,
   FALLBACK_READ_BYTES,
-  LEASE_ANSWER_MS,
   LEASE_PATIENCE_MS,
   LEASE_WAIT_MIN_MS,
   LEASE_WAIT_MS,
+  UNLEASED_PIECES_PER_SECOND,
   UNLEASED_SPREAD_MS,
   UPSTREAM_BACKOFF_BASE_MS,
   UPSTREAM_BACKOFF_CAP_MS,
@@ -20,14 +20,17 @@ import { type Caller, type GetAnswer, type Upstream, UpstreamAnswerError } from 
 import { CallerRefusedError, type Reader, type RunningPull } from './running-pull.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
 
+interface LeaseAnswer {
+  readonly granted: boolean;
+  readonly retryAfterMs: number;
+  /** How many wait for their turn, where the tracker tells. */
+  readonly waiting?: number;
+}
+
 /** Who may read a blob from upstream, so that only a few do; `Announcer` of swarm/announce. */
 export interface Leases {
   /** @throws when no tracker answers */
-  lease(
-    digest: Digest,
-    scope: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly granted: boolean; readonly retryAfterMs: number }>;
+  lease(digest: Digest, scope: string, signal: AbortSignal): Promise<LeaseAnswer>;
   /** Gives the lease back; untold, it runs out. */
   release(digest: Digest, scope: string, signal: AbortSignal): Promise<void>;
 }
@@ -66,6 +69,8 @@ interface Turn {
   /** No tracker answered: when the agent may read all the same. */
   unleasedFrom: number | undefined;
   leased: boolean;
+  /** How many wait for their turn, as the tracker last said. */
+  waiting: number;
 }
 
 /** What may be read: a run, as one of the few, or one piece, for a reader that has waited too long for its turn. */
@@ -91,7 +96,7 @@ export class Fallback {
 
   /** Runs until the swarm helps again or no reader is left; a pull that cannot be helped is failed. Throws only when aborted. */
   async run(pull: RunningPull, reason: FallbackReason, signal: AbortSignal): Promise<void> {
-    const turn: Turn = { unleasedFrom: undefined, leased: false };
+    const turn: Turn = { unleasedFrom: undefined, leased: false, waiting: 0 };
     try {
       await this.#read(pull, reason, turn, signal);
     } finally {
@@ -137,12 +142,12 @@ export class Fallback {
    * waits its turn gets a piece now and then, so that no runtime gives up.
    */
   async #awaitTurn(pull: RunningPull, turn: Turn, signal: AbortSignal): Promise<Portion | undefined> {
-    const patienceMs = Math.max(this.#options.stallMs, LEASE_PATIENCE_MS);
+    const draw = this.#parts.random();
     let lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
     for (;;) {
       const turnInMs = await this.#turnInMs(pull.torrent, turn, signal);
       if (turnInMs <= 0) return 'run';
-      const patienceLeftMs = patienceMs - (pull.longestWait()?.waitedMs ?? 0);
+      const patienceLeftMs = this.#patienceMs(turn.waiting, draw) - (pull.longestWait()?.waitedMs ?? 0);
       if (patienceLeftMs <= 0) return 'piece';
       const waitMs = Math.min(turnInMs, LEASE_WAIT_MS, patienceLeftMs);
       await sleep(Math.max(LEASE_WAIT_MIN_MS, waitMs), undefined, { signal });
@@ -151,6 +156,16 @@ export class Fallback {
       if (await this.#failIfGone(pull, signal)) return undefined;
       lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
     }
+  }
+
+  /**
+   * How long a reader waits before a piece is read for it out of turn. Where many wait, drawn from so wide a span that all
+   * of them together read no more than UNLEASED_PIECES_PER_SECOND, also when all began to wait at the same moment.
+   */
+  #patienceMs(waiting: number, draw: number): number {
+    const leastMs = Math.max(this.#options.stallMs, LEASE_PATIENCE_MS);
+    const meanMs = (waiting / UNLEASED_PIECES_PER_SECOND) * 1_000;
+    return leastMs + draw * 2 * Math.max(0, meanMs - leastMs);
   }
 
   /**
@@ -165,6 +180,7 @@ export class Fallback {
     if (turn.unleasedFrom === undefined) {
       const answer = await this.#askLease(digest, scope, signal);
       turn.leased ||= answer?.granted === true;
+      turn.waiting = answer?.waiting ?? 0;
       if (answer !== undefined) return answer.granted ? 0 : Math.max(LEASE_WAIT_MIN_MS, answer.retryAfterMs);
       turn.unleasedFrom = this.#parts.now() + this.#parts.random() * UNLEASED_SPREAD_MS;
     }
@@ -188,14 +204,9 @@ export class Fallback {
   }
 
   /** @returns undefined when no tracker answers */
-  async #askLease(
-    digest: Digest,
-    scope: string,
-    signal: AbortSignal,
-  ): Promise<{ granted: boolean; retryAfterMs: number } | undefined> {
+  async #askLease(digest: Digest, scope: string, signal: AbortSignal): Promise<LeaseAnswer | undefined> {
     try {
-      const soon = AbortSignal.any([signal, AbortSignal.timeout(LEASE_ANSWER_MS)]);
-      return await this.#parts.leases.lease(digest, scope, soon);
+      return await this.#parts.leases.lease(digest, scope, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       return undefined;
@@ -220,7 +231,7 @@ export class Fallback {
     const run = await this.#nextRun(pull, limit, signal);
     const [newest] = pull.readers;
     if (run === undefined || newest === undefined) return 0;
-    const bytes = await this.#readRun(pull, newest, run, signal);
+    const bytes = await this.#readRun(pull, newest, { ...run, portion }, signal);
     this.#parts.events.fellBack(reason, pull.torrent.digest, bytes);
     return bytes;
   }
@@ -237,7 +248,7 @@ export class Fallback {
   async #readRun(
     pull: RunningPull,
     reader: Reader,
-    { first, count }: PieceRun,
+    { first, count, portion }: PieceRun & { readonly portion: Portion },
     signal: AbortSignal,
   ): Promise<number> {
     const start = first * pieceLength(pull.size);
@@ -251,9 +262,9 @@ export class Fallback {
       signal,
     );
     const body = this.#bodyOf(answer, reader, start, pull);
-    // Who does not heed ranges would send all of it again for the next run.
-    const isWhole = answer.kind === 'ok' && answer.told.status !== 206;
-    const most = isWhole ? pieceCount(pull.size) - first : count;
+    // Who does not heed ranges would send all of it again for the next run. Without its turn nobody reads on.
+    const goesOn = portion === 'run' && answer.kind === 'ok' && answer.told.status !== 206;
+    const most = goesOn ? pieceCount(pull.size) - first : count;
     let bytes = 0;
     for await (const { index, data } of cutPieces(body, pull.size, { first, count: most })) {
       pull.torrent.supply(index, new PieceMemory(data));
@@ -261,7 +272,7 @@ export class Fallback {
       // What the disk has not taken yet stays in memory.
       await abortable(pull.torrent.caughtUp(), signal);
       if (pull.readers.length === 0) break;
-      if (isWhole && index + 1 >= first + count && !(await this.#wantsAfter(index, pull, signal))) break;
+      if (goesOn && index + 1 >= first + count && !(await this.#wantsAfter(index, pull, signal))) break;
     }
     return bytes;
   }

@@ -6,7 +6,7 @@ import type { Digest } from '#registry/digest.ts';
 
 import { AnnounceLoop } from './announce-loop.ts';
 import type { AnnounceLogger } from './announce-loop.ts';
-import { ASK_SPACING_MS, REQUEST_TIMEOUT_MS } from './constants.ts';
+import { ASK_SPACING_MS, LEASE_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from './constants.ts';
 import { Ledger } from './ledger.ts';
 import { LeaseAnswer, MAX_SWARMS_PER_MESSAGE, MAX_WANT, ReplicasAnswer } from './messages.ts';
 import type { AnnounceAnswer, LeaseRequest, Self, SwarmPeers, Trouble } from './messages.ts';
@@ -71,6 +71,8 @@ export interface Lease {
   readonly ttlMs: number;
   /** Not granted: when to ask again. Else 0. */
   readonly retryAfterMs: number;
+  /** Not granted, and told by a tracker that counts them: how many wait for a lease of this blob. */
+  readonly waiting?: number;
 }
 
 interface Member {
@@ -152,13 +154,15 @@ export class Announcer implements AsyncDisposable {
   }
 
   /**
-   * Asks to read a blob from upstream, or to go on with it.
+   * Asks to read a blob from upstream, or to go on with it. A tracker that does not answer soon is passed over.
    * @param scope `verified` or the registry
    * @throws TrackerUnreachableError; the signal's reason
    */
   async lease(digest: Digest, scope: string, signal: AbortSignal): Promise<Lease> {
     const body: LeaseRequest = { peerId: this.#peerId, digest, scope };
-    return this.#ask({ method: 'POST', path: '/v1/leases', body, answer: LeaseShape }, signal);
+    const undo = { method: 'DELETE', path: '/v1/leases', body } as const;
+    const question = { method: 'POST', path: '/v1/leases', body, answer: LeaseShape, undo } as const;
+    return this.#ask(question, signal, LEASE_TIMEOUT_MS);
   }
 
   /**
@@ -257,9 +261,13 @@ export class Announcer implements AsyncDisposable {
     }
   }
 
-  #ask<A>(question: Omit<Question<A>, 'timeoutMs'>, signal: AbortSignal): Promise<A> {
+  #ask<A>(
+    question: Omit<Question<A>, 'timeoutMs'>,
+    signal: AbortSignal,
+    timeoutMs = REQUEST_TIMEOUT_MS,
+  ): Promise<A> {
     const either = AbortSignal.any([signal, this.#closing.signal]);
-    return this.#client.askAny({ ...question, timeoutMs: REQUEST_TIMEOUT_MS }, either);
+    return this.#client.askAny({ ...question, timeoutMs }, either);
   }
 }
 

@@ -6,6 +6,8 @@ export const FIRST_INTERVAL_MS = 30_000;
 export const INTERVAL_JITTER = 0.25;
 /** Longest wait for one answer. */
 export const REQUEST_TIMEOUT_MS = 5000;
+/** Longest wait for one tracker's answer to who wants a lease: a runtime waits meanwhile, and the next tracker may know. */
+export const LEASE_TIMEOUT_MS = 1000;
 /** Longest wait for the answer to a goodbye. */
 export const GOODBYE_TIMEOUT_MS = 1000;
 /** Longest wait of the probe that looks for a tracker earlier in the list. */

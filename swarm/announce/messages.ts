@@ -143,6 +143,8 @@ export const LeaseAnswer = Type.Object({
   ttlMs: Count,
   /** Not granted: when to ask again. Else 0. */
   retryAfterMs: Count,
+  /** Not granted: how many wait for a lease of this blob, the asker among them. */
+  waiting: Type.Optional(Count),
 });
 export type LeaseAnswer = Static<typeof LeaseAnswer>;
 

@@ -35,6 +35,8 @@ export interface Question<A> {
   /** An answer without a body is null. */
   readonly answer: AnswerShape<A>;
   readonly timeoutMs: number;
+  /** Sent to a tracker that did not answer in time: it may have taken the question all the same. */
+  readonly undo?: Pick<Question<unknown>, 'method' | 'path' | 'body'>;
 }
 
 /** Asks trackers over HTTP, one of them at a time, and checks what they say. */
@@ -109,6 +111,7 @@ export class TrackerClient {
       if (!question.answer.Check(value)) throw new TrackerUnreachableError('its answer is malformed');
       return value;
     } catch (error) {
+      if (limit.aborted) this.#undo(origin, question);
       signal.throwIfAborted();
       const reason = describeKeyMismatch(error) ?? (error instanceof Error ? error.message : String(error));
       throw new TrackerUnreachableError(`tracker ${this.#names[position] ?? 'none'}: ${reason}`, {
@@ -117,7 +120,16 @@ export class TrackerClient {
     }
   }
 
-  async #exchange(origin: string, question: Question<unknown>, signal: AbortSignal): Promise<unknown> {
+  #undo(origin: string, { undo, timeoutMs }: Question<unknown>): void {
+    if (undo === undefined) return;
+    this.#exchange(origin, undo, AbortSignal.timeout(timeoutMs)).catch(() => undefined);
+  }
+
+  async #exchange(
+    origin: string,
+    question: Pick<Question<unknown>, 'method' | 'path' | 'body'>,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     const { statusCode, body } = await this.#parts.dispatcher.request({
       origin,
       path: question.path,

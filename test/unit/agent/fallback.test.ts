@@ -182,3 +182,59 @@ test('who does not get its turn to read upstream reads a piece before its runtim
   stop.abort(new Error('left'));
   await Promise.allSettled([running, reading]);
 });
+
+const fast = (): number => performance.now() * 20;
+
+/** A pull whose agent never gets its turn, twenty times as fast as life, with the requests that it makes upstream. */
+async function waitInVain(waiting: number, answer: Pick<Upstream, 'get' | 'head'>, pieces: number) {
+  const { torrent, supplied, disk } = startTorrentOnSlowDisk();
+  disk.resolve();
+  const pull = new RunningPull(torrent, 'lost', { now: fast, limit });
+  const askedAt: number[] = [];
+  const fallback = new Fallback(
+    {
+      upstream: {
+        ...answer,
+        get: (request, signal) => {
+          askedAt.push(fast());
+          return answer.get(request, signal);
+        },
+      },
+      leases: {
+        lease: async () => ({ granted: false, retryAfterMs: 50, waiting }),
+        release: async () => {},
+      },
+      now: fast,
+      random: () => 0.5,
+      events: { fellBack: () => {}, fallbackFailed: () => {} },
+      onRefused: () => {},
+    },
+    { upstreamWaitMs: 1_000_000, stallMs: 100 },
+  );
+  const stop = new AbortController();
+  const caller = { registry: 'registry.example', repository: 'team/app' };
+  const startedAt = fast();
+  const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
+  const running = fallback.run(pull, 'no-origin', stop.signal);
+  await expect.poll(() => supplied.length, { timeout: 4_000 }).toBeGreaterThanOrEqual(pieces);
+  stop.abort(new Error('left'));
+  await Promise.allSettled([running, reading]);
+  return { supplied, askedAfterMs: askedAt.map((at) => at - startedAt) };
+}
+
+test('the more agents wait for their turn, the longer each waits before it reads a piece', async () => {
+  const { askedAfterMs } = await waitInVain(1_000, endless, 1);
+  expect(askedAfterMs[0]).toBeGreaterThanOrEqual(10_000);
+});
+
+test('without its turn an agent reads no further than its piece from a registry that does not heed ranges', async () => {
+  const whole: Pick<Upstream, 'get' | 'head'> = {
+    ...endless,
+    get: async (request, signal) => {
+      const answer = await endless.get(request, signal);
+      return answer.kind === 'ok' ? { ...answer, told: { status: 200, size: 8 * PIECE } } : answer;
+    },
+  };
+  const { supplied, askedAfterMs } = await waitInVain(1, whole, 2);
+  expect(supplied.length).toBeLessThanOrEqual(askedAfterMs.length);
+});

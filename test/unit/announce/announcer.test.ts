@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { Agent } from 'undici';
@@ -187,12 +188,28 @@ describe('an announcer', () => {
       granted: false,
       ttlMs: 0,
       retryAfterMs: 3000,
+      waiting: 1,
     });
     await a.release(DIGEST, 'registry.test', signal);
     expect(await b.lease(DIGEST, 'registry.test', signal)).toEqual(granted);
     await expect(b.lease(DIGEST, 'registry.test', AbortSignal.abort(new Error('enough')))).rejects.toThrow(
       'enough',
     );
+  });
+
+  it('gets a lease of the next tracker when one does not answer, and takes back what that one may grant late', async () => {
+    await using second = await runTracker();
+    const heard: string[] = [];
+    const silent = createServer(({ method, url }) => void heard.push(`${method} ${url}`)).listen(
+      0,
+      '127.0.0.1',
+    );
+    onTestFinished(() => silent.close(() => undefined).closeAllConnections());
+    await once(silent, 'listening');
+    const agent = announcer([`127.0.0.1:${portOf(silent)}`, second.running.address]);
+    const lease = await agent.lease(DIGEST, 'registry.test', AbortSignal.timeout(4000));
+    expect(lease.granted).toBe(true);
+    await expect.poll(() => heard).toEqual(['POST /v1/leases', 'DELETE /v1/leases']);
   });
 
   it('tells of an info-hash before or after it joins, and hears of strangers', async () => {

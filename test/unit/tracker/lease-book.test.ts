@@ -17,16 +17,39 @@ function ask(peerId: string, digest = 'd', scope = 'registry.test') {
 }
 
 describe('leases to read from upstream', () => {
+  it('are refused with how many wait for one, until they get it or do not ask again', () => {
+    const { clock, leases } = book({ perBlob: 1 });
+    leases.take(ask('a'));
+    expect(['b', 'c', 'b', 'd'].map((peer) => leases.take(ask(peer)).waiting)).toEqual([1, 2, 2, 3]);
+    leases.take(ask('a', 'e'));
+    expect(leases.take(ask('b', 'e')).waiting).toBe(1);
+    leases.release(ask('a'));
+    expect(leases.take(ask('c')).granted).toBe(true);
+    expect(leases.take(ask('b')).waiting).toBe(2);
+    clock.now = 5_900;
+    leases.take(ask('c'));
+    leases.take(ask('b'));
+    clock.now = 6_000;
+    expect(leases.take(ask('b')).waiting).toBe(1);
+  });
+
+  it('are refused to any number of members, of which so many are counted', () => {
+    const { leases } = book({ perBlob: 1, maxLeases: 3 });
+    leases.take(ask('a'));
+    const answers = ['b', 'c', 'd', 'e', 'f'].map((peer) => leases.take(ask(peer)));
+    expect(answers.map(({ waiting }) => waiting)).toEqual([1, 2, 3, 3, 3]);
+  });
+
   it('go to two at a time; a third is told when to ask again', () => {
     const { clock, leases } = book();
     expect(leases.take(ask('a'))).toEqual({ granted: true, ttlMs: 10_000, retryAfterMs: 0 });
     clock.now = 9000;
     expect(leases.take(ask('b')).granted).toBe(true);
-    expect(leases.take(ask('c'))).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 1000 });
+    expect(leases.take(ask('c'))).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 1000, waiting: 1 });
     expect(leases.take(ask('c', 'd', 'other.test')).granted).toBe(true);
     clock.now = 10_000;
     expect(leases.take(ask('c')).granted).toBe(true);
-    expect(leases.take(ask('d'))).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 3000 });
+    expect(leases.take(ask('d'))).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 3000, waiting: 1 });
   });
 
   it('are renewed by asking again and come free when given back or when their holder goes', () => {

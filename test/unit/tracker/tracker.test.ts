@@ -129,7 +129,7 @@ describe('a tracker', () => {
       tracker.post('/v1/leases', { peerId, digest: DIGEST, scope: 'registry.test' }, method);
     const [a, b] = [hexId(), hexId()];
     expect((await ask(a)).body).toEqual({ granted: true, ttlMs: 60_000, retryAfterMs: 0 });
-    expect((await ask(b)).body).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 3000 });
+    expect((await ask(b)).body).toEqual({ granted: false, ttlMs: 0, retryAfterMs: 3000, waiting: 1 });
     expect(await ask(a, 'DELETE')).toEqual({ status: 204, body: undefined });
     expect((await ask(b)).body).toMatchObject({ granted: true });
     expect(await tracker.metric('leases')).toBe(1);
