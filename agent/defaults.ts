@@ -46,6 +46,8 @@ export const REMEMBERED_TAGS = 1024;
 export const REMEMBERED_TAG_MS = 60 * 60 * 1000;
 /** How often origins hear of a tag that a runtime asks for by HEAD, while its digest stays the same. */
 export const TAG_NEWS_MS = 10 * 60 * 1000;
+/** Tags of which origins are told at one time. */
+export const TAG_NEWS_WIDTH = 16;
 /** How long peers may take for a manifest that no origin serves. */
 export const PEER_MANIFEST_MS = 3_000;
 

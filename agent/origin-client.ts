@@ -71,15 +71,16 @@ export class OriginClient {
     return answer ?? { kind: 'absent' };
   }
 
-  /** Has an origin know what a tag stands for, by HEAD. Whether it does is not told. Throws only when aborted. */
-  async noteTag(request: UpstreamRequest, signal: AbortSignal): Promise<void> {
+  /** Has an origin know what a tag stands for, by HEAD. @returns whether one does now. Throws only when aborted. */
+  async noteTag(request: UpstreamRequest, signal: AbortSignal): Promise<boolean> {
     const { path, key } = placeOf(request);
-    await this.#inRingOrder(key, signal, async (origin, attempt) => {
+    const status = await this.#inRingOrder(key, signal, async (origin, attempt) => {
       const response = await this.#send('HEAD', origin, path, headersOf(request), attempt);
       this.#noteAnonymous(request.caller, header(response, 'shoal-anonymous'));
       await response.body.dump();
       return response.statusCode;
     });
+    return status === 200;
   }
 
   /** When the repository was last served to someone without credentials, in ms since the epoch; undefined where no origin knows. */

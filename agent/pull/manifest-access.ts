@@ -7,7 +7,6 @@ import {
   REMEMBERED_TAG_MS,
   REMEMBERED_TAGS,
   SMALL_BYTES,
-  TAG_NEWS_MS,
 } from '#agent/defaults.ts';
 import type { AgentEvents } from '#agent/events.ts';
 import { LruMap } from '#service/lru-map.ts';
@@ -29,6 +28,7 @@ import { type Denied, deniedBy, deniedByFailure } from './access.ts';
 import type { SmallContent } from './small-content.ts';
 import { readJoined } from './streams.ts';
 import { type Swarm, VERIFIED } from './swarm.ts';
+import { TagNews } from './tag-news.ts';
 
 /** A manifest, verified against its digest. */
 export interface Manifest {
@@ -63,7 +63,8 @@ export interface ManifestAccessParts {
   readonly small: Pick<SmallContent, 'keep'>;
   readonly origins: {
     fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer>;
-    noteTag(request: UpstreamRequest, signal: AbortSignal): Promise<void>;
+    /** @returns whether an origin knows the tag now */
+    noteTag(request: UpstreamRequest, signal: AbortSignal): Promise<boolean>;
   };
   readonly upstream: Upstream;
   readonly swarm: Swarm;
@@ -79,9 +80,11 @@ type Positive = Extract<Verdict, { outcome: 'positive' }>;
 export class ManifestAccess {
   readonly #parts: ManifestAccessParts;
   readonly #tags = new LruMap<string, { digest: Digest; at: number }>(REMEMBERED_TAGS);
+  readonly #news: TagNews;
 
   constructor(parts: ManifestAccessParts) {
     this.#parts = parts;
+    this.#news = new TagNews(parts.now);
   }
 
   /** Throws only what is not foreseen, or the signal's reason. */
@@ -287,13 +290,11 @@ export class ManifestAccess {
    * an origin has to know it too: by a HEAD of its own, for registries count manifests that are read.
    */
   #spreadTag(wish: ManifestWish, digest: Digest): void {
-    const { life, now, origins } = this.#parts;
-    const known = this.#tags.get(tagKey(wish));
-    if (known?.digest === digest && now() - known.at < TAG_NEWS_MS) return;
+    const { life, origins } = this.#parts;
     this.#rememberTag(wish, digest);
     const { caller, reference, accept } = wish;
     const request: UpstreamRequest = { caller, resource: { kind: 'manifest', reference }, accept };
-    origins.noteTag(request, life).catch(() => {});
+    this.#news.spread(tagKey(wish), digest, () => origins.noteTag(request, life));
   }
 
   #rememberTag(wish: ManifestWish, digest: Digest): void {
