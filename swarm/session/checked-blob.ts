@@ -3,8 +3,19 @@ import { digestHash, digestHex } from '#registry/digest.ts';
 import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import type { StoredBlob } from '#swarm/store/blob-store.ts';
 import { BlobDamagedError } from '#swarm/store/errors.ts';
+import { ANSWER_CHUNK_BYTES } from './defaults.ts';
 import { DigestMismatchError } from './errors.ts';
 import type { HashTable } from './hash-table.ts';
+import type { PieceMemory } from './piece-memory.ts';
+import type { ReadMemory } from './read-memory.ts';
+
+interface Chunk {
+  readonly bytes: Buffer;
+  /** Used again once the reader is done with the bytes; undefined where they have memory of their own. */
+  readonly memory: PieceMemory | undefined;
+  /** Bytes that count as lent until then. */
+  readonly lent: number;
+}
 
 /**
  * A stored blob whose bytes are compared with their hashes when they are read. Of one that was read without an origin no
@@ -13,9 +24,11 @@ import type { HashTable } from './hash-table.ts';
 export class CheckedBlob implements AsyncDisposable {
   readonly #blob: StoredBlob;
   readonly #hashes: Pick<HashTable, 'get' | 'complete'>;
+  readonly #memory: ReadMemory;
 
-  constructor(blob: StoredBlob, hashes: Pick<HashTable, 'get' | 'complete'>) {
+  constructor(blob: StoredBlob, hashes: Pick<HashTable, 'get' | 'complete'>, memory: ReadMemory) {
     this.#blob = blob;
+    this.#memory = memory;
     this.#hashes = hashes;
   }
 
@@ -25,26 +38,29 @@ export class CheckedBlob implements AsyncDisposable {
   }
 
   /**
-   * The bytes from `start` to before `end`, in order. Two buffers take turns, so a chunk is good only until the second
-   * call of `next` after the one that gave it; the reader may send one while the next is being read.
+   * The bytes from `start` to before `end`, in order. Memory is used again, so a chunk is good only until the second call
+   * of `next` after the one that gave it; the reader may send one while the next is being read.
    * @throws BlobDamagedError in front of the first byte of a piece that is not what was stored; DigestMismatchError
    * in front of the last where that was not seen in time
    */
   async *read(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer> {
-    const length = pieceLength(this.size);
-    const buffers = [0, 1].map(() => Buffer.allocUnsafe(Math.min(length, this.size)));
     const needsWhole = !this.#hashes.complete && start === 0 && end === this.size;
     const whole = needsWhole ? digestHash(this.#blob.digest) : undefined;
-    for (let position = start, turn = 0; position < end; turn += 1) {
-      signal.throwIfAborted();
-      const index = Math.floor(position / length);
-      const piece = buffers[turn % 2]!.subarray(0, sizeOfPiece(this.size, index));
-      await this.#readPiece(index, piece);
-      const chunk = piece.subarray(position - index * length, end - index * length);
-      position += chunk.length;
-      whole?.update(chunk);
-      if (whole && position === end) this.#compare(whole);
-      yield chunk;
+    const given: Chunk[] = [];
+    try {
+      for (let position = start; position < end;) {
+        signal.throwIfAborted();
+        const chunk = await this.#chunk(position, end);
+        given.push(chunk);
+        position += chunk.bytes.length;
+        whole?.update(chunk.bytes);
+        if (whole && position === end) this.#compare(whole);
+        yield chunk.bytes;
+        if (given.length > 1) this.#takeBack(given.shift()!);
+      }
+    } finally {
+      // The reader may still be sending them: their memory is not used again.
+      for (const { lent } of given) this.#memory.giveBack(lent);
     }
   }
 
@@ -52,10 +68,39 @@ export class CheckedBlob implements AsyncDisposable {
     await this.#blob[Symbol.asyncDispose]();
   }
 
-  async #readPiece(index: number, target: Buffer): Promise<void> {
-    await this.#blob.read(index * pieceLength(this.size), target);
+  /** The next bytes of a range: the rest of their piece, or as much of it as may be kept. */
+  async #chunk(position: number, end: number): Promise<Chunk> {
+    const index = Math.floor(position / pieceLength(this.size));
+    const first = index * pieceLength(this.size);
+    const size = sizeOfPiece(this.size, index);
+    const wanted = Math.min(end, first + size) - position;
     const expected = this.#hashes.get(index);
-    if (!expected || hash('sha256', target, 'buffer').equals(expected)) return;
+    if (!expected) return this.#unchecked(position, Math.min(wanted, ANSWER_CHUNK_BYTES));
+    const memory = await this.#memory.filled(size, async (target) => {
+      await this.#blob.read(first, target);
+      if (!hash('sha256', target, 'buffer').equals(expected)) this.#damaged(index);
+    });
+    const bytes = memory.data.subarray(position - first, position - first + wanted);
+    // Most of a long piece would be kept for nothing.
+    const isWorthIt = wanted > size / 2;
+    if (isWorthIt && size <= ANSWER_CHUNK_BYTES) return { bytes, memory, lent: 0 };
+    if (isWorthIt && this.#memory.lend(size)) return { bytes, memory, lent: size };
+    const copy = Buffer.from(bytes.subarray(0, ANSWER_CHUNK_BYTES));
+    memory.release();
+    return { bytes: copy, memory: undefined, lent: 0 };
+  }
+
+  async #unchecked(position: number, length: number): Promise<Chunk> {
+    const memory = await this.#memory.filled(length, (target) => this.#blob.read(position, target));
+    return { bytes: memory.data, memory, lent: 0 };
+  }
+
+  #takeBack({ memory, lent }: Chunk): void {
+    memory?.release();
+    this.#memory.giveBack(lent);
+  }
+
+  #damaged(index: number): never {
     const damage = new BlobDamagedError(`piece ${index} is not what was stored`);
     this.#blob.drop(damage);
     throw damage;

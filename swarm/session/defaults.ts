@@ -13,6 +13,13 @@ export const PIECE_CACHE_BYTES = 16 * 1024 * 1024;
 /** Memory of pieces that nobody uses and that is kept for the next. Bytes. */
 export const FREE_PIECE_BYTES = 8 * 1024 * 1024;
 
+/** Pieces of stored blobs that are read and verified at one time for those who ask at the door: libuv has four threads. */
+export const PIECES_READ_AT_ONCE = 8;
+/** Bytes of pieces that such answers keep while their clients take them. Beyond, an answer keeps ANSWER_CHUNK_BYTES and reads a piece again for the rest. */
+export const LENT_PIECE_BYTES = 64 * 1024 * 1024;
+/** The most that an answer keeps without being lent it; two of them, for one is read while the other is sent. */
+export const ANSWER_CHUNK_BYTES = 256 * 1024;
+
 /** When so much waits to be written, nothing more is asked for. Bytes per torrent. */
 export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
 

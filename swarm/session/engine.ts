@@ -23,6 +23,7 @@ import {
 import { DigestMismatchError, TooManyTorrentsError } from './errors.ts';
 import { HashTable } from './hash-table.ts';
 import { PieceCache } from './piece-cache.ts';
+import { ReadMemory } from './read-memory.ts';
 import { PiecePool } from './piece-memory.ts';
 import { PieceStorage } from './piece-storage.ts';
 import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
@@ -103,6 +104,7 @@ export class Engine implements AsyncDisposable {
   readonly #options: EngineOptions;
   readonly #cache = new PieceCache(PIECE_CACHE_BYTES);
   readonly #pool = new PiecePool(FREE_PIECE_BYTES);
+  readonly #reads = new ReadMemory(this.#pool);
   readonly #scores = new PeerScores();
   readonly #downloads: Bandwidth;
   readonly #uploads: Bandwidth;
@@ -374,7 +376,7 @@ export class Engine implements AsyncDisposable {
       const batch = openBatch(signed, this.#parts.trusted);
       if (batch.digest === digest) hashes.add(batch, signed);
     });
-    return new CheckedBlob(blob, hashes);
+    return new CheckedBlob(blob, hashes, this.#reads);
   }
 
   /** None where they cannot be read: whoever reads all of the blob still learns whether it is what its digest says. */
