@@ -1,7 +1,13 @@
 import { pickBlock, pickRescue, type PickOptions } from '#swarm/core/picker.ts';
 import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
-import { REQUEST_TIMEOUT_MS, RESCUE_AFTER_MS, SNUB_MS, WANT_AFTER_MS } from '#swarm/session/defaults.ts';
+import {
+  REQUEST_TIMEOUT_MS,
+  RESCUE_AFTER_MS,
+  RESCUE_LATEST_MS,
+  SNUB_MS,
+  WANT_AFTER_MS,
+} from '#swarm/session/defaults.ts';
 import type { SimPeer } from './peer.ts';
 import type { SimTorrent } from './torrent.ts';
 
@@ -92,8 +98,17 @@ export class SimDownloads {
     }
     const index = this.#torrent.awaited;
     if (waitedMs >= WANT_AFTER_MS && this.#table.availability[index] === 0) this.#wantFromOrigins(index);
-    else if (waitedMs >= RESCUE_AFTER_MS && !this.#rescue(index)) this.#wantFromOrigins(index);
+    else if (this.#isLate(index, waitedMs) && !this.#rescue(index)) this.#wantFromOrigins(index);
     this.fillAll();
+  }
+
+  #isLate(index: number, waitedMs: number): boolean {
+    if (waitedMs < RESCUE_AFTER_MS) return false;
+    const isSending = (peer: SimPeer): boolean =>
+      !peer.silent &&
+      peer.other.sending !== undefined &&
+      peer.outstanding.some((block) => block.index === index);
+    return waitedMs >= RESCUE_LATEST_MS || !this.#peers.some(isSending);
   }
 
   #mayAsk(peer: SimPeer): boolean {

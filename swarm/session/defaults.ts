@@ -41,6 +41,12 @@ export const WANT_AFTER_MS = 150;
 /** A reader that has waited this long has the piece asked for a second time, of another peer. Milliseconds. */
 export const RESCUE_AFTER_MS = 600;
 
+/** So long a reader waits where the peer that was asked for the piece is sending: on a slow link it would come twice. Milliseconds. */
+export const RESCUE_LATEST_MS = 2_000;
+
+/** A peer that sends fewer bytes than this in `TICK_MS` only trickles. */
+export const TRICKLE_BYTES = 8 * 1024;
+
 /** A peer that was asked and has not sent one block in this time is not waited for any more. Milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5_000;
 

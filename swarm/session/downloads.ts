@@ -6,6 +6,7 @@ import {
   MAX_UNWRITTEN_BYTES,
   REQUEST_TIMEOUT_MS,
   RESCUE_AFTER_MS,
+  RESCUE_LATEST_MS,
   SNUB_MS,
   WANT_AFTER_MS,
 } from './defaults.ts';
@@ -56,6 +57,7 @@ export class Downloads {
   /** Takes back what does not come, and helps readers that have waited long. */
   tick(now: number): void {
     for (const peer of this.#parts.peers()) {
+      peer.look();
       if (!peer.silentSince(now - REQUEST_TIMEOUT_MS)) continue;
       peer.snubbedUntil = now + SNUB_MS;
       this.abandon(peer.takeBack());
@@ -140,7 +142,13 @@ export class Downloads {
     const index = this.#parts.pieces.awaited(cursor.index);
     if (this.#parts.pieces.unchecked(index)) return;
     if (waited >= WANT_AFTER_MS && !this.#someoneHas(index)) this.#wantFromOrigins(index);
-    else if (waited >= RESCUE_AFTER_MS && !this.#rescue(index)) this.#wantFromOrigins(index);
+    else if (this.#isLate(index, waited) && !this.#rescue(index)) this.#wantFromOrigins(index);
+  }
+
+  /** Over a slow link that many share a block takes long, and asking for it twice makes all of them slower. */
+  #isLate(index: number, waitedMs: number): boolean {
+    if (waitedMs < RESCUE_AFTER_MS) return false;
+    return waitedMs >= RESCUE_LATEST_MS || ![...this.#parts.peers()].some((peer) => peer.isSending(index));
   }
 
   #someoneHas(index: number): boolean {

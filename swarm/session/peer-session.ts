@@ -5,6 +5,7 @@ import { Rate, pipelineBytes } from '#swarm/core/pipeline.ts';
 import { DEFAULT_REQUEST_QUEUE } from '#swarm/wire/defaults.ts';
 import type { ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
 import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal-messages.ts';
+import { TRICKLE_BYTES } from './defaults.ts';
 import { offenderOf } from './offender.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 
@@ -76,6 +77,9 @@ export class PeerSession implements WireHandler {
   snubbedUntil = 0;
   /** When it last sent a block, or was first asked for one after having nothing to send. Milliseconds. */
   #heardAt = 0;
+  /** More than a trickle came from it between the last two looks. */
+  #sending = false;
+  #readAtLook = 0;
   /** A read or a wait for bandwidth is under way for it. */
   serving = false;
   closed = false;
@@ -179,6 +183,18 @@ export class PeerSession implements WireHandler {
       this.#settle(block);
       this.#cancel(block);
     }
+  }
+
+  /** To be called every `TICK_MS`. */
+  look(): void {
+    const { bytesRead } = this.wire;
+    this.#sending = bytesRead - this.#readAtLook >= TRICKLE_BYTES;
+    this.#readAtLook = bytesRead;
+  }
+
+  /** Whether it was asked for some of the piece, and more than a trickle came from it lately. */
+  isSending(index: number): boolean {
+    return this.#sending && this.#outstanding.values().some((block) => block.index === index);
   }
 
   /** Whether it was asked for something and has sent nothing since then. */

@@ -103,6 +103,10 @@ export class PeerWire implements Wire, MessageSink, LinkListener {
     return this.#blockLength ?? STRANGER_BLOCK_LENGTH;
   }
 
+  get bytesRead(): number {
+    return this.#link.bytesRead;
+  }
+
   get queuedBytes(): number {
     return this.#link.socket.writableLength;
   }

@@ -77,6 +77,8 @@ export interface Wire {
   readonly fast: boolean;
   /** Largest block that either side may request: 16 KiB for strangers and until the extended handshake came, then the smaller of both proposals. */
   readonly blockLength: number;
+  /** Bytes read since the connection was opened, messages and all. */
+  readonly bytesRead: number;
   /** Bytes written and not yet taken by the kernel. */
   readonly queuedBytes: number;
   /** Sends the extended handshake and lets messages flow. Once. */
