@@ -147,7 +147,7 @@ class Announces {
 
   /**
    * What a member tells of its place counts before what is known of its node. Who calls from a node's own address is on that
-   * node, whatever it says: no agent speaks for another's.
+   * node, whatever it says; from any other, a pod's for one, on the node that it names.
    */
   #topologyOf({ topology }: Self, remoteAddress: string): Topology {
     const node = this.#parts.nodeAt?.(remoteAddress) ?? topology.node;
