@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { generateSigningKey } from '#service/signing.ts';
@@ -16,7 +17,7 @@ import {
 import { deterministicBytes } from '../../support/bytes.ts';
 import { InjectingProxy } from './injecting-proxy.ts';
 import { honestly, RawPeer } from './raw-peer.ts';
-import { type Member, pieceOf, readAll, SwarmFixture, TestClock } from './swarm-fixture.ts';
+import { type Member, pieceOf, readAll, readBytes, SwarmFixture, TestClock } from './swarm-fixture.ts';
 
 const PIECE = 256 * 1024;
 const PIECES = 6;
@@ -70,6 +71,28 @@ class Scene implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 }
+
+describe('an agent and a slow peer', () => {
+  it('asks nobody else for what is coming, though its reader waits', async () => {
+    await using scene = await Scene.set();
+    scene.torrent.addBatch(scene.batch);
+    const { peer, proxy } = await scene.forged();
+    peer.offer(PIECES, [0]);
+    await expect.poll(() => peer.requests.length).toBe(2);
+    const other = await scene.raw({ answer: honestly(blob) });
+    other.offer(PIECES, [0]);
+    const read = readBytes(scene.torrent, 0, PIECE, deadline());
+    for (const { index, offset, length } of peer.requests) {
+      proxy.inject(encodePieceHead({ index, offset, length }));
+      for (let at = offset; at < offset + length; at += 16 * 1024) {
+        proxy.inject(blob.subarray(at, at + 16 * 1024));
+        await sleep(60);
+      }
+    }
+    expect((await read).equals(blob.subarray(0, PIECE))).toBe(true);
+    expect(other.requests.filter(({ index }) => index === 0)).toEqual([]);
+  });
+});
 
 describe('an agent among hostile members', () => {
   it('drops who sends a bad piece, does not let it in again, and completes from others', async () => {
