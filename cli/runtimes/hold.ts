@@ -29,16 +29,32 @@ export async function hold(
 ): Promise<void> {
   let told = '';
   while (!signal.aborted) {
-    const done = await attempt(runtime, { ...options, remove: false });
+    const done = await attempted(runtime, { ...options, remove: false }, report);
     const news = JSON.stringify(done.advice);
     if (news !== told || done.changes.some(({ change }) => change !== 'unchanged')) tell(done);
     told = news;
-    if (report !== undefined) await (done.isInPlace ? rm(report, { force: true }) : writeFile(report, news));
     await sleep(checkMs, undefined, { signal }).catch(() => undefined);
   }
-  if (report !== undefined) await rm(report, { force: true });
+  // Whatever becomes of the report, the mirror is to be taken back.
+  if (report !== undefined) await rm(report, { force: true }).catch(() => undefined);
   // All that was ever written, should the registries have been others in an earlier run.
   tell(await attempt(runtime, { ...options, registries: undefined, remove: true }));
+}
+
+/** Tries, and writes to the report what is to be done; should that fail, it is one thing more. */
+async function attempted(
+  runtime: Runtime,
+  options: ConfigureOptions,
+  report: string | undefined,
+): Promise<Configured> {
+  const done = await attempt(runtime, options);
+  if (report === undefined) return done;
+  try {
+    await (done.isInPlace ? rm(report, { force: true }) : writeFile(report, JSON.stringify(done.advice)));
+    return done;
+  } catch (error) {
+    return { ...done, advice: [...done.advice, describeError(error, MESSAGE_LIMIT)] };
+  }
 }
 
 async function attempt(runtime: Runtime, options: ConfigureOptions): Promise<Configured> {

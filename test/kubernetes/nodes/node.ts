@@ -93,7 +93,9 @@ export class Node implements AsyncDisposable {
   async crash(): Promise<void> {
     if (this.#init === undefined) return;
     await unplug(this.#index);
-    process.kill(this.#pid, 'SIGKILL');
+    // A start that failed early knows of no process 1, and 0 would be the tests' own group.
+    if (this.#pid > 0) process.kill(this.#pid, 'SIGKILL');
+    this.#pid = 0;
     await this.#init.stop();
     for (const daemon of this.#daemons) await daemon.stop();
     this.#init = undefined;

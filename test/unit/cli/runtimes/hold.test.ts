@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { configure } from '#cli/runtimes/configure.ts';
@@ -89,3 +89,23 @@ test('a file that cannot be merged is told of, left alone, and tried again', asy
   stopping.abort();
   await held;
 });
+
+test.each([
+  ['is in place', CONFIG],
+  ['cannot be put in place', 'version = 3\n'],
+])(
+  'a report that can be neither written nor removed is told of; the mirror, which %s, is held and taken back',
+  async (_how, config) => {
+    await writeTree(dir.path, { [MAIN]: config });
+    await mkdir(dir.join('report'));
+    const before = await readTree(dir.path);
+    const held = start();
+    await expect.poll(() => told.at(-1)?.advice.join('')).toContain('report');
+    await writeFile(dir.join(MAIN), CONFIG);
+    await expect.poll(hosts).toContain('127.0.0.1:29500');
+    stopping.abort();
+    await held;
+    await writeFile(dir.join(MAIN), config);
+    expect(await readTree(dir.path)).toEqual(before);
+  },
+);
