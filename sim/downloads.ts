@@ -1,4 +1,4 @@
-import { pickBlock, pickRescue, type PickOptions } from '#swarm/core/picker.ts';
+import { firstOfEquals, pickBlock, pickRescue, type PickOptions } from '#swarm/core/picker.ts';
 import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
 import {
@@ -17,6 +17,7 @@ export class SimDownloads {
   readonly #table: PieceTable;
   readonly #peers: readonly SimPeer[];
   readonly #pick: PickOptions;
+  readonly #pickInOrder: PickOptions;
   /** Pieces of which a block was asked of two peers. */
   readonly #doubled = new Set<number>();
   /** Goes up when blocks can be asked for that could not before, whoever has them. */
@@ -27,6 +28,7 @@ export class SimDownloads {
     this.#table = torrent.table;
     this.#peers = torrent.connections.peers;
     this.#pick = { cursors: torrent.cursors, windowOnly: false, random: torrent.world.random };
+    this.#pickInOrder = { ...this.#pick, random: firstOfEquals };
   }
 
   /** Asks `peer` for as much as its speed is worth. */
@@ -34,7 +36,11 @@ export class SimDownloads {
     if (peer.emptyAt === this.#freed && !this.#table.allTaken) return;
     const blocks: Block[] = [];
     while (this.#mayAsk(peer)) {
-      const block = pickBlock(this.#table, peer, this.#pick);
+      const block = pickBlock(
+        this.#table,
+        peer,
+        peer.host.role === 'origin' ? this.#pickInOrder : this.#pick,
+      );
       if (!block) {
         peer.emptyAt = this.#freed;
         break;

@@ -8,6 +8,12 @@ export const WINDOW_PIECES = 4;
 /** How many peers may be asked for the same unit at once in the endgame. */
 export const ENDGAME_COPIES = 2;
 
+/**
+ * For `PickOptions.random`: the first of equally rare pieces. Only for a peer that shows each piece to nobody else, as
+ * origins do: of another, all would ask for the same. The digest and the runtime need pieces in order.
+ */
+export const firstOfEquals = (): number => 1 - Number.EPSILON;
+
 /** What the picker must know of the peer it picks for. */
 export interface PickingPeer {
   readonly pieces: Bitfield;

@@ -1,4 +1,4 @@
-import { pickBlock, pickRescue } from '#swarm/core/picker.ts';
+import { firstOfEquals, pickBlock, pickRescue } from '#swarm/core/picker.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import {
@@ -110,7 +110,7 @@ export class Downloads {
       cursors: this.#parts.positions(),
       windowOnly: storage.inMemory,
       accepts: this.#acceptance(peer),
-      random: this.#parts.random,
+      random: peer.role === 'origin' ? firstOfEquals : this.#parts.random,
     });
     if (!block) return 0;
     // In front of the request: the answers come in the same order.

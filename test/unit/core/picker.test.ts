@@ -5,6 +5,7 @@ import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
 import {
   ENDGAME_COPIES,
+  firstOfEquals,
   pickBlock,
   type PickOptions,
   pickRescue,
@@ -128,6 +129,13 @@ describe('the picker', () => {
     }
     expect([...counts.keys()].toSorted((a, b) => a - b)).toEqual([1, 2, 4]);
     for (const count of counts.values()) expect(Math.abs(count - 1_000)).toBeLessThan(120);
+  });
+
+  it('asks an origin, which shows each piece to nobody else, for equally rare ones in order', () => {
+    const origin = new Asked([6, 1, 4, 2], PIECE);
+    const table = tableWith([origin, new Asked([1])]);
+    const asked = [1, 2, 3, 4].map(() => origin.ask(table, { random: firstOfEquals })?.index);
+    expect(asked).toEqual([2, 4, 6, 1]);
   });
 
   it('asks for nothing that it is told not to', () => {
