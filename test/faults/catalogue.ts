@@ -108,7 +108,8 @@ function fullDisks(name: string, what: string, victims: (scene: Scene) => readon
     name,
     what,
     async strike(scene) {
-      const mends = await Promise.all(victims(scene).map((part) => fillDisk(scene.stage.rig.storeOf(part))));
+      const { rig } = scene.stage;
+      const mends = await Promise.all(victims(scene).map((part) => fillDisk(rig.storeOf(part), rig.signal)));
       return async () => void (await Promise.all(mends.map((mend) => mend())));
     },
     leavesParts: true,

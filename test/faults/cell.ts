@@ -79,12 +79,13 @@ class Pulls {
     const pulls = Promise.all(agents.map((agent) => this.#watch(agent)));
     await this.#until(moment, pulls);
     const verified = (await this.#verified()) - verifiedBefore;
-    const mend = await this.#fault.strike({ stage: this.#stage, blob: this.#blob });
+    await using mending = new AsyncDisposableStack();
+    mending.defer(await this.#fault.strike({ stage: this.#stage, blob: this.#blob }));
     const { lastsSeconds } = this.#fault;
     let again: Promise<AttemptReport[]> | undefined;
     if (lastsSeconds !== undefined) {
       await sleep(lastsSeconds * 1000, undefined, { signal: this.#stage.rig.signal });
-      await mend();
+      await mending.disposeAsync();
       again = Promise.all(this.#killed.map((agent) => this.#stage.rig.attempt(agent, this.#blob)));
     }
     const first = await pulls;
@@ -94,7 +95,7 @@ class Pulls {
       entry.report = report;
     }
     const seconds = (performance.now() - started) / 1000;
-    if (lastsSeconds === undefined) await mend();
+    if (lastsSeconds === undefined) await mending.disposeAsync();
     for (const { agent, report } of last) this.#judge(agent, report);
     const kept = this.#killed.length === 0 ? undefined : (await this.#fromCache()) / Math.max(verified, 1);
     if (kept !== undefined && kept < LEAST_KEPT)

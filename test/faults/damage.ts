@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rm, truncate } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setInterval } from 'node:timers/promises';
 import type { Blob } from '../../bench/rig/content.ts';
@@ -40,26 +40,40 @@ export function remove(path: string): Promise<void> {
   return rm(path);
 }
 
-/** Takes all the room that there is, and what becomes free until it is told to give it back. */
-export async function fillDisk(store: string): Promise<() => Promise<void>> {
+/**
+ * Takes all the room that there is, and what becomes free, until it is told to give it back or the signal aborts. The file
+ * is held open: once the disk is unmounted, its path is on the machine's own.
+ */
+export async function fillDisk(store: string, signal: AbortSignal): Promise<() => Promise<void>> {
   const path = join(store, 'filler');
   const stop = new AbortController();
-  await fill(path);
-  const filling = (async () => {
-    for await (const _ of setInterval(REFILL_MS, undefined, { signal: stop.signal })) await fill(path);
-  })().catch((error: unknown) => {
-    if (!stop.signal.aborted) throw error;
-  });
+  const over = AbortSignal.any([signal, stop.signal]);
+  const file = await open(path, 'a');
+  const filled = fill(file, over);
+  const filling = keepFull(file, filled, over);
+  // Whoever mends sees it.
+  filling.catch(() => undefined);
+  await filled;
   return async () => {
     stop.abort();
     await filling;
-    await rm(path);
+    await rm(path, { force: true });
   };
 }
 
-async function fill(path: string): Promise<void> {
-  await using file = await open(path, 'a');
-  for (const chunk = Buffer.alloc(CHUNK_BYTES); ;) {
+/** Closes the file at the end. */
+async function keepFull(held: FileHandle, filled: Promise<void>, over: AbortSignal): Promise<void> {
+  await using file = held;
+  try {
+    await filled;
+    for await (const _ of setInterval(REFILL_MS, undefined, { signal: over })) await fill(file, over);
+  } catch (error) {
+    if (!over.aborted) throw error;
+  }
+}
+
+async function fill(file: FileHandle, over: AbortSignal): Promise<void> {
+  for (const chunk = Buffer.alloc(CHUNK_BYTES); !over.aborted;) {
     try {
       await file.appendFile(chunk);
     } catch (error) {

@@ -19,7 +19,12 @@ const pieces = pieceCount(SIZE);
 /** So that a pull takes as long as the origin's link and not the machine. Bytes per second. */
 const ORIGIN_UPLOAD = 12e6;
 /** Pulls among hostile peers and, in turn with them, without: what the machine does meanwhile slows both. */
-const PAIRS = Number(process.env['SHOAL_HOSTILE_PAIRS'] ?? 5);
+const PAIRS = pairsOf(process.env['SHOAL_HOSTILE_PAIRS'] ?? '5');
+
+function pairsOf(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new RangeError(`SHOAL_HOSTILE_PAIRS is "${text}": 1 to 9999 are allowed`);
+}
 
 interface Pair {
   /** Seconds until the last agent had all. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds from the Go module proxy what the Kubernetes tests run, into $SHOAL_TOOLS/bin, where it is missing or of another
-# version. Prints that folder. Usage: tools.sh NAME...   (see `versions` below for the names)
+# version. Prints that folder. Ends with 77 where nothing can be built: without go, or without the network. Usage: tools.sh NAME...   (see `versions` below for the names)
 set -euo pipefail
 
 kubernetes=1.35.4
@@ -88,6 +88,7 @@ ensure() {
   flock 9
   if [ -x "$bin/$name" ] && [ "$(cat "$bin/.$name.version" 2>/dev/null)" = "${versions[$name]}" ]; then return; fi
   command -v go >/dev/null || { echo "tools.sh: $name ${versions[$name]} is not in $bin, and there is no go to build it with" >&2; exit 77; }
+  go list -m golang.org/x/mod@latest >/dev/null 2>&1 || { echo "tools.sh: $name ${versions[$name]} is not in $bin, and no module proxy can be reached" >&2; exit 77; }
   echo "tools.sh: building $name ${versions[$name]}" >&2
   (build "$name" "$bin/.$name.new")
   mv "$bin/.$name.new" "$bin/$name"

@@ -1,6 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type { Part } from '../../bench/rig/part.ts';
 
+const MOST_RSS_MIB_PER_MINUTE = 1;
+const MOST_MORE_DESCRIPTORS = 16;
+
 /** What a process holds at one time. */
 export interface Sample {
   /** Since the beginning. */
@@ -39,6 +42,15 @@ export function trendOf(part: string, samples: readonly Sample[]): Trend {
     rssMibPerMinute: slope(samples.map(({ minutes, rssMib }) => [minutes, rssMib])),
     moreDescriptors: median(descriptors.slice(-quarter)) - median(descriptors.slice(0, quarter)),
   };
+}
+
+/** What is wrong with it; what could not be measured is wrong too. */
+export function growthOf({ part, rssMibPerMinute, moreDescriptors }: Trend): string[] {
+  const grows = `${part} grows by ${rssMibPerMinute.toFixed(2)} MiB a minute`;
+  return [
+    ...(rssMibPerMinute <= MOST_RSS_MIB_PER_MINUTE ? [] : [grows]),
+    ...(moreDescriptors <= MOST_MORE_DESCRIPTORS ? [] : [`${part} has ${moreDescriptors} more descriptors`]),
+  ];
 }
 
 function slope(points: readonly (readonly [x: number, y: number])[]): number {

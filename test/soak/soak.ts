@@ -4,7 +4,7 @@ import type { Content } from '../../bench/rig/content.ts';
 import { checkMachine, sweep } from '../../bench/rig/machine.ts';
 import type { Part } from '../../bench/rig/part.ts';
 import { Rig } from '../../bench/rig/rig.ts';
-import { sample, trendOf, type Sample, type Trend } from './gauge.ts';
+import { growthOf, sample, trendOf, type Sample } from './gauge.ts';
 
 /**
  * Hours in minutes: agents pull at random from more than their stores hold, while some of them, and one of two origins,
@@ -26,8 +26,6 @@ const KILL_EVERY_MS = 20_000;
 const DEAD_MS = 1000;
 const SAMPLE_EVERY_MS = 5000;
 const WARM_UP = 0.3;
-const MOST_RSS_MIB_PER_MINUTE = 1;
-const MOST_MORE_DESCRIPTORS = 16;
 const PULL_TIMEOUT_MS = 60_000;
 
 interface Soaked {
@@ -109,16 +107,6 @@ function pause(ms: number, over: AbortSignal): Promise<void> {
   return sleep(ms, undefined, { signal: over }).catch(() => {});
 }
 
-function complaints({ failures }: Soaked, trends: readonly Trend[]): string[] {
-  const grown = trends.flatMap(({ part, rssMibPerMinute, moreDescriptors }) => [
-    ...(rssMibPerMinute > MOST_RSS_MIB_PER_MINUTE
-      ? [`${part} grows by ${rssMibPerMinute.toFixed(2)} MiB a minute`]
-      : []),
-    ...(moreDescriptors > MOST_MORE_DESCRIPTORS ? [`${part} has ${moreDescriptors} more descriptors`] : []),
-  ]);
-  return [...failures, ...grown];
-}
-
 async function main(minutes: number, logs: string | undefined, signal: AbortSignal): Promise<string[]> {
   await checkMachine();
   await sweep();
@@ -161,7 +149,7 @@ async function main(minutes: number, logs: string | undefined, signal: AbortSign
       'more descriptors': moreDescriptors,
     })),
   );
-  return complaints(soaked, trends);
+  return [...failures, ...trends.flatMap(growthOf)];
 }
 
 const stop = new AbortController();

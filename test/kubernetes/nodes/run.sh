@@ -13,10 +13,13 @@ skip() {
 [ -w /sys/fs/cgroup/memory ] || skip 'nodes are tried with the hierarchies of cgroup v1 only'
 bash test/support/debian-packages.sh 'docker-registry docker-registry' 'htpasswd apache2-utils' 'runc runc' 'skopeo skopeo' \
   'openssl openssl' 'iptables iptables' 'ip iproute2' 'unshare util-linux' 'busybox busybox-static'
+built=0
 bin=$(timeout 60m test/kubernetes/tools.sh \
   etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl helm coredns \
   containerd containerd-shim-runc-v2 ctr bridge loopback host-local portmap) \
-  || skip 'the programs of Kubernetes are not there and cannot be built'
+  || built=$?
+[ "$built" -ne 77 ] || skip 'the programs of Kubernetes are not there and cannot be built here'
+[ "$built" -eq 0 ] || exit "$built"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/shoal-nodes-XXXXXX")
 cgroup=${work##*/}

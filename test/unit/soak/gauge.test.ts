@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { trendOf } from '../../soak/gauge.ts';
+import { growthOf, trendOf } from '../../soak/gauge.ts';
 
 const samples = Array.from({ length: 40 }, (_, at) => ({
   minutes: at / 4,
@@ -14,4 +14,10 @@ test('a process that grows by two MiB a minute is seen to, whatever it does in b
 
 test('descriptors that are left open at the end are seen', () => {
   expect(trendOf('agent-1', samples).moreDescriptors).toBe(11);
+});
+
+test('a process that holds what it held is found well, one of which nothing was measured is not', () => {
+  const steady = samples.map(({ minutes }) => ({ minutes, rssMib: 100, descriptors: 50 }));
+  expect(growthOf(trendOf('agent-1', steady))).toEqual([]);
+  for (const few of [[], steady.slice(0, 1)]) expect(growthOf(trendOf('agent-1', few))).not.toEqual([]);
 });
