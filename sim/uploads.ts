@@ -9,7 +9,7 @@ import type { SimTorrent } from './torrent.ts';
 export class SimUploads {
   readonly #torrent: SimTorrent;
   readonly #peers: readonly SimPeer[];
-  /** An origin's: each piece is shown to one peer. */
+  /** An origin's: each piece but the first is shown to one peer. */
   readonly #distribution: Distribution<SimPeer> | undefined;
   /** How far peers are away, each distance once. Milliseconds. */
   readonly #distances: number[] = [];

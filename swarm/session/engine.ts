@@ -57,7 +57,7 @@ export interface EngineLimits {
 }
 
 export interface EngineOptions {
-  /** An origin's way of seeding: each piece is shown to one peer. */
+  /** An origin's way of seeding, `Distribution`: each piece but the first is shown to one peer. */
   readonly showsEach: boolean;
   readonly limits: EngineLimits;
   /** Connections for one blob, and for all together. */

@@ -122,7 +122,7 @@ export class Torrent implements AsyncDisposable {
 
   /**
    * @param options.complete the storage holds all of it, verified before
-   * @param options.showsEach an origin's way of seeding: each piece is shown to one peer
+   * @param options.showsEach an origin's way of seeding, `Distribution`: each piece but the first is shown to one peer
    */
   constructor(
     parts: TorrentParts,

@@ -11,7 +11,7 @@ interface UploadParts {
   readonly table: PieceTable;
   readonly storage: PieceStorage;
   readonly bandwidth: Bandwidth;
-  /** An origin shows each piece to one peer; undefined: everybody is told of every piece. */
+  /** An origin shows each piece but the first to one peer; undefined: everybody is told of every piece. */
   readonly distribution: Distribution<PeerSession> | undefined;
   readonly now: () => number;
   readonly random: () => number;
