@@ -189,7 +189,9 @@ test('a tag that was only ever asked for by HEAD, as containerd does, is answere
   const asked = (): string[] =>
     upstream.log.entries.map(({ method, path: of }) => `${method} ${of.split('/').at(-1)}`);
   // The agent's HEAD, the origin's, and one read, for registries count those.
-  await expect.poll(() => asked().sort((a, b) => a.localeCompare(b))).toEqual([`GET ${manifest}`, 'HEAD v1', 'HEAD v1']);
+  await expect
+    .poll(() => asked().sort((a, b) => a.localeCompare(b)))
+    .toEqual([`GET ${manifest}`, 'HEAD v1', 'HEAD v1']);
   await upstream.stop();
   for (const agent of [first!, second!]) {
     expect(await agent.get(upstream, path, { method: 'HEAD' })).toMatchObject(told);
