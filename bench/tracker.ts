@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { CLUSTER_KEY_FILE, writeKeys } from '#cli/keys.ts';
 import { loadSecurity } from '#service/identity.ts';
 import { freePort } from '../demo/free-port.ts';
+import { ENVIRONMENT } from '../deploy/image/environment.ts';
 import { percentile } from './result.ts';
+import { layPrograms } from './rig/programs.ts';
 import { readUsage } from './rig/usage.ts';
 import { Announcers, type Announced } from './tracker-load.ts';
 
@@ -18,7 +20,6 @@ import { Announcers, type Announced } from './tracker-load.ts';
  *
  *     node [flags of the tracker's too] bench/tracker.ts [agents] [swarms of each] [seconds between two announces]
  */
-const SHOAL = fileURLToPath(new URL('../cli/shoal.ts', import.meta.url));
 const PROBE = fileURLToPath(new URL('tracker-probe.ts', import.meta.url));
 const READY_POLL_MS = 100;
 const INTERVALS = 2;
@@ -39,8 +40,10 @@ async function startTracker(directory: string): Promise<Tracker> {
   };
   const file = join(directory, 'tracker.yaml');
   await writeFile(file, JSON.stringify(config)); // JSON is YAML 1.2
-  const child = spawn(process.execPath, [...process.execArgv, SHOAL, 'tracker', '--config', file], {
+  const shoal = await layPrograms(join(directory, 'programs'));
+  const child = spawn(process.execPath, [...process.execArgv, shoal, 'tracker', '--config', file], {
     stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, ...ENVIRONMENT },
   });
   const ready = (): Promise<boolean> =>
     fetch(`http://127.0.0.1:${statusPort}/readyz`).then(

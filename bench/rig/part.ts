@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ENVIRONMENT } from '../../deploy/image/environment.ts';
 import { Hand } from './hand.ts';
 import type { Host } from './network.ts';
 import { NamespacedProcess } from './process.ts';
@@ -80,7 +81,7 @@ export class Part implements AsyncDisposable {
         program: process.execPath,
         args: [...nodeFlags, ...profiling, shoal, plan.kind, '--config', file],
         logFile: join(directory, `${name}.log`),
-        ...(environment === undefined ? {} : { environment }),
+        environment: { ...ENVIRONMENT, ...environment },
       });
     const started = stack.use(await begin());
     const part = new Part(plan, { host, hand, begin, started });

@@ -14,6 +14,7 @@ import type { TarEntry } from '../../demo/tar.ts';
 import { HOME, prepareApplication } from './application.ts';
 import { readBaseLock } from './base-lock.ts';
 import { prepareBase, USER_ID } from './base.ts';
+import { ENVIRONMENT } from './environment.ts';
 import { type Platform, PLATFORMS } from './platform.ts';
 import { describeContents } from './sbom.ts';
 import type { Source } from './source.ts';
@@ -81,7 +82,7 @@ async function writePlatform(
     created: source.created,
     config: {
       User: `${USER_ID}:${USER_ID}`,
-      Env: ['PATH=/usr/bin', 'NODE_ENV=production'],
+      Env: ['PATH=/usr/bin', ...Object.entries(ENVIRONMENT).map(([name, value]) => `${name}=${value}`)],
       Entrypoint: ['/usr/bin/node', `/${HOME}/cli/shoal.js`],
       WorkingDir: '/',
       Labels: labelsOf(source),
