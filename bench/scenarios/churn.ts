@@ -4,7 +4,17 @@ import type { Account } from '../rig/account.ts';
 import type { Part } from '../rig/part.ts';
 import type { Order, Rig } from '../rig/rig.ts';
 import type { Pulled, Scenario } from '../scenario.ts';
-import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import {
+  blobOrder,
+  buildRig,
+  fillWithOne,
+  linkOf,
+  MIB,
+  pullAll,
+  pullDirectly,
+  runDirect,
+  warmAndShape,
+} from './stage.ts';
 
 const PART = 0.25;
 /** Not shaped there is no bound whose half could be the middle. */
@@ -20,10 +30,7 @@ export const churn: Scenario = {
     const bytes = options.sizeMib * MIB;
     await using rig = await buildRig(options, context, { fill: fillWithOne(options) });
     const order = blobOrder(...rig.content.blobs);
-    context.say('warming the origin');
-    await rig.warm(order);
-    const link = linkOf(options.rateMbit);
-    await rig.shape(() => link);
+    const link = await warmAndShape(rig, order, options, context);
     const bound = link && lowerBound(bytes, link, Array<typeof link>(options.nodes).fill(link));
     const count = Math.max(1, Math.round(options.nodes * PART));
     const doomed = rig.agents.slice(0, count);
@@ -41,13 +48,7 @@ export const churn: Scenario = {
       await lost;
       return pulls.flat();
     });
-    const direct = await runDirect(rig, options, context, () =>
-      pullAll(
-        staying,
-        (agent) => rig.pullDirectly(agent, order),
-        () => undefined,
-      ),
-    );
+    const direct = await runDirect(rig, options, context, () => pullDirectly(rig, staying, order));
     return { bytes, measured, direct, extra: { replaced: count } };
   },
 };

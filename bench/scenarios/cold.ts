@@ -1,6 +1,6 @@
 import { lowerBound } from '../lower-bound.ts';
 import type { Scenario } from '../scenario.ts';
-import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullBothWays } from './stage.ts';
 
 /** All agents want at once what nobody in the cluster has; the upstream registry's link is as wide as theirs. */
 export const cold: Scenario = {
@@ -14,21 +14,7 @@ export const cold: Scenario = {
     const link = linkOf(options.rateMbit);
     await rig.shape(() => link);
     const bound = link && lowerBound(bytes, link, Array<typeof link>(options.nodes).fill(link));
-    context.say('all pull');
-    const measured = await rig.measure(() =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pull(agent, order),
-        () => bound,
-      ),
-    );
-    const direct = await runDirect(rig, options, context, () =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pullDirectly(agent, order),
-        () => undefined,
-      ),
-    );
+    const { measured, direct } = await pullBothWays({ rig, order }, () => bound, options, context);
     return { bytes, measured, direct };
   },
 };

@@ -1,6 +1,6 @@
 import { lowerBound } from '../lower-bound.ts';
 import type { Scenario } from '../scenario.ts';
-import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import { blobOrder, buildRig, fillWithOne, MIB, pullBothWays, warmAndShape } from './stage.ts';
 
 /** All agents want one blob at once; the origin has it. */
 export const flashCrowd: Scenario = {
@@ -11,26 +11,9 @@ export const flashCrowd: Scenario = {
     const bytes = options.sizeMib * MIB;
     await using rig = await buildRig(options, context, { fill: fillWithOne(options) });
     const order = blobOrder(...rig.content.blobs);
-    context.say('warming the origin');
-    await rig.warm(order);
-    const link = linkOf(options.rateMbit);
-    await rig.shape(() => link);
+    const link = await warmAndShape(rig, order, options, context);
     const bound = link && lowerBound(bytes, link, Array<typeof link>(options.nodes).fill(link));
-    context.say('all pull');
-    const measured = await rig.measure(() =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pull(agent, order),
-        () => bound,
-      ),
-    );
-    const direct = await runDirect(rig, options, context, () =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pullDirectly(agent, order),
-        () => undefined,
-      ),
-    );
+    const { measured, direct } = await pullBothWays({ rig, order }, () => bound, options, context);
     return { bytes, measured, direct };
   },
 };

@@ -1,6 +1,6 @@
 import { secondsFor } from '../lower-bound.ts';
 import type { Scenario } from '../scenario.ts';
-import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, pullBothWays } from './stage.ts';
 
 /** All but one agent have it, and so has the origin; then the last one wants it. Only its pull is measured. */
 export const lateJoiner: Scenario = {
@@ -22,20 +22,11 @@ export const lateJoiner: Scenario = {
     const link = linkOf(options.rateMbit);
     await rig.shape(() => link);
     const bound = link && secondsFor(bytes, link.downMbit);
-    context.say('the last one pulls');
-    const measured = await rig.measure(() =>
-      pullAll(
-        late,
-        (agent) => rig.pull(agent, order),
-        () => bound,
-      ),
-    );
-    const direct = await runDirect(rig, options, context, () =>
-      pullAll(
-        late,
-        (agent) => rig.pullDirectly(agent, order),
-        () => undefined,
-      ),
+    const { measured, direct } = await pullBothWays(
+      { rig, agents: late, order },
+      () => bound,
+      options,
+      context,
     );
     return { bytes, measured, direct };
   },

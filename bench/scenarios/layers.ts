@@ -3,7 +3,7 @@ import { REPOSITORY, TAG } from '../rig/defaults.ts';
 import type { Content } from '../rig/content.ts';
 import type { Order } from '../rig/rig.ts';
 import type { Scenario } from '../scenario.ts';
-import { blobPath, buildRig, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import { blobPath, buildRig, MIB, pullBothWays, warmAndShape } from './stage.ts';
 
 const CONFIG_BYTES = 8 * 1024;
 /** Parts of the size asked for, in the order of the manifest. The eighth layer is small enough to go by HTTP. */
@@ -22,26 +22,9 @@ export const layers: Scenario = {
     const { manifest, blobs } = rig.content;
     const bytes = [manifest!, ...blobs].reduce((sum, { size }) => sum + size, 0);
     const order = imageOrder(rig.content);
-    context.say('warming the origin');
-    await rig.warm(order);
-    const link = linkOf(options.rateMbit);
-    await rig.shape(() => link);
+    const link = await warmAndShape(rig, order, options, context);
     const bound = link && lowerBound(bytes, link, Array<typeof link>(options.nodes).fill(link));
-    context.say('all pull');
-    const measured = await rig.measure(() =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pull(agent, order),
-        () => bound,
-      ),
-    );
-    const direct = await runDirect(rig, options, context, () =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pullDirectly(agent, order),
-        () => undefined,
-      ),
-    );
+    const { measured, direct } = await pullBothWays({ rig, order }, () => bound, options, context);
     return { bytes, measured, direct };
   },
 };

@@ -2,7 +2,7 @@ import { secondsFor } from '../lower-bound.ts';
 import type { Part } from '../rig/part.ts';
 import type { PullReport } from '../rig/pull.ts';
 import type { Pulled, Scenario } from '../scenario.ts';
-import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import { blobOrder, buildRig, fillWithOne, MIB, pullAll, runDirect, warmAndShape } from './stage.ts';
 
 const PART = 0.2;
 
@@ -15,10 +15,7 @@ export const rolling: Scenario = {
     const bytes = options.sizeMib * MIB;
     await using rig = await buildRig(options, context, { fill: fillWithOne(options) });
     const order = blobOrder(...rig.content.blobs);
-    context.say('warming the origin');
-    await rig.warm(order);
-    const link = linkOf(options.rateMbit);
-    await rig.shape(() => link);
+    const link = await warmAndShape(rig, order, options, context);
     const bound = link && secondsFor(bytes, link.downMbit);
     context.say('wave after wave pulls');
     const measured = await rig.measure(() => inWaves(rig.agents, (agent) => rig.pull(agent, order), bound));

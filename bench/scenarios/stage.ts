@@ -4,7 +4,7 @@ import { secondsFor } from '../lower-bound.ts';
 import { REPOSITORY } from '../rig/defaults.ts';
 import type { Blob, Content } from '../rig/content.ts';
 import type { Part } from '../rig/part.ts';
-import { Rig, type Order, type RigOptions } from '../rig/rig.ts';
+import { type Measured, type Order, Rig, type RigOptions } from '../rig/rig.ts';
 import type { Context, DirectOutcome, Pulled } from '../scenario.ts';
 
 export const MIB = 2 ** 20;
@@ -69,6 +69,42 @@ export function pullAll(
       report: await pull(agent),
       boundSeconds: boundOf(agent),
     })),
+  );
+}
+
+/** The origin gets what the order names; then every link is as wide as the options say. */
+export async function warmAndShape(
+  rig: Rig,
+  order: Order,
+  { rateMbit }: Options,
+  { say }: Context,
+): Promise<Link | undefined> {
+  say('warming the origin');
+  await rig.warm(order);
+  const link = linkOf(rateMbit);
+  await rig.shape(() => link);
+  return link;
+}
+
+/** These agents pull at once, measured; then the same straight from the registry. */
+export async function pullBothWays(
+  { rig, agents = rig.agents, order }: { rig: Rig; agents?: readonly Part[]; order: Order },
+  boundOf: (agent: Part) => number | undefined,
+  options: Options,
+  context: Context,
+): Promise<{ measured: Measured<Pulled[]>; direct: DirectOutcome | undefined }> {
+  context.say(agents.length === 1 ? 'one pulls' : 'all pull');
+  const measured = await rig.measure(() => pullAll(agents, (agent) => rig.pull(agent, order), boundOf));
+  const direct = await runDirect(rig, options, context, () => pullDirectly(rig, agents, order));
+  return { measured, direct };
+}
+
+/** Straight from the registry there is no bound to compare with. */
+export function pullDirectly(rig: Rig, agents: readonly Part[], order: Order): Promise<Pulled[]> {
+  return pullAll(
+    agents,
+    (agent) => rig.pullDirectly(agent, order),
+    () => undefined,
   );
 }
 

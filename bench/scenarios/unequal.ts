@@ -2,7 +2,7 @@ import { secondsFor } from '../lower-bound.ts';
 import { round } from '../result.ts';
 import type { Part } from '../rig/part.ts';
 import type { Scenario } from '../scenario.ts';
-import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullBothWays } from './stage.ts';
 
 /** The fastest link ÷ the slowest. */
 const SPREAD = 10;
@@ -36,15 +36,7 @@ export const unequal: Scenario = {
       const rate = rateOf(name);
       return rate && secondsFor(bytes, rate);
     };
-    context.say('all pull');
-    const measured = await rig.measure(() => pullAll(rig.agents, (agent) => rig.pull(agent, order), boundOf));
-    const direct = await runDirect(rig, options, context, () =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pullDirectly(agent, order),
-        () => undefined,
-      ),
-    );
+    const { measured, direct } = await pullBothWays({ rig, order }, boundOf, options, context);
     const own = measured.result.map(({ agent, report, boundSeconds }) => ({
       agent,
       rateMbit: rateOf(agent) ?? null,

@@ -1,7 +1,7 @@
 import { lowerBound, secondsFor } from '../lower-bound.ts';
 import { round } from '../result.ts';
 import type { Scenario } from '../scenario.ts';
-import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullAll, runDirect } from './stage.ts';
+import { blobOrder, buildRig, fillWithOne, linkOf, MIB, pullBothWays } from './stage.ts';
 
 /** The trunk between the zones ÷ a host's link. */
 const THIN = 0.5;
@@ -31,20 +31,11 @@ export const zones: Scenario = {
     const nearBound = link && lowerBound(bytes, link, Array<typeof link>(near).fill(link));
     const farBound = trunkMbit && Math.max(nearBound ?? 0, secondsFor(bytes, trunkMbit));
     const nearNames = new Set(rig.agents.slice(0, near).map(({ name }) => name));
-    context.say('all pull');
-    const measured = await rig.measure(() =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pull(agent, order),
-        ({ name }) => (nearNames.has(name) ? nearBound : farBound),
-      ),
-    );
-    const direct = await runDirect(rig, options, context, () =>
-      pullAll(
-        rig.agents,
-        (agent) => rig.pullDirectly(agent, order),
-        () => undefined,
-      ),
+    const { measured, direct } = await pullBothWays(
+      { rig, order },
+      ({ name }) => (nearNames.has(name) ? nearBound : farBound),
+      options,
+      context,
     );
     const extra = { trunkMbit: trunkMbit ?? null, crossZoneOverF: round(measured.trunkBytes / bytes) };
     return { bytes, measured, direct, extra };
