@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { loadSecurity } from '#service/identity.ts';
+import { makeDirectory } from '#service/make-directory.ts';
 import { generateClusterKey, generateSigningKey, loadSigningKey } from '#service/signing.ts';
 
 export const CLUSTER_KEY_FILE = 'cluster.key';
@@ -12,7 +13,7 @@ export const ORIGIN_KEY_FILE = 'origin.key';
  * @returns the signing key's public key, 32 bytes as base64.
  */
 export async function writeKeys(directory: string): Promise<string> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
   const clusterKey = join(directory, CLUSTER_KEY_FILE);
   if (!(await writeNew(clusterKey, `${generateClusterKey()}\n`)))
     loadSecurity({ security: 'cluster-key', clusterKeyFile: clusterKey });

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -8,6 +8,7 @@ import { startCluster } from '#cli/dev/dev.ts';
 import { portsNeeded } from '#cli/dev/plan.ts';
 import { UsageError } from '#cli/failure.ts';
 import { run } from '#service/lifecycle.ts';
+import { makeDirectory } from '#service/make-directory.ts';
 
 interface DevOptions {
   readonly agents: number;
@@ -67,7 +68,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 async function openDirectory(named: string | undefined, stack: AsyncDisposableStack): Promise<string> {
   if (named !== undefined) {
-    await mkdir(named, { recursive: true, mode: 0o700 });
+    await makeDirectory(named, 0o700);
     return resolve(named);
   }
   const directory = await mkdtemp(join(tmpdir(), 'shoal-dev-'));

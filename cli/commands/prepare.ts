@@ -1,14 +1,19 @@
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
-import { chmod, chown, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { chmod, chown, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { UsageError } from '#cli/failure.ts';
+import { claimDataDirectory } from '#service/data-directory.ts';
+import { makeDirectory } from '#service/make-directory.ts';
 
 interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
+
+/** What a store is known by: the directory of its layout's version. */
+const STORE = 'v1';
 
 /** As claimed data directories are: of their owner only. */
 const MODE = 0o700;
@@ -19,7 +24,7 @@ export function register(program: Command): void {
     .description('Makes a data directory for a part that does not run as root, or empties it for good.')
     .argument('<dir>', 'the store.path of the part')
     .option('--owner <uid:gid>', 'whom it is to belong to; what is in it stays', parseOwner)
-    .option('--empty', 'remove all that is in it')
+    .option('--empty', 'remove all that is in it, where it is a store that no part uses')
     .action(prepare);
 }
 
@@ -30,16 +35,26 @@ async function prepare(
   if ((owner === undefined) === (empty !== true))
     throw new UsageError('--owner, --empty: one of them is needed');
   if (owner === undefined) return removeContent(directory);
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   const { uid, gid } = await stat(directory);
   if (uid === owner.uid && gid === owner.gid) return;
   await chmod(directory, MODE); // before it is another's
   await chown(directory, owner.uid, owner.gid);
 }
 
-/** The directory itself may be a mount. */
+/**
+ * Only of a store, and of none that a part is using. The directory itself may be a mount.
+ * @throws Error where it is neither
+ */
 async function removeContent(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
+  const names = await readdir(directory);
+  if (names.length === 0) return;
+  if (!names.includes(STORE))
+    throw new Error(`${directory} is no part's store, for there is no ${STORE} in it: nothing was removed`);
+  await using _claimed = await claimDataDirectory(directory);
+  // What it is known by goes last: broken off, this can be done again.
+  for (const name of [...names.filter((other) => other !== STORE), STORE])
+    await rm(join(directory, name), { recursive: true, force: true });
 }
 
 function parseOwner(text: string): Owner {

@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 
+import { claimDataDirectory } from '#service/data-directory.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { runShoal } from './shoal-process.ts';
 
@@ -35,12 +36,32 @@ test.each(['root', '65532', '1:-1'])('an owner such as %s is refused', async (ow
 
 test('a directory is emptied, and stays itself', async () => {
   await using dir = await temporaryDirectory('prepare');
-  await mkdir(dir.join('store/blobs'), { recursive: true });
-  await writeFile(dir.join('store/blobs/a'), '');
+  await mkdir(dir.join('store/v1/blobs'), { recursive: true });
+  await writeFile(dir.join('store/v1/blobs/a'), '');
   await writeFile(dir.join('store/lock'), '');
   expect((await runShoal(['prepare', dir.join('store'), '--empty'])).code).toBe(0);
   expect(await readdir(dir.join('store'))).toEqual([]);
 });
+
+test('what is no store, and a store in use, are not emptied', async () => {
+  await using dir = await temporaryDirectory('prepare');
+  await mkdir(dir.join('other/v2'), { recursive: true });
+  const other = await runShoal(['prepare', dir.join('other'), '--empty']);
+  expect([other.code, other.stderr]).toEqual([1, expect.stringContaining('nothing was removed')]);
+  await mkdir(dir.join('store/v1'), { recursive: true });
+  await using _part = await claimDataDirectory(dir.join('store'));
+  const used = await runShoal(['prepare', dir.join('store'), '--empty']);
+  expect([used.code, used.stderr]).toEqual([1, expect.stringContaining('another process already uses')]);
+  expect(await readdir(dir.join('store'))).toContain('v1');
+});
+
+test.each([[['keygen', '--out']], [['prepare', '--owner', '1:1']], [['dev', '--dir']]])(
+  '%j ends where nothing can be made',
+  async (command) => {
+    const { code, stderr } = await runShoal([...command, '/proc/nothing/here']);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('/proc')]);
+  },
+);
 
 test.each([[[]], [['--empty', '--owner', '1:1']]])('%j says not what is wanted', async (options) => {
   await using dir = await temporaryDirectory('prepare');
