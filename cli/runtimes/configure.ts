@@ -1,7 +1,7 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { DEFAULT_CERTS, readContainerdMain } from './containerd-main.ts';
+import { defaultCerts, readContainerdMain } from './containerd-main.ts';
 import type { ContainerdMain, MainPlace } from './containerd-main.ts';
 import { hostsEdit } from './containerd-hosts.ts';
 import { DROP_IN, readRegistries, registriesEdit } from './containers-registries.ts';
@@ -91,7 +91,7 @@ async function planContainerd(options: ConfigureOptions): Promise<Plan> {
   const found: ContainerdMain = certs === undefined ? await readContainerdMain(root, options) : { certs };
   const advice = { always: remove || found.advice === undefined ? [] : [found.advice], changed: [] };
   if (found.certs === undefined && !remove) return { edits: [], advice };
-  const directory = found.certs ?? DEFAULT_CERTS;
+  const directory = found.certs ?? defaultCerts(options);
   const all = remove ? await writtenHosts(join(root, directory)) : ['_default'];
   const edits = (registries ?? all).map((registry) => {
     const path = `${directory}/${registry}/hosts.toml`;

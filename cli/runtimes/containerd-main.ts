@@ -11,9 +11,12 @@ const REGISTRY_TABLES: readonly (readonly string[])[] = [
   ['plugins', 'cri', 'registry'],
 ];
 
-/** Where containerd looks by its own documentation. */
-export const DEFAULT_CERTS = '/etc/containerd/certs.d';
 const DEFAULT_MAIN = '/etc/containerd/config.toml';
+
+/** Where the mirrors' files are to be where nothing says otherwise: beside the main file, as containerd's documentation has it. */
+export function defaultCerts({ main = DEFAULT_MAIN }: MainPlace): string {
+  return join(dirname(main), 'certs.d');
+}
 
 export interface ContainerdMain {
   /** The directory of the `<registry>/hosts.toml` files, without the root prefix; undefined where containerd looks nowhere. */
@@ -36,7 +39,8 @@ export interface MainPlace {
 export async function readContainerdMain(root: string, place: MainPlace = {}): Promise<ContainerdMain> {
   const path = place.main ?? DEFAULT_MAIN;
   const main = await readTable(root, path);
-  if (main === undefined) return { advice: adviseBoth(path) };
+  const certs = defaultCerts(place);
+  if (main === undefined) return { advice: adviseBoth(path, certs, place.remedy) };
   const tables = [...(await readImports(root, path, main)), main];
   const registries = tables.flatMap(registryTables);
   const configPath = registries
@@ -45,12 +49,12 @@ export async function readContainerdMain(root: string, place: MainPlace = {}): P
   const remedy = place.remedy ?? `Add to ${path} and restart containerd`;
   if (typeof configPath === 'string') return readConfigPath(configPath, tables, place.remedy ?? path);
   const hasMirrors = registries.some((registry) => isTable(registry['mirrors']));
-  return { advice: advise(remedy, main, hasMirrors) };
+  return { advice: advise(remedy, certs, main, hasMirrors) };
 }
 
 /** From 2.1 on, containerd takes a list of directories for one, unless the client pulls and not the transfer service (containerd issue 12808). */
 function readConfigPath(configPath: string, tables: readonly TomlTable[], where: string): ContainerdMain {
-  const [certs = DEFAULT_CERTS] = configPath.split(':');
+  const [certs = configPath] = configPath.split(':');
   if (certs === configPath || tables.some(pullsByClient)) return { certs };
   const advice = `containerd 2.1 and later may take config_path = "${configPath}" for one directory, and would find no mirror there. Make it config_path = "${certs}" (${where})`;
   return { certs, advice };
@@ -93,23 +97,23 @@ async function readImports(root: string, path: string, main: TomlTable): Promise
   return found;
 }
 
-function advise(remedy: string, main: TomlTable, hasMirrors: boolean): string {
+function advise(remedy: string, certs: string, main: TomlTable, hasMirrors: boolean): string {
   const table = REGISTRY_TABLES[main['version'] === 3 ? 0 : 1] ?? [];
   const move = hasMirrors
     ? '\nThe registry.mirrors that stand there must go: containerd refuses to start with both. Move them to hosts.toml files.'
     : '';
-  return `containerd does not look for mirrors yet; nothing was written. ${remedy}:\n\n${lines(table)}\n${move}`;
+  return `containerd does not look for mirrors yet; nothing was written. ${remedy}:\n\n${lines(table, certs)}\n${move}`;
 }
 
-function adviseBoth(path: string): string {
+function adviseBoth(path: string, certs: string, remedy = 'Make it and restart containerd'): string {
   const [second = [], first = []] = REGISTRY_TABLES;
   return (
-    `there is no ${path}, so containerd does not look for mirrors yet; nothing was written. Make it and restart containerd. For containerd 2.x:\n\n` +
-    `version = 3\n${lines(second)}\n\nFor containerd 1.x:\n\nversion = 2\n${lines(first)}\n`
+    `there is no ${path}, so containerd does not look for mirrors yet; nothing was written. ${remedy}. For containerd 2.x:\n\n` +
+    `version = 3\n${lines(second, certs)}\n\nFor containerd 1.x:\n\nversion = 2\n${lines(first, certs)}\n`
   );
 }
 
-function lines(table: readonly string[]): string {
+function lines(table: readonly string[], certs: string): string {
   const header = table.map((key) => (key.includes('.') ? `"${key}"` : key)).join('.');
-  return `[${header}]\n  config_path = "${DEFAULT_CERTS}"`;
+  return `[${header}]\n  config_path = "${certs}"`;
 }

@@ -31,17 +31,19 @@ test.each(containerds)('on %s, hosts.toml goes where containerd looks, and out a
   expect(await readTree(dir.path)).toEqual(before);
 });
 
-test.each(containerds)(
-  'on %s without a config_path, it says what to do and writes nothing',
-  async (name, main) => {
+test.each(containerds.flatMap(([name, main]) => [[name, main, true] as const, [name, main, false] as const]))(
+  'on %s without a config_path in %s (there: %s), it says what to do, of a place it may write to, and writes nothing',
+  async (name, main, isThere) => {
     await using dir = await temporaryDirectory('node');
-    await writeTree(dir.path, { [main]: 'version = 3\n' });
+    if (isThere) await writeTree(dir.path, { [main]: 'version = 3\n' });
     const before = await readTree(dir.path);
     const { runtime, ...place } = NODE_KINDS[name]!;
     const options = { ...place, registries: undefined, agent: AGENT, root: dir.path, remove: false };
     const { advice, changes } = await configure(runtime, options);
     expect(changes).toEqual([]);
-    expect(advice.join('\n')).toContain(place.remedy ?? `Add to ${main} and restart containerd`);
+    const otherwise = isThere ? `Add to ${main} and restart containerd` : 'Make it and restart containerd';
+    expect(advice.join('\n')).toContain(place.remedy ?? otherwise);
+    expect(advice.join('\n')).toContain(`config_path = "${place.directories[0]}/certs.d"`);
     expect(await readTree(dir.path)).toEqual(before);
   },
 );
