@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox';
 
 import { allowedFor, leavesOf } from '#service/config/leaves.ts';
 import type { KnobSchema } from '#service/config/leaves.ts';
+import type { Unit } from '#service/config/knobs.ts';
 import { SCHEMAS } from '#service/config/load.ts';
 import type { Part } from '#service/config/load.ts';
 
@@ -58,10 +59,26 @@ function member(knobs: readonly NamedKnob[]): TSchema {
   return group(knobs.map(({ names, schema }) => ({ names: names.slice(1), schema })));
 }
 
+const SIZE = '[0-9]{1,15}(\\.[0-9]{1,6})? ?([kKMGT]?B|[KMGT]iB)?';
+const DURATION = '0|([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}(\\.[0-9]{1,3})?s)?([0-9]{1,12}ms)?';
+
+/** How quantities are written (`service/config/units.ts`), by their unit: what is no number is for the pattern. */
+const WRITTEN: Readonly<Record<Unit, TSchema>> = {
+  bytes: { type: ['string', 'integer'], minLength: 1, pattern: `^\\s*(${SIZE})\\s*$` },
+  'bytes/s': { type: 'string', pattern: `^\\s*(${SIZE})/s\\s*$` },
+  ms: {
+    type: ['string', 'integer'],
+    minLength: 1,
+    pattern: `^\\s*(${DURATION})\\s*$`,
+    minimum: 0,
+    maximum: 0,
+  },
+};
+
 /** Quantities are written with their unit; the part itself checks their bounds. */
 function valueOf(schema: KnobSchema): TSchema {
   const description = `${schema.description ?? ''} (${allowedFor(schema)})`;
-  if (schema.unit !== undefined) return { type: ['string', 'integer'], description };
+  if (schema.unit !== undefined) return { ...WRITTEN[schema.unit], description };
   const { default: _default, defaultText: _text, allowed: _allowed, ...rest } = schema;
   return { ...rest, description };
 }
