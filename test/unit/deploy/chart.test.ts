@@ -238,6 +238,7 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
 
   test('refuses half of your own keys', async () => {
     await expect(render('keys.clusterSecret=mine')).rejects.toThrow(/keys.originSecret is not/);
+    await expect(render('keys.originSecret=mine')).rejects.toThrow(/keys.clusterSecret is not/);
   });
 
   test('has rules and dashboards where they are wanted', async () => {
