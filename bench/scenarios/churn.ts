@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { lowerBound } from '../lower-bound.ts';
+import { type Link, lowerBound } from '../lower-bound.ts';
 import type { Account } from '../rig/account.ts';
 import type { Part } from '../rig/part.ts';
 import type { Order, Rig } from '../rig/rig.ts';
@@ -8,7 +8,6 @@ import {
   blobOrder,
   buildRig,
   fillWithOne,
-  linkOf,
   MIB,
   pullAll,
   pullDirectly,
@@ -56,7 +55,7 @@ export const churn: Scenario = {
 interface Replacement {
   readonly doomed: readonly Part[];
   readonly account: Account;
-  readonly link: ReturnType<typeof linkOf>;
+  readonly link: Link | undefined;
   readonly order: Order;
   readonly bound: number | undefined;
 }
