@@ -14,6 +14,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/*.test.ts', 'test/unit/**/*.test.ts'],
+          // Most of the time goes by in waiting; vitest's own choice on two cores is one.
+          maxWorkers: 2,
           testTimeout: 60_000,
           retry,
           hookTimeout: 60_000,
