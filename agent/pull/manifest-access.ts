@@ -226,7 +226,7 @@ export class ManifestAccess {
       const expected = digest ?? answer.told.digest ?? digestOf(bytes);
       if (!isContentOf(expected, bytes))
         throw new UpstreamAnswerError(`upstream's bytes are not those of ${expected}`);
-      return this.#take(wish, expected, { bytes, mediaType: answer.told.mediaType }, 'upstream');
+      return await this.#take(wish, expected, { bytes, mediaType: answer.told.mediaType }, 'upstream');
     } catch (cause) {
       signal.throwIfAborted();
       return { kind: 'unavailable', cause: asError(cause) };

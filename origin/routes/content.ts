@@ -96,15 +96,7 @@ class ContentRoutes {
   ): Promise<Relayed | Own> {
     const { accept, platform } = asked.kind === 'manifest' ? asked : {};
     const who = { ...caller, positive: caller.positive || positive };
-    const named = {
-      kind: 'manifest',
-      caller: who,
-      isForwarded: false,
-      reference: digest,
-      accept,
-      platform,
-    } as const;
-    const found = await this.#find(named, handedOn(pathOf(named), named), signal);
+    const found = await this.#findManifest({ caller: who, reference: digest, accept, platform }, signal);
     return 'status' in found ? found : { ...found, positive: found.positive || positive };
   }
 
@@ -113,16 +105,18 @@ class ContentRoutes {
     const reference = platform && manifestAfter(manifest, platform);
     if (reference === undefined) return;
     // Without a platform: an index within an index is looked at by nobody before it is asked for.
-    const asked = {
-      kind: 'manifest',
-      caller,
-      isForwarded: false,
-      reference,
-      accept,
-      platform: undefined,
-    } as const;
+    const asked = { caller, reference, accept, platform: undefined };
     // Whoever asks for it hears what is wrong.
-    this.#find(asked, handedOn(pathOf(asked), asked), this.#parts.life).catch(() => {});
+    this.#findManifest(asked, this.#parts.life).catch(() => {});
+  }
+
+  /** One that follows from another answer, not from a request of its own. */
+  #findManifest(
+    manifest: Omit<ManifestRequest, 'kind' | 'isForwarded'>,
+    signal: AbortSignal,
+  ): Promise<Relayed | Own> {
+    const asked = { kind: 'manifest', isForwarded: false, ...manifest } as const;
+    return this.#find(asked, handedOn(pathOf(asked), asked), signal);
   }
 
   /** By who answers before this one, if one of them can be reached. */
@@ -195,10 +189,8 @@ function keyOf(asked: ContentRequest): string {
   return reference.includes(':') ? reference : `${fullName(caller)}:${reference}`;
 }
 
-function pathOf(asked: ContentRequest): string {
-  const { registry, repository } = asked.caller;
-  const reference = asked.kind === 'blob' ? asked.digest : asked.reference;
-  return `/v2/${repository}/${asked.kind}s/${reference}?ns=${encodeURIComponent(registry)}`;
+function pathOf({ caller: { registry, repository }, reference }: ManifestRequest): string {
+  return `/v2/${repository}/manifests/${reference}?ns=${encodeURIComponent(registry)}`;
 }
 
 function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {
