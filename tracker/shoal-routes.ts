@@ -108,12 +108,13 @@ class Announces {
       }
       return { intervalMs };
     }
-    const session = this.#place(request, remoteAddress);
+    const topology = request.self === undefined ? {} : this.#topologyOf(request.self, remoteAddress);
+    const session = this.#place(request, topology, remoteAddress);
     metrics.announces.inc({ kind: kindOf(request, session) });
     if (session === undefined) return { intervalMs, resync: true };
     members.advance(request.peerId, request.sequence);
     this.#tellTroubles(session, request);
-    const { zone, region } = request.self === undefined ? {} : this.#topologyOf(request.self, remoteAddress);
+    const { zone, region } = topology;
     const place = { ...(zone !== undefined && { zone }), ...(region !== undefined && { region }) };
     return {
       intervalMs,
@@ -124,16 +125,13 @@ class Announces {
   }
 
   /** The session that the message belongs to: a new one, or the one known if the message is its next or its last again. */
-  #place(request: AnnounceRequest, remoteAddress: string): Session | undefined {
+  #place(request: AnnounceRequest, topology: Topology, remoteAddress: string): Session | undefined {
     const { peerId, session, sequence, self } = request;
     if ((self !== undefined) !== (sequence === 0)) {
       throw new OciError('UNSUPPORTED', 'self goes with sequence 0, and only there', { status: 400 });
     }
     if (self !== undefined)
-      return this.#start(
-        describe(peerId, self, placeOf(this.#topologyOf(self, remoteAddress)), remoteAddress),
-        session,
-      );
+      return this.#start(describe(peerId, self, placeOf(topology), remoteAddress), session);
     const known = this.#parts.members.touch(peerId, session);
     const fits = known !== undefined && (sequence === known.sequence || sequence === known.sequence + 1);
     return fits ? known : undefined;

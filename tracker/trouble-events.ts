@@ -8,7 +8,7 @@ interface TroubleEvent {
   readonly message: string;
 }
 
-const EVENTS: Readonly<Record<Trouble, TroubleEvent>> = {
+const TROUBLES: Readonly<Record<Trouble, TroubleEvent>> = {
   'store-full': {
     reason: 'ShoalStoreFull',
     message:
@@ -26,7 +26,9 @@ const EVENTS: Readonly<Record<Trouble, TroubleEvent>> = {
   },
 };
 
+const EVENTS: ReadonlyMap<string, TroubleEvent> = new Map(Object.entries(TROUBLES));
+
 /** Undefined for a trouble that only a later version knows. */
 export function eventOfTrouble(trouble: string): TroubleEvent | undefined {
-  return new Map<string, TroubleEvent>(Object.entries(EVENTS)).get(trouble);
+  return EVENTS.get(trouble);
 }

@@ -6,14 +6,12 @@ import { join } from 'node:path';
 import { UsageError } from '#cli/failure.ts';
 import { claimDataDirectory } from '#service/data-directory.ts';
 import { makeDirectory } from '#service/make-directory.ts';
+import { STORE_ROOT } from '#swarm/store/layout.ts';
 
 interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
-
-/** What a store is known by: the directory of its layout's version. */
-const STORE = 'v1';
 
 /** As claimed data directories are: of their owner only. */
 const MODE = 0o700;
@@ -43,17 +41,19 @@ async function prepare(
 }
 
 /**
- * Only of a store, and of none that a part is using. The directory itself may be a mount.
+ * Only of a store, which is known by the directory of its layout, and of none that a part is using. The directory itself may be a mount.
  * @throws Error where it is neither
  */
 async function removeContent(directory: string): Promise<void> {
   const names = await readdir(directory);
   if (names.length === 0) return;
-  if (!names.includes(STORE))
-    throw new Error(`${directory} is no part's store, for there is no ${STORE} in it: nothing was removed`);
+  if (!names.includes(STORE_ROOT))
+    throw new Error(
+      `${directory} is no part's store, for there is no ${STORE_ROOT} in it: nothing was removed`,
+    );
   await using _claimed = await claimDataDirectory(directory);
   // What it is known by goes last: broken off, this can be done again.
-  for (const name of [...names.filter((other) => other !== STORE), STORE])
+  for (const name of [...names.filter((other) => other !== STORE_ROOT), STORE_ROOT])
     await rm(join(directory, name), { recursive: true, force: true });
 }
 

@@ -3,6 +3,8 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { isDigest, type Digest } from '#registry/digest.ts';
 
+/** Version of the layout, part of every path. */
+export const STORE_ROOT = 'v1';
 /** The content, in a blob's directory. */
 export const DATA_FILE = 'data';
 /** The log of signed hash batches, in a blob's directory; absent where there are none. */
@@ -24,7 +26,7 @@ export class Layout {
   #sequence = 0;
 
   constructor(directory: string) {
-    this.root = path.join(directory, 'v1');
+    this.root = path.join(directory, STORE_ROOT);
     this.blobs = path.join(this.root, 'blobs');
     this.partials = path.join(this.root, 'partial');
     this.temporary = path.join(this.root, 'temporary');
