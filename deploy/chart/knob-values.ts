@@ -5,6 +5,7 @@ import type { KnobSchema } from '#service/config/leaves.ts';
 import type { Unit } from '#service/config/knobs.ts';
 import { SCHEMAS } from '#service/config/load.ts';
 import type { Part } from '#service/config/load.ts';
+import { DURATION_PATTERN, RATE_PATTERN, SIZE_PATTERN } from '#service/config/units.ts';
 
 /** Knobs that the chart sets itself: keys, addresses and places that follow from what it installs. */
 const OWN: ReadonlySet<string> = new Set([
@@ -59,17 +60,14 @@ function member(knobs: readonly NamedKnob[]): TSchema {
   return group(knobs.map(({ names, schema }) => ({ names: names.slice(1), schema })));
 }
 
-const SIZE = '[0-9]{1,15}(\\.[0-9]{1,6})? ?([kKMGT]?B|[KMGT]iB)?';
-const DURATION = '0|([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}(\\.[0-9]{1,3})?s)?([0-9]{1,12}ms)?';
-
-/** How quantities are written (`service/config/units.ts`), by their unit: what is no number is for the pattern. */
+/** How quantities are written, by their unit: what is no number is for the pattern. */
 const WRITTEN: Readonly<Record<Unit, TSchema>> = {
-  bytes: { type: ['string', 'integer'], minLength: 1, pattern: `^\\s*(${SIZE})\\s*$` },
-  'bytes/s': { type: 'string', pattern: `^\\s*(${SIZE})/s\\s*$` },
+  bytes: { type: ['string', 'integer'], minLength: 1, pattern: `^\\s*${SIZE_PATTERN}\\s*$` },
+  'bytes/s': { type: 'string', pattern: `^\\s*${RATE_PATTERN}\\s*$` },
   ms: {
     type: ['string', 'integer'],
     minLength: 1,
-    pattern: `^\\s*(${DURATION})\\s*$`,
+    pattern: `^\\s*(?:${DURATION_PATTERN})\\s*$`,
     minimum: 0,
     maximum: 0,
   },

@@ -3,6 +3,7 @@ export class UnitError extends Error {
   override readonly name = 'UnitError';
 }
 
+/** Bytes of each unit. */
 const BYTE_UNITS: Readonly<Record<string, number>> = {
   B: 1,
   kB: 1e3,
@@ -15,22 +16,29 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   GiB: 2 ** 30,
   TiB: 2 ** 40,
 };
+/** Milliseconds of each unit. */
 const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
+
+/** How quantities are written, as regular expressions that RE2 has, too, without anchors. A duration's takes the empty text, too. */
+export const SIZE_PATTERN = `(\\d{1,15}(?:\\.\\d{1,6})?) ?(${Object.keys(BYTE_UNITS).join('|')})?`;
+export const RATE_PATTERN = `${SIZE_PATTERN}/s`;
+export const DURATION_PATTERN =
+  '(?:(\\d{1,9})d)?(?:(\\d{1,9})h)?(?:(\\d{1,9})m)?(?:(\\d{1,9}(?:\\.\\d{1,3})?)s)?(?:(\\d{1,12})ms)?|0';
 
 export const SIZE_EXAMPLES = 'a size such as 512MiB, 50GiB or 20GB';
 export const RATE_EXAMPLES = 'a rate such as 20MB/s or 512KiB/s';
 export const DURATION_EXAMPLES = 'a duration such as 500ms, 30s, 5m, 1h30m or 7d';
+
+const SIZE = new RegExp(`^${SIZE_PATTERN}$`);
+const RATE = new RegExp(`^${RATE_PATTERN}$`);
+const DURATION = new RegExp(`^(?:${DURATION_PATTERN})$`);
 
 /**
  * Bytes of a size: a number and one of B, kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (powers of 1024); without a unit, bytes.
  * @throws UnitError
  */
 export function parseSize(text: string): number {
-  const match = /^(\d{1,15}(?:\.\d{1,6})?) ?([kKMGT]?i?B)?$/.exec(text.trim());
-  const factor = match && BYTE_UNITS[match[2] ?? 'B'];
-  const bytes = factor ? Math.round(Number(match[1]) * factor) : Number.NaN;
-  if (!Number.isSafeInteger(bytes)) throw new UnitError(`${SIZE_EXAMPLES} is allowed`);
-  return bytes;
+  return parseBytes(text, SIZE, SIZE_EXAMPLES);
 }
 
 /**
@@ -38,13 +46,14 @@ export function parseSize(text: string): number {
  * @throws UnitError
  */
 export function parseRate(text: string): number {
-  const size = /^(.+)\/s$/.exec(text.trim())?.[1];
-  try {
-    if (size !== undefined) return parseSize(size);
-  } catch {
-    // told below in a rate's words
-  }
-  throw new UnitError(`${RATE_EXAMPLES} is allowed`);
+  return parseBytes(text, RATE, RATE_EXAMPLES);
+}
+
+function parseBytes(text: string, form: RegExp, examples: string): number {
+  const [, count, unit = 'B'] = form.exec(text.trim()) ?? [];
+  const bytes = Math.round(Number(count) * (BYTE_UNITS[unit] ?? Number.NaN));
+  if (!Number.isSafeInteger(bytes)) throw new UnitError(`${examples} is allowed`);
+  return bytes;
 }
 
 /**
@@ -53,11 +62,7 @@ export function parseRate(text: string): number {
  */
 export function parseDuration(text: string): number {
   const trimmed = text.trim();
-  if (trimmed === '0') return 0;
-  const match =
-    /^(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,12})ms)?$/.exec(
-      trimmed,
-    );
+  const match = DURATION.exec(trimmed);
   if (!match || trimmed === '') throw new UnitError(`${DURATION_EXAMPLES} is allowed`);
   const [, d, h, m, s, ms] = match;
   const parts = { d, h, m, s, ms };

@@ -23,7 +23,7 @@ describe('sizes', () => {
     expect(parseSize(text)).toBe(bytes);
   });
 
-  test.each(['', '-1', '1e9', '5 apples', '10gb', '10 GiB/s', 'GiB', '9999999TiB', '0x10'])(
+  test.each(['', '-1', '1e9', '5 apples', '10gb', '10 GiB/s', 'GiB', '9999999TiB', '0x10', '1kiB'])(
     '%j is none',
     (text) => {
       expect(() => parseSize(text)).toThrow('a size such as');
@@ -36,7 +36,7 @@ describe('rates', () => {
     expect(parseRate('20MB/s')).toBe(20_000_000);
   });
 
-  test.each(['20MB', '/s', '20MB/m', ''])('%j is none', (text) => {
+  test.each(['20MB', '/s', '20MB/m', '20MB /s', ''])('%j is none', (text) => {
     expect(() => parseRate(text)).toThrow('a rate such as');
   });
 });
