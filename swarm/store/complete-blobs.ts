@@ -199,7 +199,10 @@ export class CompleteBlobs {
     const { layout, directories, room, logger } = this.#parts;
     const grave = layout.nextTemporary();
     try {
-      await directories.run(entry.digest, () => rename(layout.blob(entry.digest), grave));
+      await directories.run(entry.digest, async () => {
+        // An installation that had waited longer has taken away what lay there: its own stays.
+        if (!this.table.get(entry.digest)) await rename(layout.blob(entry.digest), grave);
+      });
       if (entry.pins > 0) await new Promise<void>((resolve) => (entry.onUnpinned = resolve));
       await rm(grave, { recursive: true, force: true });
     } catch (error) {
