@@ -91,6 +91,17 @@ export class UpstreamAnswerError extends Error {
   override readonly name = 'UpstreamAnswerError';
 }
 
+/** The registry's own bytes, read from it just now, are not those that the digest names. */
+export class WrongContentError extends Error {
+  override readonly name = 'WrongContentError';
+  readonly digest: Digest;
+
+  constructor(digest: Digest) {
+    super(`upstream's bytes are not those of ${digest}`);
+    this.digest = digest;
+  }
+}
+
 /**
  * Reads a body into memory.
  * @throws UpstreamAnswerError when it has more than `limit` bytes

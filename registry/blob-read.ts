@@ -24,12 +24,13 @@ export interface BlobSource {
   ): Promise<GetResult>;
 }
 
-/** A resume that is about to be tried. */
+/** The body broke, or a resume failed; another is tried after a pause. */
 export interface ResumeEvent {
   /** Position in the blob where the read stands. */
   readonly offset: number;
   /** Tries since the last progress, this one included. */
   readonly attempt: number;
+  /** Why the last try failed. */
   readonly cause: unknown;
 }
 
@@ -213,9 +214,11 @@ export class BlobRead implements AsyncIterableIterator<Buffer, undefined, undefi
     let waitMs = whole && progressed ? 0 : undefined;
     for (;;) {
       this.#stalled += 1;
-      await this.#wait(cause, waitMs);
+      const delayMs = waitMs ?? this.#delayMs(cause);
+      this.#checkPatience(cause, delayMs);
       waitMs = undefined;
       this.#settings.onResume?.({ offset: this.#position, attempt: this.#stalled, cause });
+      await pause(delayMs, this.#signal);
       try {
         this.#section = (await this.#request({ attempts: 1 })).section;
         return;
@@ -237,14 +240,16 @@ export class BlobRead implements AsyncIterableIterator<Buffer, undefined, undefi
     return true;
   }
 
-  async #wait(cause: unknown, waitMs: number | undefined): Promise<void> {
-    const { resumeAttempts, resumePatienceMs, backoff, now } = this.#settings;
+  #delayMs(cause: unknown): number {
     const askedMs = cause instanceof UpstreamUnreachableError ? (cause.retryAfterSeconds ?? 0) * 1000 : 0;
-    const delayMs = waitMs ?? Math.max(askedMs, backoffMs(this.#stalled, backoff));
+    return Math.max(askedMs, backoffMs(this.#stalled, this.#settings.backoff));
+  }
+
+  #checkPatience(cause: unknown, delayMs: number): void {
+    const { resumeAttempts, resumePatienceMs, now } = this.#settings;
     const patienceMs = resumePatienceMs ?? defaults.RESUME_PATIENCE_MS;
     const spent = now() + delayMs - this.#progressMs > patienceMs;
     if (spent || this.#stalled > (resumeAttempts ?? defaults.RESUME_ATTEMPTS)) throw this.#givenUp(cause);
-    await pause(delayMs, this.#signal);
   }
 
   /** True where another caller's Authorization is to be tried. */

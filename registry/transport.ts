@@ -2,7 +2,7 @@ import * as defaults from './defaults.ts';
 import { exchange, type Exchange, type ExchangeRequest, headerValue } from './exchange.ts';
 import type { Hosts } from './hosts.ts';
 import { describeError, quote, redactText, redactUrl } from './redact.ts';
-import { parseOciErrors } from './oci-error.ts';
+import { type OciErrorCode, parseOciErrors } from './oci-error.ts';
 import { readErrorBody } from './response-body.ts';
 import {
   type Backoff,
@@ -51,6 +51,9 @@ export interface TransportAnswer extends Exchange {
   /** Headers of the asked origin: its redirect's where there was one. */
   readonly firstHeaders: Exchange['headers'];
 }
+
+/** What an agent says of a registry that sends other bytes than the digest names, whatever the status: it would send them again. */
+const WRONG_CONTENT: OciErrorCode = 'DIGEST_INVALID';
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
@@ -118,7 +121,7 @@ export class Transport {
       throw new UpstreamUnreachableError(`${url.host} answered ${status}${why}`, {
         status,
         host: url.host,
-        temporary: isTemporaryStatus(status),
+        temporary: isTemporaryStatus(status) && told?.code !== WRONG_CONTENT,
         ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
       });
     }

@@ -3,6 +3,7 @@ import { OciError, ociErrorBody } from '#registry/oci-error.ts';
 import { describeUpstreamFault } from '#registry/upstream-fault.ts';
 import type { ErrorAnswer } from '#service/http-error.ts';
 import type { Denied } from '#agent/pull/access.ts';
+import { WrongContentError } from '#agent/upstream.ts';
 
 /** Headers that every answer of a registry has. */
 export const REGISTRY_HEADERS = { 'docker-distribution-api-version': 'registry/2.0' } as const;
@@ -17,11 +18,28 @@ export function sendDenied(reply: FastifyReply, denied: Denied, registry: string
   }
   const retryAfter = denied.kind === 'throttled' ? denied.retryAfter : undefined;
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
-  const message =
+  const error =
     denied.kind === 'throttled'
-      ? `${registry} limits the rate of requests`
-      : withFault(`neither ${registry} nor the cluster can serve this now`, denied.cause);
-  return reply.code(503).send(ociErrorBody(new OciError('UNAVAILABLE', message)));
+      ? new OciError('UNAVAILABLE', `${registry} limits the rate of requests`)
+      : unavailable(registry, `neither ${registry} nor the cluster can serve this now`, denied.cause);
+  return reply.code(503).send(ociErrorBody(error));
+}
+
+/**
+ * Why content cannot be served now, told to who may read it. Bytes that contradict their digest have a code of their
+ * own, so that a client need not try again what would fail again; the status stays 503, on which runtimes ask the registry itself.
+ */
+export function unavailable(registry: string, text: string, cause: unknown): OciError {
+  const wrong = causeOf(cause, WrongContentError);
+  if (wrong === undefined) return new OciError('UNAVAILABLE', withFault(text, cause), { cause });
+  const message = `${registry} sends bytes whose digest is not ${wrong.digest}`;
+  return new OciError('DIGEST_INVALID', message, { status: 503, cause });
+}
+
+/** The error, or the first among its causes, that is of the class. */
+export function causeOf<E extends Error>(error: unknown, type: new (...given: never[]) => E): E | undefined {
+  if (error instanceof type) return error;
+  return error instanceof Error && error.cause !== undefined ? causeOf(error.cause, type) : undefined;
 }
 
 /** The text with the registry's fault behind it, where the error tells one; never with text that may hold a secret. */

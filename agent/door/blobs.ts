@@ -8,8 +8,8 @@ import type { Access, Granted } from '#agent/pull/access.ts';
 import type { BlobAccess } from '#agent/pull/blob-access.ts';
 import type { CountBytes } from '#agent/pull/swarm.ts';
 import { CallerRefusedError } from '#agent/pull/running-pull.ts';
-import type { Caller, Refusal } from '#agent/upstream.ts';
-import { REGISTRY_HEADERS, sendDenied, withFault } from './answer.ts';
+import type { Caller } from '#agent/upstream.ts';
+import { causeOf, REGISTRY_HEADERS, sendDenied, unavailable } from './answer.ts';
 import { clientSignal, sendBody } from './body.ts';
 import { PullMeter } from './pull-meter.ts';
 import type { RecentSources } from './sources.ts';
@@ -100,18 +100,11 @@ async function stream(
   } catch (error) {
     meter.failed(status, asError(error));
     if (reply.raw.headersSent || signal.aborted) return;
-    const refusal = refusalIn(error);
+    // Upstream's word to this caller, where that is what ended the read.
+    const refusal = causeOf(error, CallerRefusedError)?.refusal;
     if (refusal !== undefined) return void sendDenied(reply, { kind: 'refused', refusal }, caller.registry);
-    throw new OciError('UNAVAILABLE', withFault(`the blob of ${caller.registry} cannot be had now`, error), {
-      cause: error,
-    });
+    throw unavailable(caller.registry, `the blob of ${caller.registry} cannot be had now`, error);
   }
-}
-
-/** Upstream's word to this caller, where that is what ended the read. */
-function refusalIn(error: unknown): Refusal | undefined {
-  if (error instanceof CallerRefusedError) return error.refusal;
-  return error instanceof Error && error.cause !== undefined ? refusalIn(error.cause) : undefined;
 }
 
 function blobHeaders(digest: Digest): Record<string, string> {

@@ -1,12 +1,12 @@
 import { type Digest, digestHash, digestHex } from '#registry/digest.ts';
 import type { ByteRange } from '#registry/range.ts';
 import { SMALL_BYTES } from '#agent/defaults.ts';
-import { UpstreamAnswerError } from '#agent/upstream.ts';
+import { UpstreamAnswerError, WrongContentError } from '#agent/upstream.ts';
 
 /**
  * The range of a blob out of its body as upstream sends it, from byte 0, with no part of the swarm: the last bytes
  * go out only once the whole matched its digest. The body is read to its end, whatever the range.
- * @throws UpstreamAnswerError for a body of another length or digest
+ * @throws UpstreamAnswerError for a body of another length, WrongContentError for one of another digest
  */
 export async function* passVerified(
   body: AsyncIterable<Uint8Array>,
@@ -34,8 +34,7 @@ export async function* passVerified(
   }
   if (position < size)
     throw new UpstreamAnswerError(`upstream ended the body after ${position} of ${size} bytes`);
-  if (hash.digest('hex') !== digestHex(digest))
-    throw new UpstreamAnswerError(`upstream's bytes are not those of ${digest}`);
+  if (hash.digest('hex') !== digestHex(digest)) throw new WrongContentError(digest);
   yield* held;
 }
 

@@ -19,8 +19,8 @@ import {
   readWhole,
   type Told,
   type Upstream,
-  UpstreamAnswerError,
   type UpstreamRequest,
+  WrongContentError,
 } from '#agent/upstream.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { verifiedBytes } from '#swarm/store/verified-bytes.ts';
@@ -224,8 +224,7 @@ export class ManifestAccess {
     try {
       const bytes = await readWhole(answer.body, MANIFEST_LIMIT);
       const expected = digest ?? answer.told.digest ?? digestOf(bytes);
-      if (!isContentOf(expected, bytes))
-        throw new UpstreamAnswerError(`upstream's bytes are not those of ${expected}`);
+      if (!isContentOf(expected, bytes)) throw new WrongContentError(expected);
       return await this.#take(wish, expected, { bytes, mediaType: answer.told.mediaType }, 'upstream');
     } catch (cause) {
       signal.throwIfAborted();

@@ -9,6 +9,7 @@ import {
   type Upstream,
   UpstreamAnswerError,
   type UpstreamRequest,
+  WrongContentError,
 } from '#agent/upstream.ts';
 import { type Access, deniedByFailure, type Granted } from './access.ts';
 import type { Swarm } from './swarm.ts';
@@ -65,10 +66,7 @@ export class SmallContent {
     { mediaType, source }: Provenance,
   ): Promise<Access> {
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
-      return {
-        kind: 'unavailable',
-        cause: new UpstreamAnswerError(`the bytes delivered are not those of ${digest}`),
-      };
+      return { kind: 'unavailable', cause: wrongContent(digest, source) };
     await this.keep(caller, digest, bytes, mediaType);
     return inMemory(bytes, source);
   }
@@ -95,6 +93,12 @@ export class SmallContent {
     }
     known.learnDelivered(digest, registry, repository, { mediaType, size: bytes.length });
   }
+}
+
+/** Of an origin, that says nothing of the registry. */
+function wrongContent(digest: Digest, source: Provenance['source']): Error {
+  if (source === 'upstream') return new WrongContentError(digest);
+  return new UpstreamAnswerError(`the bytes that an origin delivered are not those of ${digest}`);
 }
 
 function inMemory(bytes: Buffer, source: 'origin' | 'upstream'): Granted {

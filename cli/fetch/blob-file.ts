@@ -9,8 +9,12 @@ import type { Mirror } from '#registry/mirror.ts';
 import { FetchError } from './fetch-error.ts';
 import type { Descriptor } from '#registry/image-manifest.ts';
 
-/** Told what arrives. */
-export type CountBytes = (bytes: number) => void;
+/** Told how a blob comes. */
+export interface BlobWatcher {
+  arrived(bytes: number): void;
+  /** The read broke and is about to be tried again. */
+  broke(cause: unknown): void;
+}
 
 /**
  * Fetches a blob into a file: hashed as it comes, resumed by Range where the connection is cut, moved into place only when
@@ -21,12 +25,12 @@ export async function fetchBlobFile(
   door: Mirror,
   blob: Descriptor,
   path: string,
-  count: CountBytes,
+  watcher: BlobWatcher,
   signal: AbortSignal,
 ): Promise<void> {
   const temporary = join(dirname(path), `.shoal-${randomBytes(8).toString('hex')}.part`);
   try {
-    await writeVerified(door, blob, temporary, count, signal);
+    await writeVerified(door, blob, temporary, watcher, signal);
     await rename(temporary, path);
   } finally {
     await rm(temporary, { force: true });
@@ -37,20 +41,22 @@ async function writeVerified(
   door: Mirror,
   { digest, size }: Descriptor,
   path: string,
-  count: CountBytes,
+  watcher: BlobWatcher,
   signal: AbortSignal,
 ): Promise<void> {
   await using file = await open(path, 'wx', 0o644);
   const hash = digestHash(digest);
   let length = 0;
-  const read = door.upstream.readBlob({ ...door.target, reference: digest }, door.auth, signal);
+  const read = door.upstream.readBlob({ ...door.target, reference: digest }, door.auth, signal, {
+    onResume: ({ cause }) => watcher.broke(cause),
+  });
   for await (const chunk of read) {
     length += chunk.length;
     if (length > size)
       throw new FetchError(`${digest} has more than the ${size} bytes that its manifest names`);
     hash.update(chunk);
     await file.write(chunk);
-    count(chunk.length);
+    watcher.arrived(chunk.length);
   }
   if (length !== size) throw new FetchError(`${digest} has ${length} bytes, its manifest names ${size}`);
   if (hash.digest('hex') !== digestHex(digest))

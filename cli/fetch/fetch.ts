@@ -1,4 +1,5 @@
 import type { Digest } from '#registry/digest.ts';
+import { describeError } from '#registry/redact.ts';
 import { formatReference } from '#registry/reference.ts';
 import type { Reference } from '#registry/reference.ts';
 import { resultError } from '#registry/upstream-answer.ts';
@@ -41,6 +42,7 @@ export interface Fetched {
 }
 
 const PARALLEL_BLOBS = 3;
+const MESSAGE_LIMIT = 1000;
 
 /**
  * Fetches an image or artifact through the door into a directory: files by their titles where its layers have them,
@@ -149,7 +151,11 @@ async function runJob(
     return;
   }
   const before = await readSources(door, blob.digest, signal);
-  await fetchBlobFile(door, blob, path, (bytes) => progress.advance(bytes), signal);
+  const watcher = {
+    arrived: (bytes: number) => progress.advance(bytes),
+    broke: (cause: unknown) => progress.retrying(name, describeError(cause, MESSAGE_LIMIT)),
+  };
+  await fetchBlobFile(door, blob, path, watcher, signal);
   const after = before && (await readSources(door, blob.digest, signal));
   const own = after && sourcesSince(before, after);
   if (own) addSources(sources, own);

@@ -5,6 +5,8 @@ export interface Progress extends Disposable {
   /** Once, when the sum of all sizes is known. */
   begin(totalBytes: number): void;
   advance(bytes: number): void;
+  /** A blob's read failed for this reason and is tried again. */
+  retrying(name: string, reason: string): void;
   /** A blob is whole. */
   finished(name: string, bytes: number, note: string | undefined): void;
 }
@@ -15,9 +17,15 @@ export async function createProgress(title: string, output: NodeJS.WriteStream):
 }
 
 function lineProgress(title: string, output: { write(text: string): unknown }): Progress {
+  const told = new Map<string, string>();
   return {
     begin: (total) => output.write(`${title}: ${formatBytes(total)}\n`),
     advance: () => {},
+    retrying(name, reason) {
+      // As often as it fails for another reason: tries follow each other for a minute.
+      if (told.get(name) !== reason) output.write(`${name}: trying again: ${reason}\n`);
+      told.set(name, reason);
+    },
     finished: (name, bytes, note) =>
       output.write(`${name} ${formatBytes(bytes)}${note === undefined ? '' : ` (${note})`}\n`),
     [Symbol.dispose]: () => {},
@@ -30,7 +38,11 @@ async function barProgress(title: string, output: NodeJS.WriteStream): Promise<P
   let done = 0;
   let total = 0;
   let told = '';
-  const message = (): string => `${title}  ${formatBytes(done)} of ${formatBytes(total)}${told}`;
+  const broken = new Map<string, string>();
+  const message = (): string => {
+    const trouble = [...broken.values()].map((reason) => `  trying again: ${reason}`).join('');
+    return `${title}  ${formatBytes(done)} of ${formatBytes(total)}${trouble || told}`;
+  };
   return {
     begin(bytes) {
       total = bytes;
@@ -41,7 +53,12 @@ async function barProgress(title: string, output: NodeJS.WriteStream): Promise<P
       done += bytes;
       bar?.advance(bytes, message());
     },
-    finished(_name, _bytes, note) {
+    retrying(name, reason) {
+      broken.set(name, reason);
+      bar?.message(message());
+    },
+    finished(name, _bytes, note) {
+      broken.delete(name);
       told = note === undefined ? '' : `  ${note}`;
       bar?.message(message());
     },

@@ -10,6 +10,8 @@ import { Arrival, startAgentFixture } from './agent-fixture.ts';
 
 const MIB = 1024 * 1024;
 const BLOB = deterministicBytes('failure', 4 * MIB + 5);
+/** Answered without a swarm. */
+const SMALL = deterministicBytes('small', 1000);
 const SHA = sha256Hex(BLOB);
 const DIGEST = `sha256:${SHA}`;
 const PATH = `team/app/blobs/${DIGEST}`;
@@ -37,6 +39,33 @@ describe('a registry that sends wrong bytes', () => {
       expect(await agent.get(upstream, PATH)).toMatchObject(WHOLE);
     },
   );
+
+  test.each([
+    ['large', BLOB],
+    ['small', SMALL],
+  ])('of a %s blob: who comes back is told that the digest is another', async (_, blob) => {
+    await using upstream = await startUpstream();
+    const digest = upstream.content.addBlob('team/app', blob);
+    await using agent = await startAgentFixture({ registries: [upstream] });
+    upstream.faults.inject({ kind: 'corrupt', offset: blob.length - 1 }, { method: 'GET' });
+    const url = `http://${agent.agent.address}/v2/team/app/blobs/${digest}?ns=${upstream.host}`;
+    await fetch(url)
+      .then((answer) => answer.bytes())
+      .catch(() => undefined);
+    const again = await fetch(url, { headers: { range: `bytes=${blob.length - 1}-` } });
+    const message = `${upstream.host} sends bytes whose digest is not ${digest}`;
+    expect(again.status).toBe(503);
+    expect(await again.json()).toEqual({ errors: [{ code: 'DIGEST_INVALID', message }] });
+  });
+
+  test('of a manifest: the client is told that the digest is another', async () => {
+    await using upstream = await startUpstream();
+    const digest = upstream.content.addManifest('team/app', { schemaVersion: 2, config: {}, layers: [] });
+    await using agent = await startAgentFixture({ registries: [upstream] });
+    upstream.faults.inject({ kind: 'corrupt', offset: 0 }, { method: 'GET' });
+    const url = `http://${agent.agent.address}/v2/team/app/manifests/${digest}?ns=${upstream.host}`;
+    expect(await (await fetch(url)).json()).toMatchObject({ errors: [{ code: 'DIGEST_INVALID' }] });
+  });
 
   test('too few or too many: no complete body either', async () => {
     await using upstream = await startUpstream();

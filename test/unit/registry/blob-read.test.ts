@@ -219,6 +219,16 @@ describe('a body that breaks', () => {
     expect(server.requests).toHaveLength(6);
   });
 
+  test('is given up at once where the registry behind a mirror sends other bytes than the digest names', async () => {
+    const errors = [{ code: 'DIGEST_INVALID', message: 'r.example sends bytes of another digest' }];
+    const server = await serve((request, response, count) => {
+      if (count === 1) deliver(request, response, { cutAfter: 500_000 });
+      else response.writeHead(503).end(JSON.stringify({ errors }));
+    });
+    await expect(readAll(server)).rejects.toThrow(/503: DIGEST_INVALID r\.example sends/u);
+    expect(server.requests).toHaveLength(2);
+  });
+
   test('is given up when patience ends', async () => {
     const server = await serve((request, response, count) => {
       if (count === 1) deliver(request, response, { cutAfter: 500_000 });

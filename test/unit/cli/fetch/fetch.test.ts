@@ -28,13 +28,13 @@ const TITLE = 'org.opencontainers.image.title';
 let dir: TemporaryDirectory;
 let registry: UpstreamRegistry;
 let door: DoorStandIn;
-let seen: { total: number; bytes: number; finished: string[] };
+let seen: { total: number; bytes: number; retried: string[]; finished: string[] };
 
 beforeEach(async () => {
   dir = await temporaryDirectory('get');
   registry = await UpstreamRegistry.start();
   door = await startDoor(registry.url);
-  seen = { total: 0, bytes: 0, finished: [] };
+  seen = { total: 0, bytes: 0, retried: [], finished: [] };
 });
 afterEach(async () => {
   await door[Symbol.asyncDispose]();
@@ -45,6 +45,7 @@ afterEach(async () => {
 const progress: Progress = {
   begin: (total) => void (seen.total = total),
   advance: (bytes) => void (seen.bytes += bytes),
+  retrying: (name, reason) => void seen.retried.push(`${name}: ${reason}`),
   finished: (name, _bytes, note) => void seen.finished.push(note === undefined ? name : `${name}: ${note}`),
   [Symbol.dispose]: () => {},
 };
@@ -150,6 +151,14 @@ describe('an artifact with titled files', () => {
     await expect(get(`${REPOSITORY}:1`)).rejects.toThrow(
       `${door.url.host} answered 503: UNAVAILABLE ${door.unavailable}`,
     );
+  });
+
+  test('that breaks on its way is tried again, and why is told', async () => {
+    addArtifact([['a', deterministicBytes('a', 3_000_000)]]);
+    registry.faults.inject({ kind: 'cut', afterBytes: 1_000_000 }, { route: 'blob', times: 1 });
+    await get(`${REPOSITORY}:1`);
+    expect(seen.finished).toEqual(['a']);
+    expect(seen.retried).toEqual([expect.stringMatching(/^a: ./u)]);
   });
 
   test('whose token is to be had over plain HTTP only: the option that allows it is named', async () => {
