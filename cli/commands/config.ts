@@ -5,7 +5,8 @@ import { stat } from 'node:fs/promises';
 import { agentOption } from '#cli/agent-url.ts';
 import { UsageError } from '#cli/failure.ts';
 import { COMMON_REGISTRIES, configure, RUNTIMES } from '#cli/runtimes/configure.ts';
-import type { Configured, Runtime } from '#cli/runtimes/configure.ts';
+import type { Configured, ConfigureOptions, Runtime } from '#cli/runtimes/configure.ts';
+import { RuntimeConfigError } from '#cli/runtimes/edit.ts';
 import { hold } from '#cli/runtimes/hold.ts';
 import { NODE_KINDS } from '#cli/runtimes/nodes.ts';
 import type { NodeKind } from '#cli/runtimes/nodes.ts';
@@ -64,8 +65,17 @@ async function config(name: string, options: ConfigOptions): Promise<void> {
     ...(configPath !== undefined && { certs: configPath }),
   };
   const given = { registries, agent, root, ...place };
-  if (!options.hold) return tell(await configure(runtime, { ...given, remove }));
+  if (!options.hold) return once(runtime, { ...given, remove });
   await hold(runtime, given, { tell, signal: stopSignal(), ...(report !== undefined && { report }) });
+}
+
+/** @throws RuntimeConfigError where what was asked for does not hold afterwards */
+async function once(runtime: Runtime, options: ConfigureOptions): Promise<void> {
+  const done = await configure(runtime, options);
+  tell(done);
+  if (options.remove && done.changes.length === 0) process.stderr.write('there was nothing to take back\n');
+  if (!options.remove && !done.isInPlace)
+    throw new RuntimeConfigError(`${runtime} does not ask Shoal: see above for what to do`);
 }
 
 /** docker and podman are on no kind of Kubernetes node. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { defaultCerts, readContainerdMain } from './containerd-main.ts';
 import type { ContainerdMain, MainPlace } from './containerd-main.ts';
+import { ALL_REGISTRIES, certificatesIn, directoryOf, registriesBeside } from './containerd-certs.ts';
 import { hostsEdit } from './containerd-hosts.ts';
 import { DROP_IN, readRegistries, registriesEdit } from './containers-registries.ts';
 import { daemonEdit } from './docker-daemon.ts';
@@ -92,12 +93,33 @@ async function planContainerd(options: ConfigureOptions): Promise<Plan> {
   const advice = { always: remove || found.advice === undefined ? [] : [found.advice], changed: [] };
   if (found.certs === undefined && !remove) return { edits: [], advice };
   const directory = found.certs ?? defaultCerts(options);
-  const all = remove ? await writtenHosts(join(root, directory)) : ['_default'];
-  const edits = (registries ?? all).map((registry) => {
-    const path = `${directory}/${registry}/hosts.toml`;
-    return [path, hostsEdit(path, registry, agent)] as const;
-  });
+  const all = remove ? await writtenHosts(join(root, directory)) : [ALL_REGISTRIES];
+  const wanted = registries ?? all;
+  const edits: [string, Edit][] = [];
+  for (const registry of wanted) {
+    const own = `${directory}/${await directoryOf(join(root, directory), registry)}`;
+    const path = `${own}/hosts.toml`;
+    edits.push([path, hostsEdit(path, registry, agent, await certificatesIn(root, own))]);
+  }
+  if (!remove && wanted.includes(ALL_REGISTRIES)) {
+    const beside = await registriesBeside(join(root, directory), agent);
+    advice.always.push(
+      ...adviseBeside(
+        beside.filter((host) => !wanted.includes(host)),
+        wanted,
+        directory,
+      ),
+    );
+  }
   return { edits, advice };
+}
+
+function adviseBeside(beside: readonly string[], wanted: readonly string[], certs: string): string[] {
+  if (beside.length === 0) return [];
+  const hosts = beside.join(', ');
+  return [
+    `pulls from ${hosts} bypass Shoal: containerd reads their own directories in ${certs} in place of ${ALL_REGISTRIES}. If they are to come through it, name them too: --registry ${[...wanted, ...beside].join(' ')}`,
+  ];
 }
 
 /** The registries whose hosts.toml has a backup of ours beside it. */

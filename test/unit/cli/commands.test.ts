@@ -173,8 +173,11 @@ test('config writes below the root, says what it did, and takes it back', async 
 
 test('config writes nothing where containerd looks for no mirrors, and says what to add', async () => {
   const { code, stdout, stderr } = await runShoal(['config', 'containerd', '--root', dir.path]);
-  expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toContain('config_path = "/etc/containerd/certs.d"');
+  expect(stderr).toMatch(/^shoal: containerd does not ask Shoal/mu);
+  const removed = await runShoal(['config', 'containerd', '--remove', '--root', dir.path]);
+  expect(removed).toEqual({ code: 0, stdout: '', stderr: 'there was nothing to take back\n' });
 });
 
 test('get fetches a file through the door, tells progress in plain lines and the share from peers', async () => {

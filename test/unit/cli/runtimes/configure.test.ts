@@ -167,6 +167,45 @@ describe('containerd', () => {
     expect(await read(HOSTS)).toBe('[host."https://added"]\n');
   });
 
+  test('with another directory of its own a registry bypasses the agent: that is told, once it is named no more', async () => {
+    await writeTree(dir.path, {
+      [HOSTS]: 'server = "https://ghcr.io"\n[host."https://mirror"]\n',
+      [`${CERTS}/quay.io/ca.crt`]: 'PEM',
+      [`${CERTS}/registry.local_5000_/hosts.toml`]: 'server = ',
+      [`${CERTS}/ours.example/hosts.toml`]: '[host."http://127.0.0.1:29500"]\n',
+      [`${CERTS}/README`]: 'no directory',
+    });
+    const beside = 'ghcr.io quay.io registry.local:5000';
+    const { advice, isInPlace } = await act('containerd');
+    expect(isInPlace).toBe(true);
+    expect(advice).toEqual([expect.stringContaining(`bypass Shoal`)]);
+    expect(advice.join('')).toContain(`pulls from ${beside.replaceAll(' ', ', ')} `);
+    expect(advice.join('')).toContain(`--registry _default ${beside}`);
+    await writeFile(dir.join(`${CERTS}/registry.local_5000_/hosts.toml`), '');
+    const named = await act('containerd', { registries: ['_default', ...beside.split(' ')] });
+    expect(named.advice).toEqual([]);
+    expect(await read(`${CERTS}/registry.local_5000_/hosts.toml`)).toContain('127.0.0.1:29500');
+    expect((await act('containerd')).advice).toEqual([]);
+    expect((await act('containerd', { remove: true })).advice).toEqual([]);
+  });
+
+  test("a registry's certificates in docker's manner count on for the registry, not for the agent", async () => {
+    const certs = `${CERTS}/ghcr.io`;
+    await writeTree(dir.path, {
+      [`${certs}/ca.crt`]: 'PEM',
+      [`${certs}/us.cert`]: 'PEM',
+      [`${certs}/us.key`]: 'PEM',
+      [`${certs}/other.cert`]: 'no key with it',
+    });
+    await act('containerd', { registries: ['ghcr.io'] });
+    expect(parse(await read(HOSTS))).toEqual({
+      server: 'https://ghcr.io',
+      ca: [`${certs}/ca.crt`],
+      client: [[`${certs}/us.cert`, `${certs}/us.key`]],
+      host: { 'http://127.0.0.1:29500': { capabilities: ['pull', 'resolve'] } },
+    });
+  });
+
   test('a lost backup does not lead to a second entry', async () => {
     await act('containerd', { registries: ['ghcr.io'] });
     const once = await read(HOSTS);
