@@ -28,6 +28,8 @@ export type OriginAnswer =
       readonly size: number;
       readonly scope: string;
       readonly peer: OriginPeer;
+      /** The origin had no room for some of it, and no peer of its own has that any more: it will not come. */
+      readonly hasGaps: boolean;
       readonly positive: boolean;
     }
   /** Upstream refused the origin, which asked with this caller's credential. */
@@ -53,6 +55,7 @@ const Descriptor = Compile(
       host: Type.String({ minLength: 1, maxLength: 255 }),
       port: Type.Integer({ minimum: 1, maximum: 65_535 }),
     }),
+    hasGaps: Type.Optional(Type.Boolean()),
   }),
 );
 
@@ -92,14 +95,15 @@ async function readContent(
     const bytes = await readWhole(response.body, MANIFEST_LIMIT);
     return { kind: 'content', bytes, mediaType, positive };
   }
-  const { size, scope, peer } = parseDescriptor(await readWhole(response.body, ORIGIN_BODY_LIMIT), digest);
-  return { kind: 'swarm', size, scope, peer, positive };
+  const body = await readWhole(response.body, ORIGIN_BODY_LIMIT);
+  const { size, scope, peer, hasGaps = false } = parseDescriptor(body, digest);
+  return { kind: 'swarm', size, scope, peer, hasGaps, positive };
 }
 
 function parseDescriptor(
   bytes: Buffer,
   digest: string | undefined,
-): { size: number; scope: string; peer: OriginPeer } {
+): { size: number; scope: string; peer: OriginPeer; hasGaps?: boolean } {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));

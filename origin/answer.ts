@@ -17,6 +17,8 @@ export type Answer =
       /** Bytes. */
       readonly size: number;
       readonly scope: string;
+      /** For want of room some of it is not here any more, nor with any peer: who needs that has it of upstream. */
+      readonly hasGaps?: boolean;
       readonly positive: boolean;
     }
   /** A tag stands for it; whether that is held here is not looked at. */

@@ -140,7 +140,8 @@ export class Blobs {
     }
     reading.join(own ? { ...caller, positive: true } : caller);
     events.answered('running');
-    return { kind: 'swarm', digest, size: reading.torrent.size, scope: registry, positive: own };
+    const { size, hasGaps } = reading.torrent;
+    return { kind: 'swarm', digest, size, scope: registry, hasGaps, positive: own };
   }
 
   async #open(caller: Caller, digest: Digest, isTakeOver: boolean): Promise<Answer> {

@@ -109,12 +109,10 @@ export class Readings implements AsyncDisposable {
   async #torrent(digest: Digest, scope: string, size: number): Promise<Torrent> {
     const { engine } = this.#parts;
     const torrent = await engine.torrent({ digest, scope, size });
-    if (torrent.size === size) return torrent;
+    const reason = reasonToReplace(torrent, size);
+    if (!reason) return torrent;
     torrent.release();
-    // Whoever told the other size was wrong, or is now: a torrent can only have one.
-    torrent.fail(
-      new UpstreamProtocolError(`${scope}: ${digest} had ${torrent.size} bytes and now has ${size}`),
-    );
+    torrent.fail(reason);
     return engine.torrent({ digest, scope, size });
   }
 
@@ -222,6 +220,17 @@ export class Readings implements AsyncDisposable {
 
 function keyOf(digest: Digest, registry: string): string {
   return `${digest} ${registry}`;
+}
+
+/** Why an open torrent is of no use to a read; undefined where it is. */
+function reasonToReplace(torrent: Torrent, size: number): Error | undefined {
+  // Whoever told the other size was wrong, or is now: a torrent can only have one.
+  if (torrent.size !== size)
+    return new UpstreamProtocolError(
+      `${torrent.scope}: ${torrent.digest} had ${torrent.size} bytes and now has ${size}`,
+    );
+  // All of it passed through, and who took it has gone.
+  return torrent.complete && torrent.hasGaps ? new Error('nobody has all of the blob any more') : undefined;
 }
 
 /** No byte came from a peer: the registry delivered all of it. */

@@ -144,7 +144,8 @@ export class RunningPulls implements Disposable {
     const { caller } = newest;
     const resource = { kind: 'blob', digest: pull.torrent.digest } as const;
     const answer = await this.#fetch({ caller, resource }, signal);
-    pull.origin = answer.kind === 'swarm' && answer.size === pull.size ? 'serving' : 'lost';
+    const isServing = answer.kind === 'swarm' && answer.size === pull.size && !answer.hasGaps;
+    pull.origin = isServing ? 'serving' : 'lost';
     if (answer.kind === 'swarm') {
       // Its word that the registry has what was verified.
       if (answer.scope === VERIFIED) pull.torrent.believe(VERIFIED);

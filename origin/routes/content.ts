@@ -141,9 +141,10 @@ class ContentRoutes {
     reply.header('docker-content-digest', answer.digest);
     if (answer.kind === 'bytes')
       return reply.type(answer.mediaType ?? 'application/octet-stream').send(answer.bytes);
-    const { digest, size, scope } = answer;
+    const { digest, size, scope, hasGaps } = answer;
     const peer = this.#parts.peer(request.socket.localAddress);
-    return reply.type(SWARM_TYPE).send(JSON.stringify({ digest, size, scope, peer }));
+    const gaps = hasGaps === true ? { hasGaps } : {};
+    return reply.type(SWARM_TYPE).send(JSON.stringify({ digest, size, scope, peer, ...gaps }));
   }
 
   #ask(asked: ContentRequest, signal: AbortSignal): Promise<Answer> {

@@ -213,6 +213,15 @@ export class Torrent implements AsyncDisposable {
     return this.#uses > 0 || this.#parts.now() - this.#usedAt < LINGER_MS;
   }
 
+  /** Where nothing can be stored: pieces that were here and are not any more, nor with any peer that is connected. */
+  get hasGaps(): boolean {
+    const { table, storage, checked } = this.pieces;
+    if (!storage.inMemory) return false;
+    for (let index = 0; index < checked; index++)
+      if (!table.held.has(index) && table.availability[index] === 0) return true;
+    return false;
+  }
+
   get used(): boolean {
     return this.#uses > 0;
   }

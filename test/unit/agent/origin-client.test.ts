@@ -104,6 +104,7 @@ describe('what an origin answers', () => {
       size: 1_000_000,
       scope: 'verified',
       peer: DESCRIPTOR.peer,
+      hasGaps: false,
       positive: true,
     });
     const { url, headers } = ring.asked[0]!;

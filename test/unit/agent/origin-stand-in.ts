@@ -34,6 +34,8 @@ export class OriginStandIn implements AsyncDisposable {
   scope: string | undefined;
   /** What it says instead. */
   refusal: { status: number; headers: Record<string, string> } | undefined;
+  /** Whether it says that it has let go of pieces that nobody has any more. */
+  hasGaps = false;
   /** Whether it says that upstream served it in the caller's name just now. */
   positive = false;
   readonly asked: { path: string; authorization: string | undefined }[] = [];
@@ -137,7 +139,8 @@ export class OriginStandIn implements AsyncDisposable {
     this.#feed(torrent);
     const peer = { host: '127.0.0.1', port: this.#swarm.port };
     response.writeHead(200, { 'content-type': 'application/vnd.shoal.swarm.v1+json' });
-    response.end(JSON.stringify({ digest, size: bytes.length, scope, peer }));
+    const { hasGaps } = this;
+    response.end(JSON.stringify({ digest, size: bytes.length, scope, peer, ...(hasGaps && { hasGaps }) }));
   }
 
   #feed(torrent: Torrent): void {

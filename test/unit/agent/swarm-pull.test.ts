@@ -177,6 +177,16 @@ describe('an origin that reads no further', () => {
   });
 });
 
+test('an origin that had no room and says so is not waited for: the registry is read as if there were none', async () => {
+  await using cluster = await Cluster.start(1);
+  const [origin] = cluster.origins;
+  origin!.pieces = 4;
+  origin!.hasGaps = true;
+  const agent = await cluster.agent({ fallback: { stall: '1s' } });
+  expect(await agent.get(cluster.upstream, PATH)).toMatchObject(WHOLE);
+  expect(await agent.metric('fallbacks_total', { reason: 'no-origin' })).toBeGreaterThan(0);
+});
+
 describe('what an origin refuses', () => {
   test('is refused where the caller’s right was not asked for anew', async () => {
     await using cluster = await Cluster.start(1);

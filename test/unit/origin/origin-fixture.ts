@@ -44,6 +44,7 @@ export interface Descriptor {
   readonly digest: Digest;
   readonly size: number;
   readonly scope: string;
+  readonly hasGaps?: boolean;
   readonly peer: { readonly host: string; readonly port: number };
 }
 

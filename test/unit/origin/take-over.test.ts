@@ -99,6 +99,33 @@ test('a blob that no disk has room for still reaches the agents, once over the l
   expect(fixture.upstreamBytes(digest)).toBeLessThan(blob.length * 1.01);
 });
 
+test('a blob that no disk has room for is read once more for who comes when those who took it are gone', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, quota: '1MiB' });
+  const blob = deterministicBytes('taken and gone', 24 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  const early = await fixture.member();
+  expect(await readDigest(await fixture.join(early, await fixture.describe(0, digest)))).toBe(digest);
+  await early[Symbol.asyncDispose]();
+  const late = await fixture.member();
+  expect(await readDigest(await fixture.join(late, await fixture.describe(0, digest)))).toBe(digest);
+});
+
+test('an origin without room says when it has let go of what nobody has any more', async () => {
+  await using fixture = await OriginFixture.start({
+    origins: 1,
+    quota: '1MiB',
+    upstream: { bytesPerSecond: 4 * MIB },
+  });
+  const blob = deterministicBytes('half taken', 24 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  const early = await fixture.member();
+  const torrent = await fixture.join(early, await fixture.describe(0, digest));
+  await until('a part is taken', () => torrent.pieces.table.held.count > 8);
+  expect(await fixture.describe(0, digest)).not.toHaveProperty('hasGaps');
+  await early[Symbol.asyncDispose]();
+  await until('it is said', async () => (await fixture.describe(0, digest)).hasGaps === true);
+});
+
 test('what agents read while there was no origin is read and signed soon, not piece by piece after a wait for each', async () => {
   await using fixture = await OriginFixture.start({ origins: 1, upstream: { bytesPerSecond: 4 * MIB } });
   const blob = deterministicBytes('unsigned', 10 * MIB);
