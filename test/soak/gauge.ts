@@ -15,10 +15,11 @@ export interface Sample {
 /** How a process' needs went over time. */
 export interface Trend {
   readonly part: string;
-  readonly rssMib: number;
-  /** By least squares. */
+  /** Medians of each tenth of the time, from the start on. */
+  readonly rssMib: readonly number[];
+  /** By least squares, after the warm-up. */
   readonly rssMibPerMinute: number;
-  /** In the last quarter of the time, beyond the first; medians. */
+  /** After the warm-up, in the last quarter of the time, beyond the first; medians. */
   readonly moreDescriptors: number;
 }
 
@@ -32,14 +33,18 @@ export async function sample({ process: own }: Part, minutes: number): Promise<S
   return { minutes, rssMib: rssKib / 1024, descriptors: open.length };
 }
 
-/** @param samples in the order of time */
-export function trendOf(part: string, samples: readonly Sample[]): Trend {
-  const quarter = Math.ceil(samples.length / 4);
-  const descriptors = samples.map((one) => one.descriptors);
+/** @param samples in the order of time, evenly apart; @param warmUp the share of them that does not count */
+export function trendOf(part: string, samples: readonly Sample[], warmUp: number): Trend {
+  const tenths = Array.from({ length: 10 }, (_, tenth) =>
+    samples.slice((tenth * samples.length) / 10, ((tenth + 1) * samples.length) / 10),
+  );
+  const counted = samples.slice(samples.length * warmUp);
+  const quarter = Math.ceil(counted.length / 4);
+  const descriptors = counted.map((one) => one.descriptors);
   return {
     part,
-    rssMib: samples.at(-1)?.rssMib ?? Number.NaN,
-    rssMibPerMinute: slope(samples.map(({ minutes, rssMib }) => [minutes, rssMib])),
+    rssMib: tenths.map((tenth) => median(tenth.map(({ rssMib }) => rssMib))),
+    rssMibPerMinute: slope(counted.map(({ minutes, rssMib }) => [minutes, rssMib])),
     moreDescriptors: median(descriptors.slice(-quarter)) - median(descriptors.slice(0, quarter)),
   };
 }

@@ -131,12 +131,7 @@ async function main(minutes: number, logs: string | undefined, signal: AbortSign
     sampleOn(soaked, started, over),
   ]);
   signal.throwIfAborted();
-  const trends = [...soaked.samples].map(([{ name }, samples]) =>
-    trendOf(
-      name,
-      samples.filter((one) => one.minutes > minutes * WARM_UP),
-    ),
-  );
+  const trends = [...soaked.samples].map(([{ name }, samples]) => trendOf(name, samples, WARM_UP));
   const { pulls, bytes, kills, failures } = soaked;
   console.log(
     `${minutes} minutes: ${pulls} pulls, ${(bytes / 2 ** 30).toFixed(1)} GiB, ${kills} kills, ${failures.length} failed`,
@@ -144,7 +139,7 @@ async function main(minutes: number, logs: string | undefined, signal: AbortSign
   console.table(
     trends.map(({ part, rssMib, rssMibPerMinute, moreDescriptors }) => ({
       part,
-      'RSS, MiB': rssMib.toFixed(0),
+      'RSS of each tenth, MiB': rssMib.map((mib) => mib.toFixed(0)).join(' '),
       'MiB a minute': rssMibPerMinute.toFixed(2),
       'more descriptors': moreDescriptors,
     })),
