@@ -3,7 +3,7 @@ import { Pool } from 'undici';
 import { digestAlgorithm, digestOf } from '#registry/digest.ts';
 import { readBody } from '#registry/response-body.ts';
 import { backoffMs } from '#registry/retry.ts';
-import { SELF_TEST, type SelfTestContent, selfTestImage } from '#registry/self-test.ts';
+import { SELF_TEST, type SelfTestContent, selfTestImages } from '#registry/self-test.ts';
 import type { Logger } from '#service/logger.ts';
 import { SELF_TEST_BACKOFF, SELF_TEST_TIMEOUT_MS } from './defaults.ts';
 
@@ -16,8 +16,8 @@ export interface SelfTestParts {
 }
 
 /**
- * Pulls the image that origins hold for this through the agent's own door, as a runtime would: door, origins, swarm and
- * store do their work once before a runtime waits for it, and what is compiled on first use is by then. Origins that
+ * Pulls the images that origins hold for this through the agent's own door, as a runtime would: door, origins, swarm and
+ * store do their work a few times before a runtime waits for it, and what runs often is compiled for speed by then. Origins that
  * start at the same moment are waited for; an agent without any is ready all the same.
  */
 export class SelfTest implements AsyncDisposable {
@@ -46,7 +46,9 @@ export class SelfTest implements AsyncDisposable {
     const started = performance.now();
     const pool = new Pool(`http://${door}`);
     try {
-      await this.#pull(pool, AbortSignal.timeout(SELF_TEST_TIMEOUT_MS));
+      const patience = AbortSignal.timeout(SELF_TEST_TIMEOUT_MS);
+      const signal = AbortSignal.any([this.#stop.signal, patience]);
+      for (const image of selfTestImages()) await this.#pull(pool, image, signal);
       logger.info({ ms: Math.round(performance.now() - started) }, 'self-test passed');
     } catch (err) {
       if (!this.#stop.signal.aborted)
@@ -56,9 +58,7 @@ export class SelfTest implements AsyncDisposable {
     }
   }
 
-  async #pull(pool: Pool, patience: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([this.#stop.signal, patience]);
-    const image = selfTestImage();
+  async #pull(pool: Pool, image: readonly SelfTestContent[], signal: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await pullImage(pool, image, signal);

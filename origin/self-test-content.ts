@@ -1,5 +1,5 @@
 import { pause } from '#registry/retry.ts';
-import { SELF_TEST, type SelfTestContent, selfTestImage } from '#registry/self-test.ts';
+import { SELF_TEST, type SelfTestContent, selfTestImages } from '#registry/self-test.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import { VERIFIED } from '#swarm/session/torrent.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
@@ -20,7 +20,7 @@ export interface SelfTestContentParts {
 }
 
 /**
- * Keeps the image that agents pull before they are ready in the store, as if its registry had delivered it; what was
+ * Keeps the images that agents pull before they are ready in the store, as if their registry had delivered it; what was
  * evicted or pruned is put back within a minute.
  */
 export class SelfTestImageHolder implements AsyncDisposable {
@@ -40,19 +40,19 @@ export class SelfTestImageHolder implements AsyncDisposable {
 
   async #keep(): Promise<void> {
     const { signal } = this.#stop;
-    const digests = selfTestImage().map(({ digest }) => digest);
+    const digests = contents().map(({ digest }) => digest);
     while (!signal.aborted) {
       if (!digests.every((digest) => this.#parts.store.has(digest))) await this.#holdMissing();
       await pause(SELF_TEST_CHECK_MS, signal).catch(() => {});
     }
   }
 
-  /** The image's 2 MB are made when some of it is missing, and not kept. */
+  /** Their 6 MB are made when some of it is missing, and not kept. */
   async #holdMissing(): Promise<void> {
     const { store, events } = this.#parts;
-    for (const content of selfTestImage().filter(({ digest }) => !store.has(digest))) {
+    for (const content of contents().filter(({ digest }) => !store.has(digest))) {
       await this.#hold(content).catch((error: unknown) => {
-        if (!this.#stop.signal.aborted) events.failed('the self-test image is not held', error);
+        if (!this.#stop.signal.aborted) events.failed('a self-test image is not held', error);
       });
     }
   }
@@ -81,4 +81,8 @@ export class SelfTestImageHolder implements AsyncDisposable {
       torrent.release();
     }
   }
+}
+
+function contents(): readonly SelfTestContent[] {
+  return [...selfTestImages()].flat();
 }

@@ -102,7 +102,7 @@ export const AgentSchema = Type.Object({
     upstreamWaitMs: upstreamWaitMs(),
   }),
   selfTest: selfTest(
-    'Whether the agent, before it says that it is ready, pulls a small image (2 MB) that origins hold for this through its own door. It waits at most 5 s: where no origin is there it is ready, too.',
+    'Whether the agent, before it says that it is ready, pulls five small images (6 MB) that origins hold for this through its own door. It waits at most 5 s: where no origin is there it is ready, too.',
   ),
   strangers: strangers(
     'Whether stock BitTorrent clients may take blobs from this agent. They prove nothing and see all they ask for.',

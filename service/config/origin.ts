@@ -61,7 +61,7 @@ export const OriginSchema = Type.Object({
     }),
   }),
   selfTest: selfTest(
-    'Whether to hold the small image (2 MB) that agents pull before they say that they are ready.',
+    'Whether to hold the small images (6 MB) that agents pull before they say that they are ready.',
   ),
   strangers: strangers(
     'Whether stock BitTorrent clients may take blobs and `.torrent` files from this origin, as `strangerRepositories` says.',

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { SELF_TEST, selfTestImage } from '#registry/self-test.ts';
+import { SELF_TEST, selfTestImages } from '#registry/self-test.ts';
 import { generateSigningKey } from '#service/signing.ts';
 import { OriginFixture } from '../origin/origin-fixture.ts';
 import { type AgentFixture, startAgentFixture } from './agent-fixture.ts';
 
-const SIZE = selfTestImage().reduce((sum, { bytes }) => sum + bytes.length, 0);
+const SIZE = [...selfTestImages()].flat().reduce((sum, { bytes }) => sum + bytes.length, 0);
 
 const NOBODY = {
   registries: [],
@@ -21,7 +21,7 @@ function verdictOf({ log }: AgentFixture): unknown {
   return log.find(({ msg }) => String(msg).startsWith('self-test'))?.['msg'];
 }
 
-test('an agent is ready once it has pulled the image that origins hold, through its own door and the swarm', async () => {
+test('an agent is ready once it has pulled the images that origins hold, through its own door and the swarm', async () => {
   await using cluster = await OriginFixture.start({ settings: { selfTest: true } });
   await using fixture = await startAgentFixture({ registries: [], ...cluster.members, selfTest: true });
   expect(await readiness(fixture)).toMatchObject({ status: 503, text: expect.stringContaining('self-test') });
