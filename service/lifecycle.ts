@@ -2,13 +2,14 @@ import type { Logger } from './logger.ts';
 
 export interface LifecycleOptions {
   readonly logger?: Logger;
-  /** How long a stop may take before the process ends anyway. Default 20 000. */
+  /** How long a stop may take before the process ends anyway. Default {@link STOP_GRACE_MS}. */
   readonly graceMs?: number;
   /** Called at each SIGHUP. */
   readonly onHangup?: () => void;
 }
 
-const GRACE_MS = 20_000;
+/** How long a part may take to stop. */
+export const STOP_GRACE_MS = 20_000;
 /** npm hands a Ctrl-C on to a process that the terminal has told already: what comes so soon is the same signal. */
 const SAME_SIGNAL_MS = 1_000;
 
@@ -60,7 +61,7 @@ class StopSignals implements Disposable {
     this.#grace ??= setTimeout(() => {
       this.#options.logger?.error('stopping took too long: ended');
       process.exit(1);
-    }, this.#options.graceMs ?? GRACE_MS).unref();
+    }, this.#options.graceMs ?? STOP_GRACE_MS).unref();
   }
 
   readonly #onStop = (name: NodeJS.Signals): void => {

@@ -2,12 +2,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 import { NODE_KINDS } from '#cli/runtimes/nodes.ts';
 
+import { knobFacts } from './knob-facts.ts';
 import { valuesReference, valuesSchema, valuesYaml } from './values-files.ts';
 import { VALUES } from './values.ts';
 
-/** What the chart's templates know of kinds of nodes: the directories that a container is given. */
+/** What the chart's templates know of kinds of nodes: the runtime, and the directories that a container is given. */
 function nodeKinds(): string {
-  const kinds = Object.entries(NODE_KINDS).map(([name, { directories }]) => [name, { directories }]);
+  const kinds = Object.entries(NODE_KINDS).map(([name, { runtime, directories }]) => [
+    name,
+    { runtime, directories },
+  ]);
   return `${JSON.stringify(Object.fromEntries(kinds), undefined, 2)}\n`;
 }
 
@@ -30,6 +34,7 @@ export function generateFiles(): Readonly<Record<string, string>> {
     ...Object.fromEntries(copies),
     'charts/shoal/values.yaml': valuesYaml(VALUES),
     'charts/shoal/values.schema.json': valuesSchema(VALUES),
+    'charts/shoal/files/knobs.json': knobFacts(),
     'charts/shoal/files/nodes.json': nodeKinds(),
     'docs/values.md': valuesReference(VALUES),
   };

@@ -1,7 +1,7 @@
 import type { TSchema } from 'typebox';
 
 import { allowedFor, leavesOf } from '#service/config/leaves.ts';
-import type { KnobSchema } from '#service/config/leaves.ts';
+import type { KnobSchema, Leaf } from '#service/config/leaves.ts';
 import type { Unit } from '#service/config/knobs.ts';
 import { SCHEMAS } from '#service/config/load.ts';
 import type { Part } from '#service/config/load.ts';
@@ -35,10 +35,14 @@ const OWN: ReadonlySet<string> = new Set([
   'trustedOriginKeys',
 ]);
 
+/** The knobs of a part that are not the chart's own to set. */
+export function chosenKnobs(part: Part): Leaf[] {
+  return leavesOf(SCHEMAS[part]).filter(({ knob }) => !OWN.has(knob));
+}
+
 /** The JSON schema of the knobs of a part as they are written in YAML, without those that the chart sets. */
 export function knobValues(part: Part, value: object = {}): TSchema {
-  const leaves = leavesOf(SCHEMAS[part]).filter(({ knob }) => !OWN.has(knob));
-  const named = leaves.map(({ knob, schema }) => ({ names: knob.split('.'), schema }));
+  const named = chosenKnobs(part).map(({ knob, schema }) => ({ names: knob.split('.'), schema }));
   const description = `Knobs of the ${part}; docs/configuration.md has them all.`;
   return { ...group(named), default: value, description };
 }
@@ -60,23 +64,21 @@ function member(knobs: readonly NamedKnob[]): TSchema {
   return group(knobs.map(({ names, schema }) => ({ names: names.slice(1), schema })));
 }
 
-/** How quantities are written, by their unit: what is no number is for the pattern. */
-const WRITTEN: Readonly<Record<Unit, TSchema>> = {
-  bytes: { type: ['string', 'integer'], minLength: 1, pattern: `^\\s*${SIZE_PATTERN}\\s*$` },
-  'bytes/s': { type: 'string', pattern: `^\\s*${RATE_PATTERN}\\s*$` },
-  ms: {
-    type: ['string', 'integer'],
-    minLength: 1,
-    pattern: `^\\s*(?:${DURATION_PATTERN})\\s*$`,
-    minimum: 0,
-    maximum: 0,
-  },
+/** How quantities are written, by their unit. */
+const WRITTEN: Readonly<Record<Unit, string>> = {
+  bytes: `^\\s*${SIZE_PATTERN}\\s*$`,
+  'bytes/s': `^\\s*${RATE_PATTERN}\\s*$`,
+  ms: `^\\s*(?:${DURATION_PATTERN})\\s*$`,
 };
 
-/** Quantities are written with their unit; the part itself checks their bounds. */
+/** The bounds of bare numbers are said here, those of numbers with their unit by the chart's templates. */
 function valueOf(schema: KnobSchema): TSchema {
   const description = `${schema.description ?? ''} (${allowedFor(schema)})`;
-  if (schema.unit !== undefined) return { ...WRITTEN[schema.unit], description };
-  const { default: _default, defaultText: _text, allowed: _allowed, ...rest } = schema;
-  return { ...rest, description };
+  const { default: _default, defaultText: _text, allowed: _allowed, unit, ...rest } = schema;
+  if (unit === undefined) return { ...rest, description };
+  const written = { type: 'string', minLength: 1, pattern: WRITTEN[unit], description };
+  const { minimum, maximum } = rest;
+  const type = ['string', 'integer'];
+  if (unit === 'bytes') return { ...written, type, minimum, maximum };
+  return unit === 'ms' && minimum === 0 ? { ...written, type, minimum: 0, maximum: 0 } : written;
 }

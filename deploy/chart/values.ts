@@ -1,81 +1,84 @@
 import { Type } from 'typebox';
-import type { TObject, TProperties, TSchema } from 'typebox';
+import type { TObject, TSchema } from 'typebox';
+
+import { PUBLIC_KEY_PATTERN } from '#service/config/common.ts';
+import { MAX_MEMBERS } from '#service/discovery/constants.ts';
+import { STOP_GRACE_MS } from '#service/lifecycle.ts';
 
 import { knobValues } from './knob-values.ts';
+import {
+  ABSOLUTE_PATH,
+  CIDR,
+  IMAGE_NAME,
+  IMAGE_TAG,
+  OBJECT_NAME,
+  QUANTITY,
+  REGISTRY,
+  SERVICE_NAME,
+} from './patterns.ts';
+import {
+  annotations,
+  count,
+  flag,
+  group,
+  labels,
+  optional,
+  pods,
+  policyPeers,
+  port,
+  resources,
+  secrets,
+  text,
+  texts,
+} from './value-kinds.ts';
 
 /** The chart's values: what they are called, their defaults and what they do. values.yaml, its schema and the reference are made of this. */
 
-const group = (description: string, properties: TProperties): TObject =>
-  Type.Object(properties, { description, additionalProperties: false });
-const text = (value: string, description: string, options: object = {}): TSchema =>
-  Type.String({ default: value, description, ...options });
-const flag = (value: boolean, description: string): TSchema => Type.Boolean({ default: value, description });
-const count = (value: number, minimum: number, description: string): TSchema =>
-  Type.Integer({ default: value, minimum, description });
-const texts = (value: string[], description: string): TSchema =>
-  Type.Array(Type.String({ minLength: 1 }), { default: value, description });
-/** Passed to Kubernetes as it is. */
-const object = (value: object, description: string): TSchema =>
-  Type.Object({}, { default: value, description, additionalProperties: true });
-const list = (value: object[], description: string): TSchema =>
-  Type.Array(Type.Object({}, { additionalProperties: true }), { default: value, description });
-const port = (value: number, description: string): TSchema =>
-  Type.Integer({ default: value, minimum: 1024, maximum: 29_999, description });
-
-const resources = (cpu: string, memory: string, limit: string): TSchema =>
-  object({ requests: { cpu, memory }, limits: { memory: limit } }, 'Requests and limits of the container.');
-
-/** What every part's pods have. */
-const pods = (tolerations: object[]): TProperties => ({
-  nodeSelector: object({ 'kubernetes.io/os': 'linux' }, 'Nodes that the pods may be on.'),
-  tolerations: list(tolerations, 'Taints that the pods tolerate, beside the start-up taint.'),
-  affinity: object({}, 'Affinity of the pods.'),
-  podAnnotations: object({}, 'Annotations of the pods.'),
-  podLabels: object({}, 'Labels of the pods, beside the chart’s own.'),
-  extraEnv: list([], 'Environment of the container, such as HTTPS_PROXY and NO_PROXY.'),
-  extraVolumes: list(
-    [],
-    'Volumes of the pods, such as certificate authorities named in `config.upstreams.hosts`.',
-  ),
-  extraVolumeMounts: list([], 'Where the container has them.'),
-});
-
 const grace = (seconds: number): TSchema =>
-  count(seconds, 1, 'Seconds that running transfers have to end when the pod is stopped.');
+  count(
+    seconds,
+    [STOP_GRACE_MS / 1000, 3600],
+    `Seconds that running transfers have to end when the pod is stopped; a part itself takes up to ${STOP_GRACE_MS / 1000}.`,
+  );
+const replicas = (value: number, description: string): TSchema => count(value, [1, MAX_MEMBERS], description);
+/** As Prometheus reads it. */
+const INTERVAL = '(?:[1-9][0-9]{0,4}h)?(?:[1-9][0-9]{0,4}m)?(?:[1-9][0-9]{0,4}s)?';
 
 export const VALUES: TObject = group('Values of the chart', {
   image: group('The container image, of all parts.', {
-    repository: text('ghcr.io/shoal-dev/shoal', 'Registry and repository.'),
-    tag: text('', 'Tag. Empty: the chart’s appVersion.'),
-    digest: text('', 'Digest such as sha256:…; counts before the tag.', {
-      pattern: '^(?:sha256:[0-9a-f]{64})?$',
-    }),
+    repository: text('ghcr.io/shoal-dev/shoal', 'Registry and repository.', IMAGE_NAME),
+    tag: optional('Tag. Empty: the chart’s appVersion.', IMAGE_TAG),
+    digest: optional('Digest such as sha256:…; counts before the tag.', 'sha256:[0-9a-f]{64}'),
     pullPolicy: Type.Enum(['Always', 'IfNotPresent', 'Never'], {
       default: 'IfNotPresent',
       description: 'When the kubelet pulls it.',
     }),
-    pullSecrets: list([], 'Secrets to pull it with, as `[{name: …}]`.'),
+    pullSecrets: secrets('Secrets to pull it with, as `[{name: …}]`.'),
   }),
-  nameOverride: text('', 'Instead of the chart’s name in the names of objects.'),
-  fullnameOverride: text('', 'Instead of release and chart in the names of objects.'),
-  clusterDomain: text('cluster.local', 'Domain of the cluster’s DNS.'),
+  nameOverride: optional('Instead of the chart’s name in the names of objects.', SERVICE_NAME, {
+    maxLength: 63,
+  }),
+  fullnameOverride: optional('Instead of release and chart in the names of objects.', SERVICE_NAME, {
+    maxLength: 40,
+  }),
+  clusterDomain: text('cluster.local', 'Domain of the cluster’s DNS.', OBJECT_NAME),
   keys: group('The keys that parts know each other by. Made at the first install and kept at upgrades.', {
-    clusterSecret: text(
-      '',
+    clusterSecret: optional(
       'A Secret of yours with `cluster.key`, `origin.pub` and `metrics.token`, instead of a generated one. Needed where Helm only renders (GitOps): it would make new keys each time.',
+      OBJECT_NAME,
     ),
-    originSecret: text('', 'A Secret of yours with `origin.key`. Goes with `clusterSecret`.'),
+    originSecret: optional('A Secret of yours with `origin.key`. Goes with `clusterSecret`.', OBJECT_NAME),
     trustedOriginKeys: texts(
-      [],
-      'Further public keys whose signed hashes are believed, while a key is being changed.',
+      'Further public keys whose signed hashes are believed, while a key is being changed. With a Secret of yours they are in that.',
+      PUBLIC_KEY_PATTERN,
     ),
   }),
   mtls: group(
     'Certificates instead of the cluster key (`security: mtls`): all that parts say to each other is TLS 1.3.',
     {
-      secret: text(
-        '',
+      secret: optional(
         'A Secret with `tls.crt`, `tls.key` and `ca.crt`, as cert-manager makes them, for `mtls.name` (see SECURITY.md). Empty: the cluster key.',
+        OBJECT_NAME,
       ),
     },
   ),
@@ -88,12 +91,12 @@ export const VALUES: TObject = group('Values of the chart', {
         description: 'The kind of node: where its runtime has its configuration.',
       }),
       registries: texts(
-        [],
         'Registries to mirror. Empty: all (containerd), or docker.io, ghcr.io, quay.io and registry.k8s.io (CRI-O).',
+        `_default|${REGISTRY}`,
       ),
-      configPath: text(
-        '',
+      configPath: optional(
         'containerd’s config_path, where its configuration need not be read for it. Must lie below the directories of the kind of node.',
+        ABSOLUTE_PATH,
       ),
       resources: resources('5m', '32Mi', '128Mi'),
     },
@@ -112,38 +115,41 @@ export const VALUES: TObject = group('Values of the chart', {
     store: group('Where blobs are kept on the node.', {
       hostPath: text(
         '/var/lib/shoal/agent',
-        'Directory on the node; it outlives the pod. Empty: an emptyDir, gone with the pod.',
-        { pattern: '^(?:/.+)?$' },
+        'Directory on the node, of Shoal alone; it outlives the pod. Empty: an emptyDir, gone with the pod.',
+        `|${ABSOLUTE_PATH}`,
       ),
     }),
-    maxUnavailable: Type.Union([Type.String(), Type.Integer()], {
+    maxUnavailable: {
+      type: ['string', 'integer'],
+      pattern: '^(?:100|[1-9][0-9]?)%$',
+      minimum: 1,
       default: '10%',
-      description: 'How many nodes are without an agent while it is rolled.',
-    }),
+      description:
+        'How many nodes are without an agent while it is rolled: a number, or a share such as 10%.',
+    },
     terminationGracePeriodSeconds: grace(30),
     resources: resources('100m', '192Mi', '1Gi'),
     ...pods([{ operator: 'Exists' }]),
   }),
   origin: group('The origins: a StatefulSet.', {
-    replicas: count(
+    replicas: replicas(
       2,
-      1,
       'How many. Each keeps a share of what was read; one may be lost at any time when there are two.',
     ),
     config: knobValues('origin', { store: { quota: '45GiB' } }),
     persistence: group('The volume of each origin.', {
       enabled: flag(true, 'Whether blobs outlive the pod, in a PersistentVolumeClaim. Off: an emptyDir.'),
-      size: text('50Gi', 'Size of the volume; a little more than `config.store.quota`.'),
-      storageClass: text('', 'StorageClass. Empty: the cluster’s default.'),
+      size: text('50Gi', 'Size of the volume; a little more than `config.store.quota`.', QUANTITY),
+      storageClass: optional('StorageClass. Empty: the cluster’s default.', OBJECT_NAME),
     }),
     terminationGracePeriodSeconds: grace(30),
     resources: resources('200m', '256Mi', '2Gi'),
     ...pods([]),
   }),
   tracker: group('The tracker: a Deployment. It keeps nothing.', {
-    replicas: count(1, 1, 'How many. Agents ask one; another takes over within seconds.'),
+    replicas: replicas(1, 'How many. Agents ask one; another takes over within seconds.'),
     config: knobValues('tracker'),
-    terminationGracePeriodSeconds: grace(15),
+    terminationGracePeriodSeconds: grace(30),
     resources: resources('50m', '192Mi', '512Mi'),
     ...pods([]),
   }),
@@ -158,8 +164,8 @@ export const VALUES: TObject = group('Values of the chart', {
   ),
   preheat: group('ImagePreheat resources, by which nodes hold images before pods ask for them.', {
     pullSecrets: texts(
-      [],
       'Secrets that they may name in `imagePullSecrets`: the tracker may read these and no others.',
+      OBJECT_NAME,
     ),
   }),
   cleanUp: group(
@@ -175,14 +181,14 @@ export const VALUES: TObject = group('Values of the chart', {
     create: flag(true, 'Whether Roles and bindings are made for the tracker.'),
   }),
   serviceAccounts: group('Service accounts of the parts.', {
-    annotations: object({}, 'Their annotations.'),
+    annotations: annotations('Their annotations.'),
   }),
   priorityClass: group('Priority of the pods.', {
     create: flag(true, 'Whether a PriorityClass is made.'),
-    name: text('', 'A PriorityClass of yours instead.'),
+    name: optional('A PriorityClass of yours instead.', OBJECT_NAME),
     value: count(
       1_000_000,
-      0,
+      [0, 1_000_000_000],
       'Its value: above ordinary pods, which need it to be pulled quickly, below the system’s.',
     ),
   }),
@@ -194,11 +200,10 @@ export const VALUES: TObject = group('Values of the chart', {
     {
       enabled: flag(true, 'Whether policies are made.'),
       memberCidrs: texts(
-        [],
         'Addresses of nodes and pods that may reach the ports of trackers and origins. Empty: all; who has no cluster key gets no answer there.',
+        CIDR,
       ),
-      metricsFrom: list(
-        [],
+      metricsFrom: policyPeers(
         'Peers (as in a NetworkPolicy) that may read metrics. Empty: all; the token is needed.',
       ),
     },
@@ -206,19 +211,19 @@ export const VALUES: TObject = group('Values of the chart', {
   metrics: group('Metrics and what is made of them.', {
     serviceMonitor: group('For Prometheus Operator.', {
       enabled: flag(false, 'Whether ServiceMonitors are made.'),
-      interval: text('30s', 'How often metrics are read.'),
-      labels: object({}, 'Labels by which your Prometheus finds them.'),
+      interval: text('30s', 'How often metrics are read.', INTERVAL),
+      labels: labels({}, 'Labels by which your Prometheus finds them.'),
     }),
     prometheusRule: group(
       'Alerts and recording rules for Prometheus Operator; the same as in deploy/prometheus.',
       {
         enabled: flag(false, 'Whether a PrometheusRule is made.'),
-        labels: object({}, 'Labels by which your Prometheus finds it.'),
+        labels: labels({}, 'Labels by which your Prometheus finds it.'),
       },
     ),
     dashboards: group('Grafana’s dashboards as a ConfigMap; the same as in deploy/grafana.', {
       enabled: flag(false, 'Whether the ConfigMap is made.'),
-      labels: object({ grafana_dashboard: '1' }, 'Labels by which Grafana’s sidecar finds it.'),
+      labels: labels({ grafana_dashboard: '1' }, 'Labels by which Grafana’s sidecar finds it.'),
     }),
   }),
 });

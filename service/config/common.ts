@@ -182,9 +182,12 @@ export const trackers = (endpoints: boolean) =>
       "Trackers' HTTP listeners, asked in this order until one answers; discovered ones come last, in an order that is the same everywhere.",
   });
 
+/** 32 bytes as base64. */
+export const PUBLIC_KEY_PATTERN = '^[A-Za-z0-9+/]{43}=$';
+
 export const trustedOriginKeys = () =>
   texts({
-    pattern: '^[A-Za-z0-9+/]{43}=$',
+    pattern: PUBLIC_KEY_PATTERN,
     allowed: 'a list of public keys, each 32 bytes as base64 as "shoal keygen" prints them',
     description: 'Public keys of the origins whose signed hashes are believed.',
   });

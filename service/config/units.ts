@@ -4,7 +4,7 @@ export class UnitError extends Error {
 }
 
 /** Bytes of each unit. */
-const BYTE_UNITS: Readonly<Record<string, number>> = {
+export const BYTE_UNITS: Readonly<Record<string, number>> = {
   B: 1,
   kB: 1e3,
   KB: 1e3,
@@ -17,10 +17,16 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   TiB: 2 ** 40,
 };
 /** Milliseconds of each unit. */
-const TIME_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
+export const TIME_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1e3,
+  m: 60e3,
+  h: 3600e3,
+  d: 86_400e3,
+};
 
 /** How quantities are written, as regular expressions that RE2 has, too, without anchors. A duration's takes the empty text, too. */
-export const SIZE_PATTERN = `(\\d{1,15}(?:\\.\\d{1,6})?) ?(${Object.keys(BYTE_UNITS).join('|')})?`;
+export const SIZE_PATTERN = `(\\d{1,16}(?:\\.\\d{1,6})?) ?(${Object.keys(BYTE_UNITS).join('|')})?`;
 export const RATE_PATTERN = `${SIZE_PATTERN}/s`;
 export const DURATION_PATTERN =
   '(?:(\\d{1,9})d)?(?:(\\d{1,9})h)?(?:(\\d{1,9})m)?(?:(\\d{1,9}(?:\\.\\d{1,3})?)s)?(?:(\\d{1,12})ms)?|0';

@@ -1,7 +1,7 @@
 {{- define "shoal.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride -}}
 {{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
@@ -92,7 +92,7 @@ automountServiceAccountToken: {{ .token }}
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ $part.terminationGracePeriodSeconds }}
 {{- with include "shoal.priorityClass" .root }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -172,7 +172,7 @@ capabilities:
 - name: SHOAL_NODE_NAME
   value: $(NODE_NAME)
 - name: SHOAL_TRUSTED_ORIGIN_KEYS
-  valueFrom: { secretKeyRef: { name: {{ include "shoal.clusterSecret" $.root }}, key: origin.pub } }
+  valueFrom: { secretKeyRef: { name: {{ include "shoal.clusterSecret" $.root | quote }}, key: origin.pub } }
 {{- end }}
 {{- with (index .root.Values .component).extraEnv }}
 {{ toYaml . }}
@@ -218,7 +218,7 @@ readinessProbe:
     name: {{ include "shoal.fullname" .root }}-{{ .component }}
 - name: cluster
   secret:
-    secretName: {{ include "shoal.clusterSecret" .root }}
+    secretName: {{ include "shoal.clusterSecret" .root | quote }}
     defaultMode: 0440
     items:
       {{- if not .root.Values.mtls.secret }}
@@ -228,7 +228,7 @@ readinessProbe:
 {{- with .root.Values.mtls.secret }}
 - name: mtls
   secret:
-    secretName: {{ . }}
+    secretName: {{ quote . }}
     defaultMode: 0440
 {{- end }}
 {{- with (index .root.Values .component).extraVolumes }}

@@ -211,36 +211,6 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     ]);
   });
 
-  test.each([
-    'agent.config.store.quotas=1GiB',
-    'agent.config.peer.listen=0.0.0.0:1',
-    'agent.config.store.quota=5XB',
-    'agent.config.fallback.stall=2',
-    'agent.config.fallback.stall=2 hours',
-    'agent.config.bandwidth.download=5MB',
-    'tracker.config.log.level=loud',
-    'mirror.node=windows',
-    'agent.ports.door=31000',
-    'origin.replicas=0',
-    'image.digest=latest',
-  ])('refuses %s', async (value) => {
-    await expect(render(value)).rejects.toThrow(/values don't meet the specifications/);
-  });
-
-  test.each([
-    'agent.config.store.quota=1.5TiB',
-    'agent.config.store.quota=50000000000',
-    'agent.config.fallback.stall=1m30s',
-    'agent.config.bandwidth.download=512KiB/s',
-  ])('takes %s', async (value) => {
-    expect(await render(value)).not.toEqual([]);
-  });
-
-  test('refuses half of your own keys', async () => {
-    await expect(render('keys.clusterSecret=mine')).rejects.toThrow(/keys.originSecret is not/);
-    await expect(render('keys.originSecret=mine')).rejects.toThrow(/keys.clusterSecret is not/);
-  });
-
   test('has rules and dashboards where they are wanted', async () => {
     const wanted = ['serviceMonitor', 'prometheusRule', 'dashboards'].map(
       (name) => `metrics.${name}.enabled=true`,

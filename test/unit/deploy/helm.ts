@@ -74,12 +74,20 @@ async function helm(...args: string[]): Promise<string> {
   return stdout;
 }
 
-export const lint = (): Promise<string> => helm('lint', '--strict', CHART);
+const settings = (values: readonly string[]): string[] => values.flatMap((value) => ['--set', value]);
+
+/** @throws Error where it finds something wrong */
+export const lint = (...values: string[]): Promise<string> =>
+  helm('lint', '--strict', CHART, ...settings(values));
 
 /** The chart's objects for these values, in the form `a.b=c`. */
 export async function render(...values: string[]): Promise<Manifest[]> {
-  const sets = values.flatMap((value) => ['--set', value]);
-  const text = await helm('template', 'shoal', CHART, '--namespace', 'shoal', ...sets);
+  return template(settings(values));
+}
+
+/** The same for flags of `helm template`. */
+export async function template(flags: readonly string[], release = 'shoal'): Promise<Manifest[]> {
+  const text = await helm('template', release, CHART, '--namespace', 'shoal', ...flags);
   return parseAllDocuments(text).flatMap((document) => {
     const value: Manifest | null = document.toJS();
     return value === null ? [] : [value];

@@ -19,6 +19,7 @@ describe('sizes', () => {
     ['1.5 kB', 1500],
     ['20MB', 20_000_000],
     ['3B', 3],
+    ['4503599627370497B', 4_503_599_627_370_497],
   ])('%s is %d bytes', (text, bytes) => {
     expect(parseSize(text)).toBe(bytes);
   });

@@ -1,0 +1,113 @@
+{{/* The number that a quantity with its unit stands for: the sum of its terms. Arguments: text, units (factor of each). */}}
+{{- define "shoal.amount" -}}
+{{- $sum := 0.0 -}}
+{{- $units := .units -}}
+{{- range regexFindAll "[0-9.]+ ?[A-Za-z]*" .text -1 -}}
+{{- $sum = addf $sum (mulf (regexFind "[0-9.]+" . | float64) (get $units (regexFind "[A-Za-z]+" .))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/* The same of a value for Kubernetes, which may be a bare number. Arguments: value, facts. */}}
+{{- define "shoal.quantity" -}}
+{{- if kindIs "string" .value -}}
+{{- include "shoal.amount" (dict "text" .value "units" .facts.units.kubernetes) -}}
+{{- else -}}
+{{- float64 .value -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A knob's value as it is written, or its default. Arguments: root, facts, part, knob. */}}
+{{- define "shoal.knobText" -}}
+{{- $value := (index .root.Values .part).config -}}
+{{- range splitList "." .knob -}}
+{{- $value = get ($value | default dict) . -}}
+{{- end -}}
+{{- if kindIs "string" $value -}}
+{{- default (index .facts.parts .part "quantities" .knob "default") $value -}}
+{{- else -}}
+{{- printf "%.0f" (float64 $value) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* That in bytes, bytes per second or milliseconds; empty where it is not set. Arguments: the same. */}}
+{{- define "shoal.knobAmount" -}}
+{{- $units := index .facts.units (index .facts.parts .part "quantities" .knob "unit") -}}
+{{- with include "shoal.knobText" . -}}
+{{- round (include "shoal.amount" (dict "text" . "units" $units)) 0 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Knobs outside of their bounds, in the words of the part that would refuse them. Arguments: root, facts. */}}
+{{- define "shoal.knobFaults" -}}
+{{- $given := . -}}
+{{- range $part, $of := .facts.parts -}}
+{{- range $knob, $bounds := $of.quantities -}}
+{{- $arguments := merge (dict "part" $part "knob" $knob) $given -}}
+{{- with include "shoal.knobText" $arguments -}}
+{{- $amount := include "shoal.knobAmount" $arguments | float64 -}}
+{{- if or (lt $amount $bounds.minimum) (gt $amount $bounds.maximum) (not (trim .)) }}
+{{ printf "%s.config.%s is %s: %s is allowed" $part $knob (toRawJson .) $bounds.allowed }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Knobs that a part would not take together. Arguments: root, facts. */}}
+{{- define "shoal.configFaults" -}}
+{{- $values := .root.Values -}}
+{{- $interval := merge (dict "part" "tracker" "knob" "announceInterval") . -}}
+{{- $timeout := merge (dict "part" "tracker" "knob" "memberTimeout") . -}}
+{{- if lt (include "shoal.knobAmount" $timeout | float64) (mulf 2 (include "shoal.knobAmount" $interval)) }}
+{{ printf "tracker.config.memberTimeout is %s, but announceInterval is %s: a memberTimeout of at least twice that is allowed" (include "shoal.knobText" $timeout) (include "shoal.knobText" $interval) }}
+{{- end }}
+{{- $listen := dig "strangers" "listen" "" $values.tracker.config -}}
+{{- if regexMatch ":0*(29510|29511)?$" $listen }}
+{{ printf "tracker.config.strangers.listen is %q: another port than 0 and the tracker's own, 29510 and 29511, is allowed, such as 0.0.0.0:29512" $listen }}
+{{- end }}
+{{- if and $values.origin.config.strangers (not $values.origin.config.strangerRepositories) }}
+origin.config.strangerRepositories is empty although origin.config.strangers is true: name the repositories that anybody may read, or "*"
+{{- end }}
+{{- $quota := merge (dict "part" "origin" "knob" "store.quota") . -}}
+{{- $persistence := $values.origin.persistence -}}
+{{- $size := include "shoal.quantity" (dict "value" $persistence.size "facts" .facts) | float64 -}}
+{{- if and $persistence.enabled (lt $size (include "shoal.knobAmount" $quota | float64)) }}
+{{ printf "origin.persistence.size is %s, but origin.config.store.quota is %s: a volume at least as large is allowed" $persistence.size (include "shoal.knobText" $quota) }}
+{{- end }}
+{{- range $part := list "agent" "origin" -}}
+{{- include "shoal.hostFaults" (dict "part" $part "of" (index $values $part)) }}
+{{- end -}}
+{{- end -}}
+
+{{/* Upstream hosts that a part would not start with. No endpoint is shown: there may be a password in it. Arguments: part, of. */}}
+{{- define "shoal.hostFaults" -}}
+{{- $part := .part -}}
+{{- $mounts := list "/etc/ssl/" -}}
+{{- range .of.extraVolumeMounts -}}
+{{- $mounts = append $mounts .mountPath -}}
+{{- end -}}
+{{- range $name, $host := dig "upstreams" "hosts" dict .of.config -}}
+{{- $path := printf "%s.config.upstreams.hosts[%q]" $part $name -}}
+{{- if not (regexMatch "^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?$" $name) }}
+{{ $path }} is no host: a host name, an IPv4 or a bracketed IPv6 address is allowed, with :port where needed
+{{- end }}
+{{- with $host.endpoint -}}
+{{- if not (regexMatch "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$" .) }}
+{{ $path }}.endpoint is no base URL: http:// or https:// with a host, a port and a path only is allowed
+{{- else if and (hasPrefix "http:" .) (not $host.plainHttp) }}
+{{ $path }}.endpoint is an http:// URL, but plainHttp is not true: https://, or both, is allowed
+{{- end }}
+{{- end }}
+{{- with $host.ca -}}
+{{- $ca := . -}}
+{{- $mounted := false -}}
+{{- range $mounts -}}
+{{- $mounted = or $mounted (eq $ca .) (hasPrefix (printf "%s/" (trimSuffix "/" .)) $ca) -}}
+{{- end -}}
+{{- if not $mounted }}
+{{ printf "%s.ca is %q: a file in one of %s.extraVolumeMounts is allowed" $path . $part }}
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
