@@ -70,6 +70,8 @@ export const LEASE_WAIT_MS = 3_000;
 export const LEASE_WAIT_MIN_MS = 50;
 /** Without its turn, an agent reads a piece for a reader that has waited so long, or for `fallback.stall` if that is longer. */
 export const LEASE_PATIENCE_MS = 2_200;
+/** A tracker has so long to say whose turn it is, however long the reader has waited: before that nobody reads out of turn. */
+export const LEASE_ANSWER_MS = 300;
 /**
  * Pieces of one blob that those without a turn read from upstream in a second, all together: the more of them wait, the
  * more patient each is. Up to 220 agents then wait no longer than LEASE_PATIENCE_MS.

@@ -7,6 +7,7 @@ import {
   AHEAD_INTERVAL_MS,
   FALLBACK_AHEAD_BYTES,
   FALLBACK_READ_BYTES,
+  LEASE_ANSWER_MS,
   LEASE_PATIENCE_MS,
   LEASE_WAIT_MIN_MS,
   LEASE_WAIT_MS,
@@ -66,12 +67,18 @@ const RELEASE_TIMEOUT_MS = 2_000;
 
 /** How this agent came to read from upstream. */
 interface Turn {
+  /** Ends with the run. */
+  readonly over: AbortSignal;
+  /** A question for the turn that has not been answered yet: resolves to when to ask again (ms). */
+  asking: Promise<number> | undefined;
   /** No tracker answered: when the agent may read all the same. */
   unleasedFrom: number | undefined;
   leased: boolean;
   /** How many wait for their turn, as the tracker last said. */
   waiting: number;
 }
+
+type Leased = Pick<RunningPull['torrent'], 'digest' | 'scope'>;
 
 /** What may be read: a run, as one of the few, or one piece, for a reader that has waited too long for its turn. */
 type Portion = 'run' | 'piece';
@@ -96,10 +103,13 @@ export class Fallback {
 
   /** Runs until the swarm helps again or no reader is left; a pull that cannot be helped is failed. Throws only when aborted. */
   async run(pull: RunningPull, reason: FallbackReason, signal: AbortSignal): Promise<void> {
-    const turn: Turn = { unleasedFrom: undefined, leased: false, waiting: 0 };
+    const end = new AbortController();
+    const over = AbortSignal.any([signal, end.signal]);
+    const turn: Turn = { over, asking: undefined, unleasedFrom: undefined, leased: false, waiting: 0 };
     try {
       await this.#read(pull, reason, turn, signal);
     } finally {
+      end.abort();
       const { digest, scope } = pull.torrent;
       if (turn.leased) this.#giveBack(digest, scope);
     }
@@ -145,9 +155,12 @@ export class Fallback {
     const draw = this.#parts.random();
     let lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
     for (;;) {
-      const turnInMs = await this.#turnInMs(pull.torrent, turn, signal);
+      const patienceLeft = (): number =>
+        this.#patienceMs(turn.waiting, draw) - (pull.longestWait()?.waitedMs ?? 0);
+      const turnInMs = await this.#turnWithin(patienceLeft(), pull.torrent, turn);
+      signal.throwIfAborted();
       if (turnInMs <= 0) return 'run';
-      const patienceLeftMs = this.#patienceMs(turn.waiting, draw) - (pull.longestWait()?.waitedMs ?? 0);
+      const patienceLeftMs = patienceLeft();
       if (patienceLeftMs <= 0) return 'piece';
       const waitMs = Math.min(turnInMs, LEASE_WAIT_MS, patienceLeftMs);
       await sleep(Math.max(LEASE_WAIT_MIN_MS, waitMs), undefined, { signal });
@@ -168,21 +181,32 @@ export class Fallback {
     return leastMs + draw * 2 * Math.max(0, meanMs - leastMs);
   }
 
+  /** Trackers may be silent, each for a while: the runtime does not wait for all of them. Infinity where they still are. */
+  async #turnWithin(patienceMs: number, torrent: Leased, turn: Turn): Promise<number> {
+    turn.asking ??= this.#turnInMs(torrent, turn).finally(() => (turn.asking = undefined));
+    const answered = new AbortController();
+    const over = AbortSignal.any([turn.over, answered.signal]);
+    const late = sleep(Math.max(LEASE_ANSWER_MS, patienceMs), Infinity, { signal: over });
+    late.catch(() => {});
+    try {
+      return await Promise.race([turn.asking, late]);
+    } finally {
+      answered.abort();
+    }
+  }
+
   /**
    * When to ask again whether it is this agent's turn (ms); 0 when it is. Without a tracker nobody coordinates: a random
    * delay, once, spreads the agents.
    */
-  async #turnInMs(
-    { digest, scope }: Pick<RunningPull['torrent'], 'digest' | 'scope'>,
-    turn: Turn,
-    signal: AbortSignal,
-  ): Promise<number> {
+  async #turnInMs({ digest, scope }: Leased, turn: Turn): Promise<number> {
     if (turn.unleasedFrom === undefined) {
-      const answer = await this.#askLease(digest, scope, signal);
+      const askedAt = this.#parts.now();
+      const answer = await this.#askLease(digest, scope, turn.over);
       turn.leased ||= answer?.granted === true;
       turn.waiting = answer?.waiting ?? 0;
       if (answer !== undefined) return answer.granted ? 0 : Math.max(LEASE_WAIT_MIN_MS, answer.retryAfterMs);
-      turn.unleasedFrom = this.#parts.now() + this.#parts.random() * UNLEASED_SPREAD_MS;
+      turn.unleasedFrom = askedAt + this.#parts.random() * UNLEASED_SPREAD_MS;
     }
     return turn.unleasedFrom - this.#parts.now();
   }

@@ -183,6 +183,41 @@ test('who does not get its turn to read upstream reads a piece before its runtim
   await Promise.allSettled([running, reading]);
 });
 
+test('trackers that are silent, one after the other, keep no runtime waiting for its next piece', async () => {
+  const { torrent, supplied, disk } = startTorrentOnSlowDisk();
+  disk.resolve();
+  const pull = new RunningPull(torrent, 'lost', { now: () => performance.now(), limit });
+  let left: AbortSignal | undefined;
+  const fallback = new Fallback(
+    {
+      upstream: endless,
+      leases: {
+        lease: (_digest, _scope, signal) => {
+          left = signal;
+          return new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+          });
+        },
+        release: async () => {},
+      },
+      now: () => performance.now(),
+      random: Math.random,
+      events: { fellBack: () => {}, fallbackFailed: () => {} },
+      onRefused: () => {},
+    },
+    { upstreamWaitMs: 60_000, stallMs: 100 },
+  );
+  const stop = new AbortController();
+  const caller = { registry: 'registry.example', repository: 'team/app' };
+  const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
+  const running = fallback.run(pull, 'no-origin', new AbortController().signal);
+  await expect.poll(() => supplied.length, { timeout: 6_000 }).toBeGreaterThan(1);
+  expect(left?.aborted).toBe(false);
+  stop.abort(new Error('left'));
+  await Promise.allSettled([running, reading]);
+  expect(left?.aborted).toBe(true);
+});
+
 const fast = (): number => performance.now() * 20;
 
 /** A pull whose agent never gets its turn, twenty times as fast as life, with the requests that it makes upstream. */
