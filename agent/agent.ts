@@ -65,7 +65,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const security = loadSecurity(config, parts);
   starting.use(await claimDataDirectory(config.store.path));
   const metrics = createAgentMetrics(parts.metrics);
-  const events = new AgentEvents(parts.logger, metrics);
+  const events = new AgentEvents(parts.logger, metrics, () => performance.now());
   const { upstream, answerer, hosts } = openUpstream(config, parts, metrics, starting);
   const { trackers, origins, dispatcher } = await findMembers(config, { ...parts, security }, starting);
   const { store, swarm } = await openMember(

@@ -1,3 +1,5 @@
+import { startupGrace } from '#registry/retry.ts';
+import { isSelfTest } from '#registry/self-test.ts';
 import type { Logger } from '#service/logger.ts';
 import type { AgentMetrics, Source } from './metrics.ts';
 import type { Verdict } from './rights/verdicts.ts';
@@ -25,9 +27,12 @@ export type FallbackReason = 'no-origin' | 'stalled';
 export class AgentEvents {
   readonly #logger: Logger;
   readonly #metrics: AgentMetrics;
+  readonly #absence: () => 'info' | 'warn';
   #denials = 0;
 
-  constructor(logger: Logger, metrics: AgentMetrics) {
+  /** @param now milliseconds, monotonic */
+  constructor(logger: Logger, metrics: AgentMetrics, now: () => number) {
+    this.#absence = startupGrace(now);
     this.#logger = logger;
     this.#metrics = metrics;
   }
@@ -53,6 +58,9 @@ export class AgentEvents {
       ...(error !== undefined && { reason: reasonOf(error) }),
     };
     if (outcome === 'gone') this.#logger.debug(line, 'pull left by its client');
+    // It is tried again, and what becomes of it is told when it is over.
+    else if (isSelfTest(caller) && outcome !== 'complete')
+      this.#logger.debug(line, 'pull of the self-test failed');
     else if (outcome === 'cut' || outcome === 'unavailable') this.#logger.warn(line, 'pull failed');
     else this.#logger.info(line, 'pull');
   }
@@ -90,7 +98,7 @@ export class AgentEvents {
 
   originFailed(origin: string, error: Error): void {
     this.#metrics.originFailures.inc();
-    this.#logger.warn({ origin, reason: reasonOf(error) }, 'origin without a usable answer');
+    this.#logger[this.#absence()]({ origin, reason: reasonOf(error) }, 'origin without a usable answer');
   }
 
   servedStaleTag(caller: Caller, tag: string): void {

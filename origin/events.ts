@@ -1,5 +1,6 @@
 import type { Digest } from '#registry/digest.ts';
 import { describeError } from '#registry/redact.ts';
+import { startupGrace } from '#registry/retry.ts';
 import type { Logger } from '#service/logger.ts';
 import { type Caller, fullName } from './caller.ts';
 import type { OriginMetrics, ReadOutcome } from './metrics.ts';
@@ -20,7 +21,11 @@ export class OriginEvents {
   readonly #logger: Logger;
   readonly #metrics: OriginMetrics;
 
-  constructor(logger: Logger, metrics: OriginMetrics) {
+  readonly #absence: () => 'info' | 'warn';
+
+  /** @param now milliseconds, monotonic */
+  constructor(logger: Logger, metrics: OriginMetrics, now: () => number) {
+    this.#absence = startupGrace(now);
     this.#logger = logger;
     this.#metrics = metrics;
   }
@@ -63,7 +68,7 @@ export class OriginEvents {
   }
 
   lost(member: string, error: unknown): void {
-    this.#logger.warn(
+    this.#logger[this.#absence()](
       { origin: member, reason: describeError(error) },
       'another origin gave no usable answer',
     );

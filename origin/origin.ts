@@ -66,7 +66,8 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
   expectOwnSigningKey(key, config.signingKeyFile, security);
   starting.use(await claimDataDirectory(config.store.path));
   const own = createOriginMetrics(metrics);
-  const events = new OriginEvents(logger, own);
+  const now = parts.now ?? (() => performance.now());
+  const events = new OriginEvents(logger, own, now);
   const upstream = openUpstream(config, parts, own, starting);
   const watchEndpoints = await endpointsWatcherFor([...config.trackers, ...config.origins], parts, starting);
   const discovery = { ...parts, security, ...(watchEndpoints && { watchEndpoints }) };
@@ -80,7 +81,6 @@ export async function startOrigin(config: OriginConfig, parts: OriginParts): Pro
     starting,
   );
   const life = new AbortController();
-  const now = parts.now ?? (() => performance.now());
   const ground = {
     store,
     swarm,

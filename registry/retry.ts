@@ -64,6 +64,19 @@ export function parseRetryAfter(header: string | undefined, now: number): number
     : Math.min(LONGEST_RETRY_AFTER_SECONDS, Math.max(0, Math.ceil(seconds)));
 }
 
+/** Parts of a cluster start side by side; images may have to be pulled and disks mounted. */
+const STARTUP_GRACE_MS = 30_000;
+
+/**
+ * How loudly it is told that another part does not answer and is tried again: right after this part's start that is to be
+ * expected, later somebody has to look.
+ * @param now milliseconds, monotonic
+ */
+export function startupGrace(now: () => number): () => 'info' | 'warn' {
+  const startedAt = now();
+  return () => (now() - startedAt < STARTUP_GRACE_MS ? 'info' : 'warn');
+}
+
 /** Waits; when the signal aborts first, throws its reason. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   try {

@@ -254,7 +254,10 @@ export class Upstream implements AsyncDisposable {
 
 /** A name server may know the name all the same. */
 function notOnTheNetwork(registry: string): UpstreamUnreachableError {
-  return new UpstreamUnreachableError(`${registry} is nowhere but in origins`, { temporary: false });
+  return new UpstreamUnreachableError(`${registry} is nowhere but in origins`, {
+    host: registry,
+    temporary: false,
+  });
 }
 
 /** The answer without its body; after a HEAD there is none to cancel. */

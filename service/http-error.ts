@@ -5,6 +5,8 @@ export interface ErrorAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly body: unknown;
+  /** How loudly a 5xx is logged; `warn` by default. */
+  readonly level?: 'debug';
 }
 
 /** A part's own errors made public; undefined: not one of them. */

@@ -13,7 +13,7 @@ import { boundClose } from './http-close.ts';
 import { answerMalformed } from './http-malformed.ts';
 import { formatHostPort, parseHostPort } from './host-port.ts';
 import { answerError } from './http-error.ts';
-import type { ErrorMap } from './http-error.ts';
+import type { ErrorAnswer, ErrorMap } from './http-error.ts';
 import { guardServer, serverTls } from './identity.ts';
 import type { Security } from './identity.ts';
 import type { Logger } from './logger.ts';
@@ -83,8 +83,9 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
       reply.hijack();
       return;
     }
-    const status = sendError(error, reply, options.errors);
-    if (status >= 500) options.logger.warn({ err: error, route, status }, `${options.name}: request failed`);
+    const { status, level = 'warn' } = sendError(error, reply, options.errors);
+    if (status >= 500)
+      options.logger[level]({ err: error, route, status }, `${options.name}: request failed`);
   });
   app.setNotFoundHandler(({ method }, reply) => {
     // RFC 9110, 9.1: 501 is for a method that no resource here knows.
@@ -113,11 +114,11 @@ function nodeServer(
   return server;
 }
 
-function sendError(error: unknown, reply: FastifyReply, own?: ErrorMap): number {
+function sendError(error: unknown, reply: FastifyReply, own?: ErrorMap): ErrorAnswer {
   const answer = answerError(error, own);
   for (const [name, value] of Object.entries(answer.headers ?? {})) reply.header(name, value);
   reply.code(answer.status).send(answer.body);
-  return answer.status;
+  return answer;
 }
 
 function unused(): never {

@@ -21,7 +21,7 @@ export function sendDenied(reply: FastifyReply, denied: Denied, registry: string
   const error =
     denied.kind === 'throttled'
       ? new OciError('UNAVAILABLE', `${registry} limits the rate of requests`)
-      : unavailable(registry, `neither ${registry} nor the cluster can serve this now`, denied.cause);
+      : unavailable(registry, denied.cause);
   return reply.code(503).send(ociErrorBody(error));
 }
 
@@ -29,11 +29,12 @@ export function sendDenied(reply: FastifyReply, denied: Denied, registry: string
  * Why content cannot be served now, told to who may read it. Bytes that contradict their digest have a code of their
  * own, so that a client need not try again what would fail again; the status stays 503, on which runtimes ask the registry itself.
  */
-export function unavailable(registry: string, text: string, cause: unknown): OciError {
+function unavailable(registry: string, cause: Error): OciError {
   const wrong = causeOf(cause, WrongContentError);
-  if (wrong === undefined) return new OciError('UNAVAILABLE', withFault(text, cause), { cause });
+  const text = `neither ${registry} nor the cluster can serve this now`;
+  if (wrong === undefined) return new OciError('UNAVAILABLE', withFault(text, cause));
   const message = `${registry} sends bytes whose digest is not ${wrong.digest}`;
-  return new OciError('DIGEST_INVALID', message, { status: 503, cause });
+  return new OciError('DIGEST_INVALID', message, { status: 503 });
 }
 
 /** The error, or the first among its causes, that is of the class. */

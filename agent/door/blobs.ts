@@ -9,7 +9,7 @@ import type { BlobAccess } from '#agent/pull/blob-access.ts';
 import type { CountBytes } from '#agent/pull/swarm.ts';
 import { CallerRefusedError } from '#agent/pull/running-pull.ts';
 import type { Caller } from '#agent/upstream.ts';
-import { causeOf, REGISTRY_HEADERS, sendDenied, unavailable } from './answer.ts';
+import { causeOf, REGISTRY_HEADERS, sendDenied } from './answer.ts';
 import { clientSignal, sendBody } from './body.ts';
 import { PullMeter } from './pull-meter.ts';
 import type { RecentSources } from './sources.ts';
@@ -103,7 +103,7 @@ async function stream(
     // Upstream's word to this caller, where that is what ended the read.
     const refusal = causeOf(error, CallerRefusedError)?.refusal;
     if (refusal !== undefined) return void sendDenied(reply, { kind: 'refused', refusal }, caller.registry);
-    throw unavailable(caller.registry, `the blob of ${caller.registry} cannot be had now`, error);
+    sendDenied(reply, { kind: 'unavailable', cause: asError(error) }, caller.registry);
   }
 }
 

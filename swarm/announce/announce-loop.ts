@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Compile } from 'typebox/compile';
 
-import { backoffMs } from '#registry/retry.ts';
+import { backoffMs, startupGrace } from '#registry/retry.ts';
 
 import {
   BACKOFF_MS,
@@ -55,6 +55,9 @@ export class AnnounceLoop implements AsyncDisposable {
   #intervalMs = FIRST_INTERVAL_MS;
   /** Messages in a row that were of no use. */
   #failures = 0;
+  /** Since a tracker last answered. */
+  #hasWarned = false;
+  readonly #absence: () => 'info' | 'warn';
   #heartbeatAt = Infinity;
   /** Nothing is sent before that. */
   #notBefore = -Infinity;
@@ -66,6 +69,7 @@ export class AnnounceLoop implements AsyncDisposable {
 
   constructor(parts: AnnounceLoopParts, peerId: string, self: Self) {
     this.#parts = parts;
+    this.#absence = startupGrace(parts.now);
     this.#peerId = peerId;
     this.#self = self;
   }
@@ -173,6 +177,7 @@ export class AnnounceLoop implements AsyncDisposable {
     const { client, logger, now, random, onAnswer } = this.#parts;
     if (this.#failures > 0) logger.info({ tracker: client.currentName }, 'the tracker answers');
     this.#failures = 0;
+    this.#hasWarned = false;
     this.#notBefore = -Infinity;
     this.#intervalMs = answer.intervalMs;
     this.#heartbeatAt = now() + answer.intervalMs * (1 - INTERVAL_JITTER * random());
@@ -197,8 +202,11 @@ export class AnnounceLoop implements AsyncDisposable {
   #onFailure(error: unknown): void {
     const { client, logger } = this.#parts;
     const fields = { err: error, trackers: client.trackers };
-    if (this.#failures === 0) logger.warn(fields, 'a tracker does not answer; trying on');
+    const level = this.#absence();
+    const isNews = level === 'warn' ? !this.#hasWarned : this.#failures === 0;
+    if (isNews) logger[level](fields, 'a tracker does not answer; trying on');
     else logger.debug(fields, 'a tracker does not answer');
+    this.#hasWarned ||= level === 'warn';
     this.#failures++;
     if (client.trackers > 1) {
       client.use(client.current + 1);

@@ -14,6 +14,7 @@ test('a registry that forbids pulls or limits them is to be told of; one that as
   const events = new AgentEvents(
     pino({ level: 'silent' }),
     createAgentMetrics(createMetrics('agent', { process: false })),
+    () => 0,
   );
   events.judged(refused(401));
   events.judged(refused(404));

@@ -8,7 +8,7 @@ import { fixedMembers } from '#service/discovery/member-list.ts';
 import { createLogger } from '#service/logger.ts';
 import { digestOf } from '#registry/digest.ts';
 import { Announcer, TrackerUnreachableError } from '#swarm/announce/announcer.ts';
-import type { AnnouncerSelf, SwarmPeers } from '#swarm/announce/announcer.ts';
+import type { AnnouncerParts, AnnouncerSelf, SwarmPeers } from '#swarm/announce/announcer.ts';
 
 import { hexId, runTracker } from '../tracker/running-tracker.ts';
 
@@ -16,7 +16,11 @@ const INTERVAL = 400;
 const QUICK = { announceIntervalMs: INTERVAL, memberTimeoutMs: 1000 };
 const DIGEST = digestOf('a blob');
 
-function announcer(trackers: readonly string[], self: Partial<AnnouncerSelf> = {}): Announcer {
+function announcer(
+  trackers: readonly string[],
+  self: Partial<AnnouncerSelf> = {},
+  parts: Partial<AnnouncerParts> = {},
+): Announcer {
   const dispatcher = new Agent();
   const made = new Announcer(
     {
@@ -27,6 +31,7 @@ function announcer(trackers: readonly string[], self: Partial<AnnouncerSelf> = {
       random: Math.random,
       now: () => performance.now(),
       logger: createLogger('test', { level: 'silent' }),
+      ...parts,
     },
     { peerId: hexId(), role: 'agent', port: 29_502, topology: {}, ...self },
   );
@@ -50,6 +55,21 @@ function portOf(server: Server): number {
 }
 
 describe('an announcer', () => {
+  it('warns of a tracker that does not answer not right after the start, and later once', async () => {
+    const told: string[] = [];
+    const tell = (level: string) => () => void told.push(level);
+    const logger = { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') };
+    let skew = 0;
+    const lonely = announcer(['127.0.0.1:1'], {}, { logger, now: () => performance.now() + skew });
+    lonely.join(hexId(), { complete: false, want: 5 }, none);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBeGreaterThan(1);
+    expect(new Set(told)).toEqual(new Set(['info', 'debug']));
+    skew = 31_000;
+    const before = told.length;
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBeGreaterThan(before + 1);
+    expect(told.filter((level) => level === 'warn')).toHaveLength(1);
+  });
+
   it('is told of who is in its swarms, and of more when it asks', async () => {
     await using tracker = await runTracker(QUICK);
     const swarm = hexId();
