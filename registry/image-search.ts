@@ -34,6 +34,8 @@ export interface FoundImage {
   /** The manifest's. */
   readonly bytes: Buffer;
   readonly image: Manifest & { readonly kind: 'image' };
+  /** Of the index's entry, where it tells one. */
+  readonly platform: Platform | undefined;
 }
 
 /**
@@ -48,12 +50,15 @@ export async function findImage(
   const { platform } = wish;
   let name = wish.reference;
   let root: Digest | undefined;
+  let taken: Platform | undefined;
   for (let depth = 0; depth < MAX_INDEX_DEPTH; depth += 1) {
     const { digest, bytes } = await fetchManifest(source, name, wish, signal);
     root ??= digest;
     const manifest = parseManifest(bytes);
-    if (manifest.kind === 'image') return { root, digest, bytes, image: manifest };
-    name = choosePlatform(manifest.manifests, platform ?? hostPlatform(), platform !== undefined).digest;
+    if (manifest.kind === 'image') return { root, digest, bytes, image: manifest, platform: taken };
+    const chosen = choosePlatform(manifest.manifests, platform ?? hostPlatform(), platform !== undefined);
+    name = chosen.digest;
+    taken = chosen.platform ?? taken;
   }
   throw new ManifestError(`more than ${MAX_INDEX_DEPTH} indexes lie inside one another`);
 }

@@ -17,6 +17,7 @@ import { addToLayout, layoutBlobPath, prepareLayout, writeWhole } from './layout
 import type { Descriptor } from '#registry/image-manifest.ts';
 import { findImage } from '#registry/image-search.ts';
 import type { FoundImage, ImageWish } from '#registry/image-search.ts';
+import { formatPlatform, hostPlatform } from '#registry/platform.ts';
 import type { Platform } from '#registry/platform.ts';
 import type { Progress } from './progress.ts';
 import { addSources, describeSources, noSources, readSources, sourcesSince } from './sources.ts';
@@ -53,6 +54,7 @@ export async function fetchArtifact(door: Mirror, options: FetchOptions): Promis
   const { reference, directory, progress, signal } = options;
   const found = await findImage(door, imageWish(door, options), signal);
   const titled = titledBlobs(found.image.layers);
+  noteForeign(found.platform, options);
   await makeDirectory(directory);
   const form = titled.length > 0 ? 'files' : 'layout';
   const jobs = form === 'files' ? await fileJobs(directory, titled) : await layoutJobs(directory, found);
@@ -90,6 +92,16 @@ function doorError(door: string, result: Refused | Unreachable): Error {
   return new FetchError(`nothing answers at ${door}: is the agent running? (${error.message})`, {
     cause: error,
   });
+}
+
+/** Where an index has nothing else, an image of another platform is taken: whoever wants to run it here has to know. */
+function noteForeign(taken: Platform | undefined, { platform, progress }: FetchOptions): void {
+  const host = hostPlatform();
+  if (platform !== undefined || taken === undefined) return;
+  if (taken.os === host.os && taken.architecture === host.architecture) return;
+  progress.note(
+    `taken for ${formatPlatform(taken)}, which is all that there is; this machine is ${formatPlatform(host)}`,
+  );
 }
 
 interface Job {

@@ -2,6 +2,8 @@ import { formatBytes } from './format-bytes.ts';
 
 /** How a fetch is shown while it runs. */
 export interface Progress extends Disposable {
+  /** What is to be known before bytes come. */
+  note(text: string): void;
   /** Once, when the sum of all sizes is known. */
   begin(totalBytes: number): void;
   advance(bytes: number): void;
@@ -19,6 +21,7 @@ export async function createProgress(title: string, output: NodeJS.WriteStream):
 function lineProgress(title: string, output: { write(text: string): unknown }): Progress {
   const told = new Map<string, string>();
   return {
+    note: (text) => output.write(`${title}: ${text}\n`),
     begin: (total) => output.write(`${title}: ${formatBytes(total)}\n`),
     advance: () => {},
     retrying(name, reason) {
@@ -44,6 +47,7 @@ async function barProgress(title: string, output: NodeJS.WriteStream): Promise<P
     return `${title}  ${formatBytes(done)} of ${formatBytes(total)}${trouble || told}`;
   };
   return {
+    note: (text) => output.write(`${title}: ${text}\n`),
     begin(bytes) {
       total = bytes;
       bar = progress({ max: Math.max(1, bytes), output });

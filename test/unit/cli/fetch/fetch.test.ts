@@ -9,6 +9,7 @@ import type { FetchOptions, Fetched } from '#cli/fetch/fetch.ts';
 import type { Progress } from '#cli/fetch/progress.ts';
 import { describeSources } from '#cli/fetch/sources.ts';
 import { parseDockerConfig } from '#registry/credentials.ts';
+import { OCI_INDEX } from '#registry/media-types.ts';
 import { parseReference } from '#registry/reference.ts';
 
 import { makeImage } from '../../../../demo/image.ts';
@@ -28,13 +29,13 @@ const TITLE = 'org.opencontainers.image.title';
 let dir: TemporaryDirectory;
 let registry: UpstreamRegistry;
 let door: DoorStandIn;
-let seen: { total: number; bytes: number; retried: string[]; finished: string[] };
+let seen: { total: number; bytes: number; noted: string[]; retried: string[]; finished: string[] };
 
 beforeEach(async () => {
   dir = await temporaryDirectory('get');
   registry = await UpstreamRegistry.start();
   door = await startDoor(registry.url);
-  seen = { total: 0, bytes: 0, retried: [], finished: [] };
+  seen = { total: 0, bytes: 0, noted: [], retried: [], finished: [] };
 });
 afterEach(async () => {
   await door[Symbol.asyncDispose]();
@@ -45,6 +46,7 @@ afterEach(async () => {
 const progress: Progress = {
   begin: (total) => void (seen.total = total),
   advance: (bytes) => void (seen.bytes += bytes),
+  note: (text) => void seen.noted.push(text),
   retrying: (name, reason) => void seen.retried.push(`${name}: ${reason}`),
   finished: (name, _bytes, note) => void seen.finished.push(note === undefined ? name : `${name}: ${note}`),
   [Symbol.dispose]: () => {},
@@ -302,6 +304,27 @@ describe('an image', () => {
       index.manifests.map(({ annotations }) => annotations['org.opencontainers.image.ref.name']),
     ).toEqual(['2', '1']);
     expect(index.manifests[1]?.digest).toBe(digest);
+  });
+
+  test('of another platform, where there is no other, is taken, and that is told', async () => {
+    const image = await makeImage({ dir: dir.join('image'), layers: [1000] });
+    await registry.addImage(REPOSITORY, '1', image);
+    await get(`${REPOSITORY}:1`);
+    expect(seen.noted).toEqual([]);
+    const { digest, size, mediaType } = image.arm64.manifest;
+    const platform = { os: 'linux', architecture: 's390x' };
+    const index = {
+      schemaVersion: 2,
+      mediaType: OCI_INDEX,
+      manifests: [{ mediaType, digest, size, platform }],
+    };
+    registry.content.addManifest(REPOSITORY, index, { tag: 'only' });
+    expect((await get(`${REPOSITORY}:only`)).digest).toBe(digest);
+    expect(seen.noted).toEqual([
+      expect.stringMatching(/^taken for linux\/s390x, .* this machine is linux\//u),
+    ]);
+    await get(`${REPOSITORY}:only`, { platform });
+    expect(seen.noted).toHaveLength(1);
   });
 
   test('of a platform that is not there is refused with those that are', async () => {
