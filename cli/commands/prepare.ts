@@ -15,6 +15,8 @@ interface Owner {
 
 /** As claimed data directories are: of their owner only. */
 const MODE = 0o700;
+/** What a new volume of ext4 has in it. */
+const VOLUME_ROOT_ENTRY = 'lost+found';
 
 export function register(program: Command): void {
   program
@@ -32,10 +34,22 @@ async function prepare(
 ): Promise<void> {
   if ((owner === undefined) === (empty !== true))
     throw new UsageError('--owner, --empty: one of them is needed');
-  if (owner === undefined) return removeContent(directory);
+  await (owner === undefined ? removeContent(directory) : handOver(directory, owner));
+}
+
+/**
+ * Only what is empty, or a store: a directory that others use would be closed to them.
+ * @throws Error where it is neither
+ */
+async function handOver(directory: string, owner: Owner): Promise<void> {
   await makeDirectory(directory);
   const { uid, gid } = await stat(directory);
   if (uid === owner.uid && gid === owner.gid) return;
+  const names = await readdir(directory);
+  if (!names.includes(STORE_ROOT) && names.some((name) => name !== VOLUME_ROOT_ENTRY))
+    throw new Error(
+      `${directory} is no part's store, for there is no ${STORE_ROOT} in it, and not empty: it was left as it is`,
+    );
   await chmod(directory, MODE); // before it is another's
   await chown(directory, owner.uid, owner.gid);
 }

@@ -9,14 +9,24 @@ const isRoot = process.getuid?.() === 0;
 
 test.runIf(isRoot)("a part's directory is made for its user, and what is in one stays", async () => {
   await using dir = await temporaryDirectory('prepare');
-  await mkdir(dir.join('store'));
-  await writeFile(dir.join('store/blob'), '');
-  for (const path of ['store', 'new/store']) {
+  await mkdir(dir.join('store/v1'), { recursive: true });
+  await mkdir(dir.join('volume/lost+found'), { recursive: true });
+  for (const path of ['store', 'volume', 'new/store']) {
     expect((await runShoal(['prepare', dir.join(path), '--owner', '65532:65533'])).code).toBe(0);
     const { uid, gid, mode } = await stat(dir.join(path));
     expect({ uid, gid, mode: mode & 0o777 }).toEqual({ uid: 65_532, gid: 65_533, mode: 0o700 });
   }
-  expect(await readdir(dir.join('store'))).toEqual(['blob']);
+  expect(await readdir(dir.join('store'))).toEqual(['v1']);
+});
+
+test("a directory with something else in it does not become a part's", async () => {
+  await using dir = await temporaryDirectory('prepare');
+  await mkdir(dir.join('home/me'), { recursive: true });
+  await chmod(dir.join('home'), 0o755);
+  const { code, stderr } = await runShoal(['prepare', dir.join('home'), '--owner', '65532:65532']);
+  expect([code, stderr]).toEqual([1, expect.stringContaining('left as it is')]);
+  const { uid, mode } = await stat(dir.join('home'));
+  expect([uid, mode & 0o777]).toEqual([process.getuid?.(), 0o755]);
 });
 
 test('a directory that is its user’s already is left as it is', async () => {
