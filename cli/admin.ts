@@ -24,19 +24,3 @@ export function askAgent(
 ): Promise<unknown> {
   return askAdmin(join(data, ADMIN_SOCKET), ask, AbortSignal.timeout(TIMEOUT_MS));
 }
-
-/** An answer as indented lines, for people. */
-export function printAnswer(answer: unknown): void {
-  process.stdout.write(`${formatAnswer(answer, '')}\n`);
-}
-
-function formatAnswer(value: unknown, indent: string): string {
-  if (typeof value !== 'object' || value === null) return `${indent}${String(value)}`;
-  return Object.entries(value)
-    .map(([name, inner]) =>
-      typeof inner === 'object' && inner !== null
-        ? `${indent}${name}:\n${formatAnswer(inner, `${indent}  `)}`
-        : `${indent}${name}: ${String(inner)}`,
-    )
-    .join('\n');
-}

@@ -7,7 +7,7 @@ import { agentOption } from '#cli/agent-url.ts';
 import { UsageError } from '#cli/failure.ts';
 import { Mirror } from '#registry/mirror.ts';
 import { fetchArtifact } from '#cli/fetch/fetch.ts';
-import { formatBytes } from '#cli/fetch/format-bytes.ts';
+import { formatBytes } from '#cli/format-bytes.ts';
 import { parsePlatform } from '#registry/platform.ts';
 import type { Platform } from '#registry/platform.ts';
 import { createProgress } from '#cli/fetch/progress.ts';

@@ -1,9 +1,10 @@
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 
-import { askAgent, dataOption, printAnswer } from '#cli/admin.ts';
+import { askAgent, dataOption } from '#cli/admin.ts';
 import type { AdminOptions } from '#cli/admin.ts';
 import { UsageError } from '#cli/failure.ts';
+import { describeLimits } from '#cli/admin-answers.ts';
 import { ALLOWED_RATES, LEAST_RATE, MOST_RATE } from '#service/config/bandwidth.ts';
 import { parseRate, UnitError } from '#service/config/units.ts';
 
@@ -27,7 +28,8 @@ export function register(program: Command): void {
         ...(download !== undefined && { downloadBytesPerSecond: numberOrNull(download) }),
         ...(upload !== undefined && { uploadBytesPerSecond: numberOrNull(upload) }),
       };
-      printAnswer(await askAgent(options, { method: 'PATCH', path: '/v1/limits', body }));
+      const answer = await askAgent(options, { method: 'PATCH', path: '/v1/limits', body });
+      process.stdout.write(`${describeLimits(answer)}\n`);
     });
 }
 

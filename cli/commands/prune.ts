@@ -1,9 +1,10 @@
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 
-import { askAgent, dataOption, printAnswer } from '#cli/admin.ts';
+import { askAgent, dataOption } from '#cli/admin.ts';
 import type { AdminOptions } from '#cli/admin.ts';
 import { UsageError } from '#cli/failure.ts';
+import { describePruned } from '#cli/admin-answers.ts';
 import { parseDuration, parseSize, UnitError } from '#service/config/units.ts';
 
 interface PruneOptions extends AdminOptions {
@@ -29,7 +30,8 @@ export function register(program: Command): void {
         ...(olderThan !== undefined && { olderThanMs: olderThan }),
         ...(to !== undefined && { toBytes: to }),
       };
-      printAnswer(await askAgent(options, { method: 'POST', path: '/v1/prune', body }));
+      const answer = await askAgent(options, { method: 'POST', path: '/v1/prune', body });
+      process.stdout.write(`${describePruned(answer)}\n`);
     });
 }
 

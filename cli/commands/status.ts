@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 
-import { askAgent, dataOption, printAnswer } from '#cli/admin.ts';
+import { askAgent, dataOption } from '#cli/admin.ts';
 import type { AdminOptions } from '#cli/admin.ts';
+import { describeStatus } from '#cli/admin-answers.ts';
 
 export function register(program: Command): void {
   program
@@ -12,6 +13,6 @@ export function register(program: Command): void {
     .action(async (options: AdminOptions & { json?: boolean }) => {
       const answer = await askAgent(options, { method: 'GET', path: '/v1/status' });
       if (options.json === true) process.stdout.write(`${JSON.stringify(answer)}\n`);
-      else printAnswer(answer);
+      else process.stdout.write(`${describeStatus(answer)}\n`);
     });
 }

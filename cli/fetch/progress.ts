@@ -1,4 +1,4 @@
-import { formatBytes } from './format-bytes.ts';
+import { formatBytes } from '#cli/format-bytes.ts';
 
 /** How a fetch is shown while it runs. */
 export interface Progress extends Disposable {

@@ -105,6 +105,8 @@ describe('the image of deploy/Dockerfile, built by buildah', { timeout: MINUTES_
     expect(await run([...enter, '/usr/bin/node', '/opt/shoal/cli/shoal.js', 'agent', '--help'])).toContain(
       '--door.listen',
     );
+    const version = await run([...enter, '/usr/bin/node', '/opt/shoal/cli/shoal.js', '--version']);
+    expect(version.trim()).toMatch(/^\d+\.\d+\.\d+/u);
     for (const path of ['/bin/sh', '/usr/bin/npm', '/opt/shoal/node_modules/vitest'])
       expect((await attempt(['test', '-e', join(mounted, path)])).code).toBe(1);
   });

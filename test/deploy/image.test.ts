@@ -86,6 +86,7 @@ describe('the image', { timeout: BUILD_MS }, () => {
     expect(started.User).toBe('65532:65532');
     const enter = ['chroot', `--userspec=${started.User}`, dir.join('root')];
     expect(await run([...enter, ...started.Entrypoint, 'agent', '--help'])).toContain('--door.listen');
+    expect((await run([...enter, ...started.Entrypoint, '--version'])).trim()).toMatch(/^\d+\.\d+\.\d+/u);
     expect((await attempt([...enter, '/bin/sh', '-c', 'true'])).code).not.toBe(0);
     const sbom = await run([...enter, '/usr/bin/node', '-p', READ_SBOM]);
     expect(sbom.split(',')).toEqual(expect.arrayContaining(['fastify', 'node', 'libc6']));

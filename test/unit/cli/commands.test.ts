@@ -12,6 +12,7 @@ import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../support/temporary-directory.ts';
 import { startDoor } from './fetch/door-stand-in.ts';
 import { runShoal } from './shoal-process.ts';
+import { STATUS } from './status-fixture.ts';
 
 let dir: TemporaryDirectory;
 beforeEach(async () => {
@@ -96,6 +97,12 @@ test('the help names every command and ends with 0', async () => {
     expect(stdout).toContain(`  ${command}`);
 });
 
+test('the version is that of the package', async () => {
+  const text = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
+  const { version }: { version: string } = JSON.parse(text);
+  expect(await runShoal(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+});
+
 test('keygen makes keys that parts can load, for their owner alone, and keeps them when run again', async () => {
   const out = dir.join('keys');
   const first = await runShoal(['keygen', '--out', out]);
@@ -122,40 +129,43 @@ describe('commands to the running agent', () => {
       routes: (app) => {
         app.post('/v1/prune', (request) => {
           asked.push(request.body);
-          return { blobs: 3, bytes: 42 };
+          return { blobs: 3, bytes: 42, inUse: 1 };
         });
         app.patch('/v1/limits', (request) => {
           asked.push(request.body);
-          return {};
+          return { downloadBytesPerSecond: 20_000_000, uploadBytesPerSecond: null };
         });
-        app.get('/v1/status', () => ({ store: { blobs: 1 }, swarms: 2 }));
+        app.get('/v1/status', () => STATUS);
       },
     });
   }
 
+  const removed = 'removed 3 blobs, 42 B; 1 blob in use, kept\n';
+  const limits = 'download 20.0 MB/s, upload none\n';
+
   test.each([
-    [['prune', '--all'], { all: true }],
-    [['prune', '--older-than', '7d'], { olderThanMs: 604_800_000 }],
-    [['prune', '--to', '10GiB'], { toBytes: 10 * 2 ** 30 }],
+    [['prune', '--all'], { all: true }, removed],
+    [['prune', '--older-than', '7d'], { olderThanMs: 604_800_000 }, removed],
+    [['prune', '--to', '10GiB'], { toBytes: 10 * 2 ** 30 }, removed],
     [
       ['limits', '--download', '20MB/s', '--upload', 'none'],
       { downloadBytesPerSecond: 20_000_000, uploadBytesPerSecond: null },
+      limits,
     ],
-    [['limits', '--upload', '1MiB/s'], { uploadBytesPerSecond: 2 ** 20 }],
-  ])('shoal %j', async (args, body) => {
+    [['limits', '--upload', '1MiB/s'], { uploadBytesPerSecond: 2 ** 20 }, limits],
+  ])('shoal %j', async (args, body, told) => {
     await using _agent = await startAgent();
-    const { code, stderr } = await runShoal([...args, '--data', dir.path]);
-    expect([code, stderr]).toEqual([0, '']);
+    const { code, stdout, stderr } = await runShoal([...args, '--data', dir.path]);
+    expect([code, stderr, stdout]).toEqual([0, '', told]);
     expect(asked).toEqual([body]);
   });
 
   test('status is shown for people and for programs', async () => {
     await using _agent = await startAgent();
-    expect((await runShoal(['status'], { SHOAL_STORE_PATH: dir.path })).stdout).toBe(
-      'store:\n  blobs: 1\nswarms: 2\n',
-    );
+    const shown = await runShoal(['status'], { SHOAL_STORE_PATH: dir.path });
+    expect(shown.stdout).toMatch(/^idle; holds 1 blob, 2\.0 kB\n\n/u);
     const { stdout } = await runShoal(['status', '--json', '--data', dir.path]);
-    expect(JSON.parse(stdout)).toEqual({ store: { blobs: 1 }, swarms: 2 });
+    expect(JSON.parse(stdout)).toEqual(STATUS);
   });
 });
 
