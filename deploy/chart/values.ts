@@ -6,6 +6,7 @@ import { MAX_MEMBERS } from '#service/discovery/constants.ts';
 import { STOP_GRACE_MS } from '#service/lifecycle.ts';
 
 import { knobValues } from './knob-values.ts';
+import { annotations, labels, pods, policyPeers, resources, secrets } from './kubernetes-values.ts';
 import {
   ABSOLUTE_PATH,
   CIDR,
@@ -16,21 +17,7 @@ import {
   REGISTRY,
   SERVICE_NAME,
 } from './patterns.ts';
-import {
-  annotations,
-  count,
-  flag,
-  group,
-  labels,
-  optional,
-  pods,
-  policyPeers,
-  port,
-  resources,
-  secrets,
-  text,
-  texts,
-} from './value-kinds.ts';
+import { count, flag, group, optional, port, text, texts } from './value-kinds.ts';
 
 /** The chart's values: what they are called, their defaults and what they do. values.yaml, its schema and the reference are made of this. */
 

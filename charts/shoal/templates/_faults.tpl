@@ -40,7 +40,7 @@ preheat.pullSecrets is set, but rbac.create is false: without its rights the tra
 {{- $_ := set $taken (toString $port) (printf "agent.ports.%s" $name) -}}
 {{- end -}}
 {{- with $values.agent.store.hostPath -}}
-{{- $system := list "/bin" "/boot" "/dev" "/etc" "/lib" "/lib32" "/lib64" "/proc" "/run" "/sbin" "/sys" "/usr" "/var/run" "/var/log/containers" "/var/log/pods" "/var/lib/cni" "/var/lib/containerd" "/var/lib/containers" "/var/lib/crio" "/var/lib/docker" "/var/lib/etcd" "/var/lib/kubelet" "/var/lib/rancher" -}}
+{{- $system := list "/bin" "/boot" "/dev" "/etc" "/lib" "/lib32" "/lib64" "/proc" "/run" "/sbin" "/sys" "/usr" "/var/run" "/var/log/containers" "/var/log/pods" "/opt/cni" "/var/lib/cni" "/var/lib/containerd" "/var/lib/containers" "/var/lib/crio" "/var/lib/docker" "/var/lib/dpkg" "/var/lib/etcd" "/var/lib/kubelet" "/var/lib/rancher" "/var/lib/rpm" "/var/lib/systemd" -}}
 {{- $shared := list "/home" "/media" "/mnt" "/opt" "/root" "/srv" "/tmp" "/var" "/var/cache" "/var/lib" "/var/log" "/var/mnt" "/var/spool" "/var/tmp" -}}
 {{- if or (has . $shared) (include "shoal.isBelow" (dict "path" . "directories" $system)) }}
 {{ printf "agent.store.hostPath is %q, which the node needs itself: it would become the agent's alone. A directory of Shoal's own is allowed, such as /var/lib/shoal/agent" . }}
@@ -52,6 +52,11 @@ preheat.pullSecrets is set, but rbac.create is false: without its rights the tra
 {{ printf "mirror.configPath is %q, but mirror.node is %s, which has no containerd: leave it empty" . $values.mirror.node }}
 {{- else if not (include "shoal.isBelow" (dict "path" . "directories" $kind.directories)) }}
 {{ printf "mirror.configPath is %q: on %s a directory in %s is allowed, the only place of the node that is written to" . $values.mirror.node (join ", " $kind.directories) }}
+{{- end }}
+{{- end -}}
+{{- range $values.mirror.registries -}}
+{{- if has . (dig "upstreams" "deny" list $values.agent.config) }}
+{{ printf "mirror.registries has %s, but so has agent.config.upstreams.deny: it can be in one of them" . }}
 {{- end }}
 {{- end -}}
 {{- if and (has "_default" $values.mirror.registries) (ne $kind.runtime "containerd") }}
@@ -75,6 +80,7 @@ true
 {{- $of := index $given.root.Values $part -}}
 {{- $arguments := merge (dict "part" $part "of" $of "component" $part) $given -}}
 {{- include "shoal.environmentFaults" $arguments -}}
+{{- include "shoal.tolerationFaults" $arguments -}}
 {{- include "shoal.volumeFaults" $arguments -}}
 {{- $labels := include "shoal.labels" $arguments | fromYaml -}}
 {{- range $name, $_ := $of.podLabels -}}
@@ -105,6 +111,10 @@ true
 {{- else if and (hasPrefix "SHOAL_" .name) (not $knob) (ne .name "SHOAL_DEBUG") }}
 {{ printf "%s.extraEnv has %s, which is no knob of the %s, or one that the chart sets" $part .name $part }}
 {{- end }}
+{{- /* There may be a password in it. */}}
+{{- if and (has (upper .name) (list "HTTP_PROXY" "HTTPS_PROXY")) (not (regexMatch "^((https?://)?[^/\\s]+/?)?$" (default "" .value))) }}
+{{ printf "%s.extraEnv gives %s a value that is no proxy: http://host:port or https://host:port is allowed" $part .name }}
+{{- end }}
 {{- end -}}
 {{- $seen := dict -}}
 {{- range include "shoal.env" . | fromYamlArray -}}
@@ -112,6 +122,22 @@ true
 {{ printf "%s.extraEnv has %s, which is the chart's to set, or there twice" $part .name }}
 {{- end }}
 {{- $_ := set $seen .name true -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Arguments: part, of. */}}
+{{- define "shoal.tolerationFaults" -}}
+{{- $part := .part -}}
+{{- range .of.tolerations -}}
+{{- if and (not .key) (ne (default "" .operator) "Exists") }}
+{{ printf "%s.tolerations has one without key: that goes with operator Exists" $part }}
+{{- end }}
+{{- if and .value (eq (default "" .operator) "Exists") }}
+{{ printf "%s.tolerations has one with operator Exists and a value: that goes with Equal" $part }}
+{{- end }}
+{{- if and (hasKey . "tolerationSeconds") (ne (default "" .effect) "NoExecute") }}
+{{ printf "%s.tolerations has one with tolerationSeconds: that goes with effect NoExecute" $part }}
+{{- end }}
 {{- end -}}
 {{- end -}}
 

@@ -211,6 +211,15 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     ]);
   });
 
+  test('lets stock clients through to the tracker where they are admitted', async () => {
+    const listen = 'tracker.config.strangers.listen=0.0.0.0:29512';
+    const [closed, open] = [await render(), await render(listen)].map((objects) =>
+      JSON.stringify(find(objects, 'NetworkPolicy', 'shoal-tracker')),
+    );
+    expect(closed).not.toContain('29512');
+    expect(open).toContain('"port":29512');
+  });
+
   test('has rules and dashboards where they are wanted', async () => {
     const wanted = ['serviceMonitor', 'prometheusRule', 'dashboards'].map(
       (name) => `metrics.${name}.enabled=true`,
