@@ -20,7 +20,10 @@ const UNITS = {
 
 /** `files/knobs.json`. */
 export function knobFacts(): string {
-  const parts = PARTS.map((part) => [part, { quantities: quantitiesOf(part), variables: variablesOf(part) }]);
+  const parts = PARTS.map((part) => [
+    part,
+    { quantities: quantitiesOf(part), texts: textsOf(part), variables: variablesOf(part) },
+  ]);
   return `${JSON.stringify({ units: UNITS, parts: Object.fromEntries(parts) }, undefined, 2)}\n`;
 }
 
@@ -34,6 +37,12 @@ function bounds(schema: KnobSchema): object {
   const { unit, minimum, maximum, default: value } = schema;
   const chosen = typeof value === 'number' ? formatQuantity(value, unit) : '';
   return { unit, minimum, maximum, default: chosen, allowed: allowedFor(schema) };
+}
+
+/** Defaults of the knobs that are texts, by knob. */
+function textsOf(part: Part): object {
+  const texts = chosenKnobs(part).filter(({ schema }) => typeof schema.default === 'string');
+  return Object.fromEntries(texts.map(({ knob, schema }) => [knob, schema.default]));
 }
 
 /** The knob that each variable sets. */

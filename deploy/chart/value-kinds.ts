@@ -18,10 +18,10 @@ export const count = (
   description: string,
 ): TSchema => Type.Integer({ default: value, minimum, maximum, description });
 /** At most as many as a list of knobs may have. */
-export const texts = (description: string, pattern: string): TSchema =>
+export const texts = (description: string, pattern: string, maxItems = 256): TSchema =>
   Type.Array(Type.String({ pattern: `^(?:${pattern})$`, maxLength: 1024 }), {
     default: [],
-    maxItems: 256,
+    maxItems,
     description,
   });
 export const port = (value: number, description: string): TSchema =>

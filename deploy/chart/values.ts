@@ -58,6 +58,7 @@ export const VALUES: TObject = group('Values of the chart', {
     trustedOriginKeys: texts(
       'Further public keys whose signed hashes are believed, while a key is being changed. With a Secret of yours they are in that.',
       PUBLIC_KEY_PATTERN,
+      255, // beside the chart's own
     ),
   }),
   mtls: group(
