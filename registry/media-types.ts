@@ -4,6 +4,8 @@ import { quote } from './redact.ts';
 /** Media types of the OCI image specification 1.1 and of docker's image manifest version 2, schema 2. */
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
+/** Of the config of an artifact that has none: its two bytes are known (image specification 1.1, manifest.md). */
+export const OCI_EMPTY = 'application/vnd.oci.empty.v1+json';
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 

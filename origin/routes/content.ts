@@ -8,7 +8,7 @@ import type { AnonymousRepositories } from '#origin/anonymous.ts';
 import type { Answer } from '#origin/answer.ts';
 import type { Blobs } from '#origin/blobs.ts';
 import { type Caller, fullName, inNameOf } from '#origin/caller.ts';
-import { manifestAfter } from '#origin/look-ahead.ts';
+import { contentAfter } from '#origin/look-ahead.ts';
 import type { Manifests } from '#origin/manifests.ts';
 import type { Handed, Ownership, Relayed } from '#origin/ownership.ts';
 import { type OriginRequest, parseOriginRequest } from './request.ts';
@@ -30,8 +30,11 @@ export interface ContentParts {
 
 const SWARM_TYPE = 'application/vnd.shoal.swarm.v1+json';
 
-type ContentRequest = Extract<OriginRequest, { kind: 'manifest' | 'blob' }>;
 type ManifestRequest = Extract<OriginRequest, { kind: 'manifest' }>;
+type BlobRequest = Extract<OriginRequest, { kind: 'blob' }>;
+/** One that follows from another answer, not from a request of its own. */
+type FollowingRequest = Omit<ManifestRequest, 'isForwarded'> | Omit<BlobRequest, 'isForwarded'>;
+type ContentRequest = ManifestRequest | BlobRequest;
 type ListRequest = Extract<OriginRequest, { kind: 'referrers' | 'tags' }>;
 
 type Own = Exclude<Answer, { kind: 'elsewhere' | 'named' }>;
@@ -96,26 +99,29 @@ class ContentRoutes {
   ): Promise<Relayed | Own> {
     const { accept, platform } = asked.kind === 'manifest' ? asked : {};
     const who = { ...caller, positive: caller.positive || positive };
-    const found = await this.#findManifest({ caller: who, reference: digest, accept, platform }, signal);
+    const found = await this.#findFollowing(
+      { kind: 'manifest', caller: who, reference: digest, accept, platform },
+      signal,
+    );
     return 'status' in found ? found : { ...found, positive: found.positive || positive };
   }
 
-  /** Upstream has just given an index: the platform's manifest is fetched in the same name before it is asked for. */
+  /** Upstream has just given a manifest: what comes next is fetched in the same name before it is asked for. */
   #lookAhead({ caller, accept, platform }: ManifestRequest, manifest: Buffer): void {
-    const reference = platform && manifestAfter(manifest, platform);
-    if (reference === undefined) return;
-    // Without a platform: an index within an index is looked at by nobody before it is asked for.
-    const asked = { caller, reference, accept, platform: undefined };
+    const next = contentAfter(manifest, platform);
+    if (next === undefined) return;
+    const { kind, digest } = next;
+    const asked: FollowingRequest =
+      kind === 'blob'
+        ? { kind, caller, digest }
+        : // Without a platform: an index within an index is looked at by nobody before it is asked for.
+          { kind, caller, reference: digest, accept, platform: undefined };
     // Whoever asks for it hears what is wrong.
-    this.#findManifest(asked, this.#parts.life).catch(() => {});
+    this.#findFollowing(asked, this.#parts.life).catch(() => {});
   }
 
-  /** One that follows from another answer, not from a request of its own. */
-  #findManifest(
-    manifest: Omit<ManifestRequest, 'kind' | 'isForwarded'>,
-    signal: AbortSignal,
-  ): Promise<Relayed | Own> {
-    const asked = { kind: 'manifest', isForwarded: false, ...manifest } as const;
+  #findFollowing(following: FollowingRequest, signal: AbortSignal): Promise<Relayed | Own> {
+    const asked = { ...following, isForwarded: false };
     return this.#find(asked, handedOn(pathOf(asked), asked), signal);
   }
 
@@ -190,8 +196,9 @@ function keyOf(asked: ContentRequest): string {
   return reference.includes(':') ? reference : `${fullName(caller)}:${reference}`;
 }
 
-function pathOf({ caller: { registry, repository }, reference }: ManifestRequest): string {
-  return `/v2/${repository}/manifests/${reference}?ns=${encodeURIComponent(registry)}`;
+function pathOf({ caller: { registry, repository }, ...asked }: ContentRequest): string {
+  const what = asked.kind === 'blob' ? `blobs/${asked.digest}` : `manifests/${asked.reference}`;
+  return `/v2/${repository}/${what}?ns=${encodeURIComponent(registry)}`;
 }
 
 function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {

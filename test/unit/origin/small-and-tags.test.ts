@@ -148,7 +148,7 @@ test('small blobs and manifests keep to the limit of what is read from upstream'
   expect(bytes).toBeLessThanOrEqual((seconds + 1) * 512 * 1024);
 });
 
-test('the manifest of the asking node is fetched before it is asked for; what it names, other platforms and an index in an index are not', async () => {
+test('manifest and config for the asking node are fetched before they are asked for; layers, other platforms and an index in an index are not', async () => {
   await using fixture = await OriginFixture.start({ settings: { tags: { lifetime: '1h' } } });
   const { upstream } = fixture;
   const layer = addBlob(upstream, deterministicBytes('layer', 40_000));
@@ -174,7 +174,7 @@ test('the manifest of the asking node is fetched before it is asked for; what it
   upstream.content.addManifest('team/app', index, { tag: 'v2' });
   const headers = { 'shoal-platform': 'linux/arm64' };
   await fixture.ask(0, 'manifests/v2', { ...asked, headers });
-  await until('the manifest is there', () => upstream.log.gets === 3);
+  await until('manifest and config are there', () => upstream.log.gets === 4);
   await fixture.ask(1, 'manifests/v2', { ...asked, headers });
   let [, below] = index.manifests;
   for (let depth = 0; depth < 5; depth++) {
