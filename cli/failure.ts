@@ -1,11 +1,15 @@
 import { CommanderError, InvalidArgumentError } from 'commander';
 
 import { describeError } from '#registry/redact.ts';
+import { ReferenceError } from '#registry/reference.ts';
 
 /** What the caller typed cannot be meant. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
+
+/** A reference or a registry is what somebody typed. */
+const WRONG_USAGE = [UsageError, InvalidArgumentError, ReferenceError];
 
 const MESSAGE_LIMIT = 1000;
 const FAILED = 1;
@@ -25,5 +29,5 @@ export function reportFailure(
   output.write(
     `shoal: ${debug && error instanceof Error ? error.stack : describeError(error, MESSAGE_LIMIT)}\n`,
   );
-  return error instanceof UsageError || error instanceof InvalidArgumentError ? USAGE : FAILED;
+  return WRONG_USAGE.some((type) => error instanceof type) ? USAGE : FAILED;
 }

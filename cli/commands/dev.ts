@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 
 import { startCluster } from '#cli/dev/dev.ts';
 import { portsNeeded } from '#cli/dev/plan.ts';
+import { readableLog } from '#cli/dev/readable-log.ts';
 import { UsageError } from '#cli/failure.ts';
 import { run } from '#service/lifecycle.ts';
 import { makeDirectory } from '#service/make-directory.ts';
@@ -50,7 +51,7 @@ async function dev(options: DevOptions): Promise<void> {
     const directory = await openDirectory(options.dir, stack);
     const cluster = await startCluster(
       { directory, agents, firstPort, logLevel, plainHosts },
-      { signal, stack, output: process.stderr },
+      { signal, stack, output: readableLog(process.stderr) },
     );
     for (const { name, door } of cluster.parts)
       if (door !== undefined) process.stdout.write(`${name} http://${door}\n`);

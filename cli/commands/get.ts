@@ -16,6 +16,7 @@ import { CredentialsError, readDockerConfig } from '#registry/credentials.ts';
 import type { Credentials } from '#registry/credentials.ts';
 import { isDigest } from '#registry/digest.ts';
 import { proxySettings } from '#registry/proxy.ts';
+import { quote } from '#registry/redact.ts';
 import { formatReference, parseReference } from '#registry/reference.ts';
 import type { Reference } from '#registry/reference.ts';
 
@@ -81,6 +82,10 @@ async function get(text: string, options: GetOptions): Promise<void> {
 }
 
 function readReference(text: string, from: string | undefined): Reference {
+  if (/^https?:\/\//u.test(text))
+    throw new UsageError(
+      `a reference has no scheme: ${quote(text.slice(text.indexOf('//') + 2))} is allowed`,
+    );
   if (!isDigest(text)) return parseReference(text);
   if (from === undefined)
     throw new UsageError(

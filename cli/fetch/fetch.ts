@@ -94,6 +94,13 @@ function doorError(door: string, result: Refused | Unreachable): Error {
   });
 }
 
+/** Of a connection that broke, what happened to it; else what the agent says. */
+function whyBroken(cause: unknown): string {
+  const isAnswer = cause instanceof UpstreamUnreachableError && cause.status !== undefined;
+  const fault = isAnswer ? undefined : describeUpstreamFault(cause);
+  return fault === undefined ? describeError(cause, MESSAGE_LIMIT) : `the agent: ${fault}`;
+}
+
 /** Where an index has nothing else, an image of another platform is taken: whoever wants to run it here has to know. */
 function noteForeign(taken: Platform | undefined, { platform, progress }: FetchOptions): void {
   const host = hostPlatform();
@@ -165,7 +172,7 @@ async function runJob(
   const before = await readSources(door, blob.digest, signal);
   const watcher = {
     arrived: (bytes: number) => progress.advance(bytes),
-    broke: (cause: unknown) => progress.retrying(name, describeError(cause, MESSAGE_LIMIT)),
+    broke: (cause: unknown) => progress.retrying(name, whyBroken(cause)),
   };
   await fetchBlobFile(door, blob, path, watcher, signal);
   const after = before && (await readSources(door, blob.digest, signal));

@@ -13,9 +13,14 @@ export interface Progress extends Disposable {
   finished(name: string, bytes: number, note: string | undefined): void;
 }
 
+/** Narrower ones would break the bar into lines; some pseudo-terminals tell no width. */
+const BAR_COLUMNS = 60;
+
 /** A bar on a terminal, else one line for each blob. */
 export async function createProgress(title: string, output: NodeJS.WriteStream): Promise<Progress> {
-  return output.isTTY ? barProgress(title, output) : lineProgress(title, output);
+  return output.isTTY && output.columns >= BAR_COLUMNS
+    ? barProgress(title, output)
+    : lineProgress(title, output);
 }
 
 function lineProgress(title: string, output: { write(text: string): unknown }): Progress {

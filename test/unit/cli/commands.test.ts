@@ -31,6 +31,9 @@ describe('wrong usage ends with 2 and one clear sentence', () => {
       'os/architecture or os/architecture/variant is allowed',
     ],
     [['get', 'a/b:1', '-o', 'x', '--agent', 'localhost:1'], 'http://host:port is allowed'],
+    [['get', 'ghcr.io/UPPER:1', '-o', 'x'], 'is not a repository'],
+    [['get', 'https://ghcr.io/a/b', '-o', 'x'], 'a reference has no scheme: "ghcr.io/a/b" is allowed'],
+    [['config', 'containerd', '--registry', 'a/b'], '"a/b" is not a registry'],
     [['config', 'rkt'], 'Allowed choices are containerd, docker, podman, crio'],
     [['config', 'docker', '--registry', 'ghcr.io'], 'docker mirrors docker.io only'],
     [['config', 'podman', '--registry', '_default'], 'podman has no entry for all registries'],
@@ -61,7 +64,6 @@ describe('what fails ends with 1 and one clear sentence', () => {
     ],
     [['tracker'], 'shoal: clusterKeyFile is not set'],
     [['status', '--data', '/no/such'], 'shoal: nothing answers at /no/such/admin.sock: is the agent running'],
-    [['get', 'ghcr.io/UPPER:1', '-o', '/tmp/x'], 'is not a repository'],
     [
       ['get', 'a/b:1', '-o', '/tmp/x', '--agent', 'http://127.0.0.1:1'],
       'nothing answers at 127.0.0.1:1: is the agent running?',
