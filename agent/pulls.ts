@@ -85,7 +85,7 @@ export function createPulls(parts: PullsParts, options: PullsOptions): Pulls {
     { origins, fallback, limit: swarm, now, random, onRefused },
     options.fallback,
   );
-  const small = new SmallContent({ store, known, swarm, upstream, events });
+  const small = new SmallContent({ known, swarm, upstream, events });
   const sources = new BlobSources({ upstream, swarm, running, known, randomInt, events, signal });
   return {
     blobs: new BlobAccess({ verdicts, known, store, origins, sources, small }),

@@ -22,10 +22,10 @@ export interface Content {
 
 export interface SmallContentParts {
   readonly upstream: Pick<Upstream, 'get'>;
-  readonly store: Pick<BlobStore, 'open' | 'put' | 'stat'>;
+  readonly store: Pick<BlobStore, 'open' | 'stat'>;
   /** Of all that is read from upstream. */
   readonly bandwidth: Pick<Bandwidth, 'passed'>;
-  readonly engine: Pick<Engine, 'stored'>;
+  readonly engine: Pick<Engine, 'keep'>;
   readonly events: Pick<OriginEvents, 'notKept' | 'bytesRead'>;
   /** Ends with the origin. */
   readonly life: AbortSignal;
@@ -71,7 +71,7 @@ export class SmallContent {
    * @throws WrongContentError
    */
   async take(caller: Caller, digest: Digest, bytes: Buffer, mediaType: string | undefined): Promise<Content> {
-    const { store, engine, events } = this.#parts;
+    const { engine, events } = this.#parts;
     if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
       throw new WrongContentError(`the bytes that ${caller.registry} delivered are not those of ${digest}`);
     const facts = {
@@ -79,13 +79,7 @@ export class SmallContent {
       repositories: [fullName(caller)],
       ...(mediaType !== undefined && { mediaType }),
     };
-    const notKept = (error: unknown): void => events.notKept(digest, error);
-    try {
-      const { written } = await store.put(digest, bytes, facts);
-      written.then(() => engine.stored(digest), notKept);
-    } catch (error) {
-      notKept(error);
-    }
+    await engine.keep(digest, bytes, facts, (error) => events.notKept(digest, error));
     return { digest, bytes, mediaType };
   }
 

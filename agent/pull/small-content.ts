@@ -15,15 +15,8 @@ import { type Access, deniedByFailure, type Granted } from './access.ts';
 import type { Swarm } from './swarm.ts';
 
 export interface SmallContentParts {
-  readonly store: {
-    put(
-      digest: Digest,
-      bytes: Uint8Array,
-      facts: { registries: string[]; repositories: string[]; mediaType?: string },
-    ): Promise<{ readonly written: Promise<void> }>;
-  };
   readonly known: KnownFacts;
-  readonly swarm: Pick<Swarm, 'stored'>;
+  readonly swarm: Pick<Swarm, 'keep'>;
   readonly upstream: Pick<Upstream, 'get'>;
   readonly events: Pick<AgentEvents, 'notKept'>;
 }
@@ -78,19 +71,13 @@ export class SmallContent {
     bytes: Buffer,
     mediaType: string | undefined,
   ): Promise<void> {
-    const { store, known, swarm, events } = this.#parts;
+    const { known, swarm, events } = this.#parts;
     const facts = {
       registries: [registry],
       repositories: [`${registry}/${repository}`],
       ...(mediaType !== undefined && { mediaType }),
     };
-    const notKept = (error: unknown): void => events.notKept(digest, asError(error));
-    try {
-      const { written } = await store.put(digest, bytes, facts);
-      written.then(() => swarm.stored(digest), notKept);
-    } catch (error) {
-      notKept(error);
-    }
+    await swarm.keep(digest, bytes, facts, (error) => events.notKept(digest, error));
     known.learnDelivered(digest, registry, repository, { mediaType, size: bytes.length });
   }
 }

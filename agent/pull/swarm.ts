@@ -68,8 +68,13 @@ export interface Swarm extends DownloadLimit {
   proved(torrent: { digest: Digest; scope: string }): void;
   /** The bytes that the swarm had for the digest were wrong of late. */
   poisoned(digest: Digest, scope: string): boolean;
-  /** The store has got a blob by another way than a torrent: peers may have it from here. */
-  stored(digest: Digest): void;
+  /** Stores small content that came by another way than a torrent, for peers too; `notKept` where that fails. */
+  keep(
+    digest: Digest,
+    bytes: Uint8Array,
+    facts: { registries: string[]; repositories: string[]; mediaType?: string },
+    notKept: (error: Error) => void,
+  ): Promise<void>;
 }
 
 /** Bytes of a pull by source, counted as they are handed on. */

@@ -1,11 +1,11 @@
-import { type Hash, hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { digestHash, digestHex } from '#registry/digest.ts';
 import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import type { StoredBlob } from '#swarm/store/blob-store.ts';
-import { BlobDamagedError } from '#swarm/store/errors.ts';
 import { ANSWER_CHUNK_BYTES } from './defaults.ts';
 import { DigestMismatchError } from './errors.ts';
 import type { HashTable } from './hash-table.ts';
+import { comparePiece } from './compare-piece.ts';
 import type { PieceMemory } from './piece-memory.ts';
 import type { ReadMemory } from './read-memory.ts';
 
@@ -78,7 +78,7 @@ export class CheckedBlob implements AsyncDisposable {
     if (!expected) return this.#unchecked(position, Math.min(wanted, ANSWER_CHUNK_BYTES));
     const memory = await this.#memory.filled(size, async (target) => {
       await this.#blob.read(first, target);
-      if (!hash('sha256', target, 'buffer').equals(expected)) this.#damaged(index);
+      comparePiece({ index, data: target, expected }, this.#blob);
     });
     const bytes = memory.data.subarray(position - first, position - first + wanted);
     // Most of a long piece would be kept for nothing.
@@ -98,12 +98,6 @@ export class CheckedBlob implements AsyncDisposable {
   #takeBack({ memory, lent }: Chunk): void {
     memory?.release();
     this.#memory.giveBack(lent);
-  }
-
-  #damaged(index: number): never {
-    const damage = new BlobDamagedError(`piece ${index} is not what was stored`);
-    this.#blob.drop(damage);
-    throw damage;
   }
 
   #compare(whole: Hash): void {

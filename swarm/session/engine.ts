@@ -5,7 +5,7 @@ import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
 import { PeerScores } from '#swarm/core/peer-score.ts';
 import { type BatchVerifier, openBatch } from '#swarm/hashes/batch.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
-import type { BlobStore, PartialBlob, PartialKey, StoredBlob } from '#swarm/store/blob-store.ts';
+import type { BlobStore, Facts, PartialBlob, PartialKey, StoredBlob } from '#swarm/store/blob-store.ts';
 import { BlobDamagedError, StoreFullError } from '#swarm/store/errors.ts';
 import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
 import { Bandwidth } from './bandwidth.ts';
@@ -216,9 +216,27 @@ export class Engine implements AsyncDisposable {
     return this.#downloads.holdsBack(digest);
   }
 
-  /** The store got a blob by another way than a torrent: others may have it from here. */
-  stored(digest: Digest): void {
-    if (!this.#closing.signal.aborted && this.#parts.store.has(digest)) this.#seed(digest);
+  /**
+   * Stores small content that came by another way than a torrent. It can be read as soon as this resolves, and others may
+   * have it from here once it is on disk.
+   * @param notKept called instead where there is no room, or the disk fails
+   */
+  async keep(
+    digest: Digest,
+    bytes: Uint8Array,
+    facts: Partial<Facts>,
+    notKept: (error: Error) => void,
+  ): Promise<void> {
+    const { store } = this.#parts;
+    const failed = (error: unknown): void => notKept(asError(error));
+    try {
+      const { written } = await store.put(digest, bytes, facts);
+      written.then(() => {
+        if (!this.#closing.signal.aborted && store.has(digest)) this.#seed(digest);
+      }, failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   /** The store does not have the blob any more. */

@@ -1,9 +1,8 @@
-import { hash } from 'node:crypto';
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
-import { BlobDamagedError } from '#swarm/store/errors.ts';
 import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
+import { comparePiece } from './compare-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 
@@ -186,26 +185,24 @@ export class PieceStorage implements AsyncDisposable {
   }
 
   async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
-    if (!this.#place) throw new Error(`piece ${index} is not in memory any more`);
+    const place = this.#place;
+    if (!place) throw new Error(`piece ${index} is not in memory any more`);
     const memory = this.#pool.take(sizeOfPiece(this.#size, index));
     try {
-      await this.#place.blob.read(index * pieceLength(this.#size), memory.data);
-      this.#compare(index, memory.data);
+      await place.blob.read(index * pieceLength(this.#size), memory.data);
+      const expected = this.expected(index);
+      // A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them.
+      if (expected)
+        comparePiece(
+          { index, data: memory.data, expected },
+          place.kind === 'stored' ? place.blob : undefined,
+        );
     } catch (error) {
       memory.release();
       throw error;
     }
     this.#cache.put(this.#cacheKey(index), memory.retain(), false);
     return lend(memory, offset, length);
-  }
-
-  /** A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them. */
-  #compare(index: number, data: Buffer): void {
-    const expected = this.expected(index);
-    if (!expected || hash('sha256', data, 'buffer').equals(expected)) return;
-    const damage = new BlobDamagedError(`piece ${index} is not what was stored`);
-    if (this.#place?.kind === 'stored') this.#place.blob.drop(damage);
-    throw damage;
   }
 
   #forgetCached(): void {
