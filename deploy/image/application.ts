@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import type { TarEntry } from '../../demo/tar.ts';
 import { command } from './command.ts';
-import { makePlain } from './plain-modules.ts';
+import { copyPlain } from './plain-modules.ts';
 import { entriesBelow } from './tree.ts';
 
 /** Where the programs lie in the image. */
@@ -21,13 +21,11 @@ export async function prepareApplication(
 ): Promise<{ packages: TarEntry[]; programs: TarEntry[] }> {
   await rm(scratch, { recursive: true, force: true });
   await mkdir(scratch, { recursive: true });
-  for (const file of ['package.json', 'package-lock.json'])
+  for (const file of ['package.json', 'package-lock.json', 'LICENSE'])
     await cp(join(project, file), join(scratch, file));
   const quiet = ['--no-audit', '--no-fund', '--loglevel', 'error'];
   await command('npm', ['ci', '--omit=dev', '--ignore-scripts', ...quiet], { cwd: scratch });
-  for (const file of ['LICENSE', ...folders])
-    await cp(join(project, file), join(scratch, file), { recursive: true });
-  for (const folder of folders) await makePlain(join(scratch, folder));
+  await copyPlain(project, folders, scratch);
   const packages = await entriesBelow(join(scratch, 'node_modules'), `${HOME}/node_modules`, isRunTime);
   const all = await entriesBelow(scratch, HOME, isProgram);
   return { packages, programs: all };

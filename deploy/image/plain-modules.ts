@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 
@@ -21,6 +21,18 @@ export async function makePlain(directory: string): Promise<void> {
     const path = join(directory, name);
     await writeFile(path.replace(/ts$/, 'js'), plainModule(await readFile(path, 'utf8')));
     await rm(path);
+  }
+}
+
+/** Copies folders of the project into a directory, without their types. */
+export async function copyPlain(
+  project: string,
+  folders: readonly string[],
+  directory: string,
+): Promise<void> {
+  for (const folder of folders) {
+    await cp(join(project, folder), join(directory, folder), { recursive: true });
+    await makePlain(join(directory, folder));
   }
 }
 

@@ -33,7 +33,7 @@ export async function readSource(
     license: string;
     imports: Record<string, string>;
   } = JSON.parse(text);
-  const folders = Object.keys(imports).map((name) => name.slice(1, -2));
+  const folders = programFolders(imports);
   const git = await readCommit(project, [
     'LICENSE',
     'package.json',
@@ -44,6 +44,11 @@ export async function readSource(
   const seconds = Number(env['SOURCE_DATE_EPOCH'] ?? git.seconds);
   const created = new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
   return { project, folders, version, description, licenses: license, revision: git.revision, created };
+}
+
+/** The programs' folders, which package.json's `imports` name as `#folder/*`. */
+export function programFolders(imports: Readonly<Record<string, string>>): string[] {
+  return Object.keys(imports).map((name) => name.slice(1, -2));
 }
 
 async function readCommit(
