@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, open, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, chown, open, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 
 import { isJsonObject } from '#registry/json-object.ts';
+import { makeDirectory } from '#service/make-directory.ts';
 
 import { RuntimeConfigError } from './edit.ts';
 import type { Edit } from './edit.ts';
@@ -37,7 +38,7 @@ export async function applyEdit(path: string, edit: Edit): Promise<Change> {
   // Without a backup nothing in the file is known to be ours: a mirror that looks like ours is the operator's.
   const original = backup === undefined ? current : originalOf(current, backup, edit);
   const next = edit.insert(original);
-  const made = (await mkdir(dirname(target), { recursive: true })) ?? backup?.made;
+  const made = (await makeDirectory(dirname(target))) ?? backup?.made;
   await writeBackup(target, { original, written: hash(next), made });
   if (next === current) return 'unchanged';
   await writeAtomically(target, next);
@@ -85,7 +86,7 @@ function hash(text: string): string {
 
 /** The file behind a symbolic link, so that the link stays one. */
 async function followLink(path: string): Promise<string> {
-  return realpath(path).catch(() => path);
+  return realpath(path).catch(() => resolve(path));
 }
 
 async function readText(path: string): Promise<string | undefined> {

@@ -19,6 +19,12 @@ describe('shoal config writes no mirror', () => {
     expect(await readdir(dir.path)).toEqual([]);
   });
 
+  test.runIf(process.platform === 'linux')('where no directory can be made', async () => {
+    const { code, stderr } = await runShoal(['config', 'docker', '--root', '/proc']);
+    expect(stderr).toContain('shoal: the directory /proc/etc/docker cannot be made');
+    expect(code).toBe(1);
+  });
+
   test('below a root that is not there', async () => {
     await using dir = await temporaryDirectory();
     const { code, stderr } = await runShoal(['config', 'docker', '--root', dir.join('typo')]);
