@@ -71,8 +71,16 @@ export class PartsLog implements AsyncDisposable {
   readonly #lines: string[] = [];
   readonly #file: WriteStream | undefined;
 
-  constructor(path: string | undefined) {
-    this.#file = path === undefined ? undefined : createWriteStream(path);
+  /** @throws Error where the file cannot be written */
+  static async open(path: string | undefined): Promise<PartsLog> {
+    if (path === undefined) return new PartsLog(undefined);
+    const file = createWriteStream(path);
+    await once(file, 'open');
+    return new PartsLog(file);
+  }
+
+  private constructor(file: WriteStream | undefined) {
+    this.#file = file;
     // The log is for reading later: losing it is no reason to end the demo.
     this.#file?.on('error', (error) => void this.#lines.push(`${error.message}\n`));
   }

@@ -87,7 +87,7 @@ function introduction({ nodes, upstreamRate }: DemoOptions): string {
 
 async function pullThroughShoal(scene: Scene): Promise<NodePull[]> {
   const { options, registry, signal, say } = scene;
-  await using log = new PartsLog(options.logs);
+  await using log = await PartsLog.open(options.logs);
   await using stack = new AsyncDisposableStack();
   try {
     const what = `Starting a tracker, two origins and ${options.nodes} agents, secured by a key made for them`;
