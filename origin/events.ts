@@ -20,7 +20,6 @@ export interface ReadRecord {
 export class OriginEvents {
   readonly #logger: Logger;
   readonly #metrics: OriginMetrics;
-
   readonly #absence: () => 'info' | 'warn';
 
   /** @param now milliseconds, monotonic */
