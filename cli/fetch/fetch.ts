@@ -69,8 +69,16 @@ function imageWish({ target }: Mirror, { reference, platform }: FetchOptions): I
   return {
     reference: reference.digest ?? reference.tag ?? 'latest',
     ...(platform && { platform }),
-    failure: (result) => doorError(target.registry, result),
+    failure: (result) => refusedLogin(reference.registry, result) ?? doorError(target.registry, result),
   };
+}
+
+/** No credential is there for the registry, or it is not taken. */
+function refusedLogin(registry: string, result: Refused | Unreachable): Error | undefined {
+  if (result.status !== 401) return undefined;
+  return new FetchError(
+    `${registry} answered 401: it wants a login, or another one. Logins are read from docker's config.json ("docker login ${registry}") or from --docker-config`,
+  );
 }
 
 /** Nobody at the door is another matter than a registry behind it that says no. */

@@ -236,7 +236,7 @@ test("get takes docker's credentials, and says so when their file is malformed",
     JSON.stringify({ auths: { [registry.host]: { username: 'jo', password: 'pw' } } }),
   );
   const args = ['get', `${registry.host}/p/q:1`, '-o', dir.join('out'), '--agent', door.url.origin];
-  expect((await runShoal(args)).stderr).toContain('answered 401');
+  expect((await runShoal(args)).stderr).toContain(`${registry.host} answered 401: it wants a login`);
   expect((await runShoal(args, { DOCKER_CONFIG: dir.path })).code).toBe(0);
   await writeFile(dir.join('config.json'), 'pw');
   expect((await runShoal(args, { DOCKER_CONFIG: dir.path })).stderr).toBe(
