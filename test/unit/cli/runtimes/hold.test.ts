@@ -78,6 +78,23 @@ test('without a config_path it says once what to add, and goes on as soon as it 
   await held;
 });
 
+test('a registry that bypasses the mirror by a directory of its own is told of once; the mirror is in place', async () => {
+  const own = '/etc/containerd/certs.d/ghcr.io/hosts.toml';
+  await writeTree(dir.path, { [MAIN]: CONFIG, [own]: 'server = "https://ghcr.io"\n' });
+  const before = await readTree(dir.path);
+  const held = start();
+  await expect.poll(() => told[0]?.advice.join('')).toContain('pulls from ghcr.io bypass Shoal');
+  await rm(dir.join(HOSTS));
+  await expect.poll(hosts).toContain('127.0.0.1:29500');
+  expect(await report()).toBe('none');
+  stopping.abort();
+  await held;
+  expect(told.slice(1, -1).every(({ changes }) => changes.some(({ change }) => change === 'written'))).toBe(
+    true,
+  );
+  expect(await readTree(dir.path)).toEqual(before);
+});
+
 test('a file that cannot be merged is told of, left alone, and tried again', async () => {
   await writeTree(dir.path, { [MAIN]: CONFIG, [HOSTS]: 'server = ' });
   const held = start();
