@@ -1,6 +1,7 @@
 import { firstOfEquals, pickBlock, pickRescue, type PickOptions } from '#swarm/core/picker.ts';
 import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
+import { ZoneImports } from '#swarm/core/zone-imports.ts';
 import {
   REQUEST_TIMEOUT_MS,
   RESCUE_AFTER_MS,
@@ -18,6 +19,8 @@ export class SimDownloads {
   readonly #peers: readonly SimPeer[];
   readonly #pick: PickOptions;
   readonly #pickInOrder: PickOptions;
+  readonly #pickFar: PickOptions;
+  readonly #imports: ZoneImports;
   /** Pieces of which a block was asked of two peers. */
   readonly #doubled = new Set<number>();
   /** Goes up when blocks can be asked for that could not before, whoever has them. */
@@ -29,6 +32,8 @@ export class SimDownloads {
     this.#peers = torrent.connections.peers;
     this.#pick = { cursors: torrent.cursors, windowOnly: false, random: torrent.world.random };
     this.#pickInOrder = { ...this.#pick, random: firstOfEquals };
+    this.#imports = new ZoneImports(torrent.host.id, this.#table.count);
+    this.#pickFar = { ...this.#pick, accepts: (index) => this.#imports.admits(index) };
   }
 
   /** Asks `peer` for as much as its speed is worth. */
@@ -36,11 +41,7 @@ export class SimDownloads {
     if (peer.emptyAt === this.#freed && !this.#table.allTaken) return;
     const blocks: Block[] = [];
     while (this.#mayAsk(peer)) {
-      const block = pickBlock(
-        this.#table,
-        peer,
-        peer.host.role === 'origin' ? this.#pickInOrder : this.#pick,
-      );
+      const block = pickBlock(this.#table, peer, this.#optionsFor(peer));
       if (!block) {
         peer.emptyAt = this.#freed;
         break;
@@ -50,6 +51,11 @@ export class SimDownloads {
     }
     // Requests that are made at once leave in one packet.
     if (blocks.length > 0) peer.tell((far) => far.torrent.uploads.requested(far, blocks));
+  }
+
+  #optionsFor({ host }: SimPeer): PickOptions {
+    if (host.role === 'origin') return this.#pickInOrder;
+    return host.zone === this.#torrent.host.zone ? this.#pick : this.#pickFar;
   }
 
   fillAll(): void {
@@ -97,6 +103,7 @@ export class SimDownloads {
 
   /** Takes back what does not come, and helps a reader that has waited so long. */
   tick(now: number, waitedMs: number): void {
+    this.shareImports(waitedMs);
     for (const peer of this.#peers) {
       if (peer.outstanding.length === 0 || peer.heardAt >= now - REQUEST_TIMEOUT_MS) continue;
       peer.snubbedUntil = now + SNUB_MS;
@@ -106,6 +113,19 @@ export class SimDownloads {
     if (waitedMs >= WANT_AFTER_MS && this.#table.availability[index] === 0) this.#wantFromOrigins(index);
     else if (this.#isLate(index, waitedMs) && !this.#rescue(index)) this.#wantFromOrigins(index);
     this.fillAll();
+  }
+
+  /** The zone's members may have changed. */
+  shareImports(waitedMs: number): void {
+    const { host, awaited, world } = this.#torrent;
+    if (host.zone === undefined) return;
+    const neighbours = this.#peers
+      .filter((peer) => peer.host.role === 'agent' && peer.host.zone === host.zone)
+      .filter((peer) => peer.pieces.count < this.#table.count)
+      .map((peer) => ({ id: peer.host.id, pieces: peer.pieces }));
+    const isBusy = this.#peers.some((peer) => peer.outstanding.length > 0);
+    const overdue = new Set(waitedMs >= RESCUE_AFTER_MS ? [awaited] : []);
+    if (this.#imports.update({ neighbours, isBusy, overdue }, world.clock.now)) this.#freed++;
   }
 
   #isLate(index: number, waitedMs: number): boolean {

@@ -107,6 +107,7 @@ export class SimTorrent {
 
   attach(peer: SimPeer): void {
     this.connections.attach(peer);
+    this.downloads.shareImports(0);
     this.uploads.greet(peer);
     if (this.wanted) peer.setInterested(true);
   }

@@ -39,7 +39,7 @@ function absorb([high, low]: Lanes, text: string): Lanes {
 }
 
 /** MurmurHash3's 32-bit finaliser: each input bit flips each output bit with a chance of about one half. */
-function avalanche(word: number): number {
+export function avalanche(word: number): number {
   word ^= word >>> 16;
   word = Math.imul(word, 0x85ebca6b);
   word ^= word >>> 13;

@@ -1,5 +1,6 @@
 import { firstOfEquals, pickBlock, pickRescue } from '#swarm/core/picker.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
+import type { ZoneImports } from '#swarm/core/zone-imports.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import {
   MAX_PARKED_BYTES,
@@ -13,6 +14,7 @@ import {
 import type { PeerSession } from './peer-session.ts';
 import type { Pieces } from './pieces.ts';
 import type { Cursor, Readers } from './readers.ts';
+import type { Locality } from './whereabouts.ts';
 
 interface DownloadParts {
   readonly pieces: Pieces;
@@ -25,6 +27,8 @@ interface DownloadParts {
   /** Whether anything is to be fetched at all. */
   readonly wanted: () => boolean;
   readonly peers: () => Iterable<PeerSession>;
+  readonly imports: ZoneImports;
+  readonly localityOf: (zone: string | undefined) => Locality;
 }
 
 /** Asks peers for blocks: enough to keep each busy, and what readers wait for before all else. */
@@ -49,6 +53,12 @@ export class Downloads {
     for (const peer of this.#parts.peers()) this.fill(peer);
   }
 
+  /** It has said where it is. */
+  introduced(peer: PeerSession): void {
+    this.#shareImports(this.#parts.now());
+    this.fill(peer);
+  }
+
   /** Asks a member that has the piece for its hash. */
   askHashes(peer: PeerSession, index: number): void {
     if (peer.wire.member && peer.introduced) peer.askHashes(index);
@@ -56,6 +66,7 @@ export class Downloads {
 
   /** Takes back what does not come, and helps readers that have waited long. */
   tick(now: number): void {
+    this.#shareImports(now);
     for (const peer of this.#parts.peers()) {
       peer.look();
       if (!peer.silentSince(now - REQUEST_TIMEOUT_MS)) continue;
@@ -121,12 +132,37 @@ export class Downloads {
 
   /** Which pieces the peer may be asked for; undefined: any. */
   #acceptance(peer: PeerSession): ((index: number) => boolean) | undefined {
-    const { pieces } = this.#parts;
+    const { pieces, imports } = this.#parts;
     const { hashes, parkedBytes, suspects } = pieces;
     const parkedFull = parkedBytes >= MAX_PARKED_BYTES;
-    if (!parkedFull && !suspects.any && !pieces.anyUnchecked) return undefined;
+    const isFar = this.#localityOf(peer) === 'cross-zone';
+    if (!isFar && !parkedFull && !suspects.any && !pieces.anyUnchecked) return undefined;
     return (index) =>
-      (!parkedFull || hashes.has(index)) && suspects.admits(peer, index) && !pieces.unchecked(index);
+      (!isFar || imports.admits(index)) &&
+      (!parkedFull || hashes.has(index)) &&
+      suspects.admits(peer, index) &&
+      !pieces.unchecked(index);
+  }
+
+  /** Of an agent; an origin shows each piece to few, wherever they are. */
+  #localityOf({ role, zone }: PeerSession): Locality {
+    return role === 'agent' ? this.#parts.localityOf(zone) : 'unknown';
+  }
+
+  #shareImports(now: number): void {
+    const { peers, imports, pieces, readers } = this.#parts;
+    const neighbours: PeerSession[] = [];
+    let isBusy = false;
+    for (const peer of peers()) {
+      isBusy ||= peer.busy;
+      if (this.#localityOf(peer) === 'same-zone' && peer.pieces.count < pieces.table.count)
+        neighbours.push(peer);
+    }
+    const overdue = new Set<number>();
+    for (const { index, waitingSince } of readers.cursors)
+      if (waitingSince !== undefined && now - waitingSince >= RESCUE_AFTER_MS)
+        overdue.add(pieces.awaited(index));
+    imports.update({ neighbours, isBusy, overdue }, now);
   }
 
   #request(peer: PeerSession, block: Block): void {

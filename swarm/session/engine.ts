@@ -26,6 +26,7 @@ import { PieceCache } from './piece-cache.ts';
 import { ReadMemory } from './read-memory.ts';
 import { PiecePool } from './piece-memory.ts';
 import { PieceStorage } from './piece-storage.ts';
+import type { Whereabouts } from './whereabouts.ts';
 import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
 
 /** The part of a logger that the engine writes to. */
@@ -41,6 +42,7 @@ export interface EngineParts {
   readonly announcer: Announcer;
   /** Own peer id, 20 bytes. */
   readonly peerId: Buffer;
+  readonly whereabouts: Pick<Whereabouts, 'localityOf'>;
   /** Only their signatures vouch for piece hashes. */
   readonly trusted: readonly BatchVerifier[];
   readonly count: TorrentCounters;
@@ -275,9 +277,10 @@ export class Engine implements AsyncDisposable {
   }
 
   #partsOfTorrents(): TorrentParts {
-    const { peerId, now, random, count, transport, trusted, logger } = this.#parts;
+    const { peerId, now, random, count, transport, trusted, logger, whereabouts } = this.#parts;
     return {
       peerId,
+      localityOf: (zone) => whereabouts.localityOf(zone),
       now,
       random,
       count,

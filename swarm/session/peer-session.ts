@@ -31,6 +31,8 @@ export interface PeerEvents {
   disowned(peer: PeerSession, index: number): void;
   /** It may be asked now, or for more. */
   ready(peer: PeerSession): void;
+  /** Its extended handshake has come. */
+  introduced(peer: PeerSession): void;
   /** Whether a block that was asked for is still missing. */
   wants(block: Block): boolean;
   /** The block's bytes, in memory of their own that is the receiver's from now on. */
@@ -119,6 +121,11 @@ export class PeerSession implements WireHandler {
     this.#pool = parts.pool;
     this.#now = parts.now;
     this.usefulAt = parts.now();
+  }
+
+  /** Whether it was asked for something that has not come yet. */
+  get busy(): boolean {
+    return this.#outstanding.size > 0;
   }
 
   get id(): string {
@@ -359,7 +366,7 @@ export class PeerSession implements WireHandler {
     if (handshake.shoal && this.wire.member) this.role = handshake.shoal.role;
     this.zone = handshake.shoal?.zone;
     this.introduced = true;
-    this.#events.ready(this);
+    this.#events.introduced(this);
   }
 
   onDrain(): void {

@@ -91,7 +91,7 @@ export async function startSwarm(parts: SwarmParts, options: SwarmOptions): Prom
   );
   engine = starting.use(
     new Engine(
-      { ...parts, transport, announcer, peerId },
+      { ...parts, transport, announcer, peerId, whereabouts: options.whereabouts },
       { showsEach: options.role === 'origin', limits: options.limits, peers: options.peers },
     ),
   );

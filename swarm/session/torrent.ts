@@ -1,5 +1,6 @@
 import { asError } from '#registry/as-error.ts';
 import type { Digest } from '#registry/digest.ts';
+import { ZoneImports } from '#swarm/core/zone-imports.ts';
 import { Distribution } from '#swarm/core/distribution.ts';
 import type { Offence } from '#swarm/core/peer-score.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
@@ -26,6 +27,7 @@ import { type PieceEvents, Pieces, type Source } from './pieces.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 import type { PieceStorage } from './piece-storage.ts';
 import { Readers } from './readers.ts';
+import type { Locality } from './whereabouts.ts';
 import { Uploads } from './uploads.ts';
 
 /** The scope of content that matched its digest. */
@@ -34,6 +36,8 @@ export const VERIFIED = 'verified';
 /** What one torrent needs of its engine. */
 export interface TorrentParts {
   readonly peerId: Buffer;
+  /** Where a peer's zone lies, as seen from here. */
+  localityOf(zone: string | undefined): Locality;
   readonly now: () => number;
   readonly random: () => number;
   readonly downloads: Bandwidth;
@@ -168,6 +172,8 @@ export class Torrent implements AsyncDisposable {
         random,
         wanted: () => this.wanted,
         peers,
+        imports: new ZoneImports(parts.peerId.toString('hex'), table.count),
+        localityOf: (zone) => parts.localityOf(zone),
       },
       digest,
     );
@@ -462,6 +468,7 @@ export class Torrent implements AsyncDisposable {
         this.pieces.abandonedBy(peer);
       },
       ready: (peer) => this.#downloads.fill(peer),
+      introduced: (peer) => this.#downloads.introduced(peer),
       wants: (block) => this.pieces.wants(block),
       arrived: (peer, block, data) => {
         this.#parts.count.received(peer.zone, block.length);

@@ -11,6 +11,7 @@ const deaf: PeerEvents = {
   gained: none,
   disowned: none,
   ready: none,
+  introduced: none,
   wants: () => false,
   arrived: none,
   lost: none,

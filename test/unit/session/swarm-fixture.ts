@@ -44,6 +44,7 @@ export interface MemberOptions {
   readonly quotaBytes?: number;
   readonly writeAt?: WriteAt;
   readonly limits?: EngineLimits;
+  readonly zone?: string;
   readonly clock?: TestClock;
   /** Another identity than the fixture's. */
   readonly security?: Security;
@@ -115,7 +116,8 @@ export class SwarmFixture implements AsyncDisposable {
     );
     const dispatcher = clusterDispatcher(security);
     stack.defer(() => dispatcher.destroy());
-    const counts = { verified: 0, failed: 0, sent: 0 };
+    const whereabouts = new Whereabouts({ zone: options.zone });
+    const counts = { verified: 0, failed: 0, sent: 0, fromBeyond: 0 };
     swarm = stack.use(
       await startSwarm(
         {
@@ -127,7 +129,8 @@ export class SwarmFixture implements AsyncDisposable {
             verified: (_source, bytes) => void (counts.verified += bytes),
             failed: () => void counts.failed++,
             sent: (_role, bytes) => void (counts.sent += bytes),
-            received: () => undefined,
+            received: (zone, bytes) =>
+              void (counts.fromBeyond += whereabouts.localityOf(zone) === 'cross-zone' ? bytes : 0),
           },
           now: options.clock?.now ?? ((): number => performance.now()),
           random: Math.random,
@@ -135,7 +138,7 @@ export class SwarmFixture implements AsyncDisposable {
         {
           role,
           topology: {},
-          whereabouts: new Whereabouts({}),
+          whereabouts,
           listen: { host: options.host ?? '127.0.0.1', port: 0 },
           trackers: fixedMembers([this.#tracker!.address]),
           identity: wireIdentity(security),
@@ -183,7 +186,8 @@ export interface Member extends AsyncDisposable {
   readonly path: string;
   readonly store: BlobStore;
   readonly swarm: RunningSwarm;
-  readonly counts: { verified: number; failed: number; sent: number };
+  /** Bytes; `fromBeyond`: that came from another zone. */
+  readonly counts: { verified: number; failed: number; sent: number; fromBeyond: number };
 }
 
 export function pieceOf(blob: Buffer, index: number): Buffer {
