@@ -74,6 +74,8 @@ export const ANONYMOUS_QUEUE = 256;
 export const ANONYMOUS_CHECK_TIMEOUT_MS = 30_000;
 /** Found standings reach the disk at most this long after they were found. */
 export const ANONYMOUS_SAVE_MS = 1_000;
+/** Where in the data directory; beside it lies the next one, with .new, while it is written. */
+export const ANONYMOUS_FILE = 'anonymous.json';
 
 /** How often the origin looks whether it holds the image of agents' self-test. */
 export const SELF_TEST_CHECK_MS = 60_000;

@@ -12,6 +12,7 @@ import type { RunningSwarm } from '#swarm/session/start.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { AnonymousRepositories } from './anonymous.ts';
 import { Blobs } from './blobs.ts';
+import { ANONYMOUS_FILE } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
 import { HashSigner } from './hash-signer.ts';
 import { Manifests } from './manifests.ts';
@@ -92,7 +93,7 @@ export async function createServices(
   const anonymous = starting.use(
     await AnonymousRepositories.open(
       { upstream, events, now: Date.now },
-      join(config.store.path, 'anonymous.json'),
+      join(config.store.path, ANONYMOUS_FILE),
     ),
   );
   const repositories = new StrangerRepositories(config.strangerRepositories);

@@ -13,6 +13,11 @@ const LOCK = 'lock.sock';
 /** Left-over locks that are cleared away before it is given up. */
 const ATTEMPTS = 3;
 
+/** Whether a name in a data directory is that of its lock, or of one that is being cleared away. */
+export function isLockName(name: string): boolean {
+  return name === LOCK || /^\.l[0-9a-f]{6}$/u.test(name);
+}
+
 /**
  * Makes a data directory this process' own until disposed of; to be taken before anything in it is opened. The lock
  * is a socket that somebody listens at: what a kill -9 leaves behind answers nobody and is no obstacle.

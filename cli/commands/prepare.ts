@@ -4,9 +4,11 @@ import { chmod, chown, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { UsageError } from '#cli/failure.ts';
-import { claimDataDirectory } from '#service/data-directory.ts';
+import { ANONYMOUS_FILE } from '#origin/defaults.ts';
+import { quote } from '#registry/redact.ts';
+import { claimDataDirectory, isLockName } from '#service/data-directory.ts';
 import { makeDirectory } from '#service/make-directory.ts';
-import { STORE_ROOT } from '#swarm/store/layout.ts';
+import { STORE_DIRECTORIES, STORE_ROOT } from '#swarm/store/layout.ts';
 
 interface Owner {
   readonly uid: number;
@@ -45,31 +47,66 @@ async function handOver(directory: string, owner: Owner): Promise<void> {
   await makeDirectory(directory);
   const { uid, gid } = await stat(directory);
   if (uid === owner.uid && gid === owner.gid) return;
-  const names = await readdir(directory);
-  if (!names.includes(STORE_ROOT) && names.some((name) => name !== VOLUME_ROOT_ENTRY))
-    throw new Error(
-      `${directory} is no part's store, for there is no ${STORE_ROOT} in it, and not empty: it was left as it is`,
-    );
+  const names = await namesIn(directory);
+  if (names.length > 0) await expectStore(directory, names, 'it was left as it is');
   await chmod(directory, MODE); // before it is another's
   await chown(directory, owner.uid, owner.gid);
 }
 
 /**
- * Only of a store, which is known by the directory of its layout, and of none that a part is using. The directory itself may be a mount.
+ * Only of a store, and of none that a part is using. The directory itself may be a mount.
  * @throws Error where it is neither
  */
 async function removeContent(directory: string): Promise<void> {
-  const names = await readdir(directory);
+  const names = await namesIn(directory);
   if (names.length === 0) return;
-  if (!names.includes(STORE_ROOT))
-    throw new Error(
-      `${directory} is no part's store, for there is no ${STORE_ROOT} in it: nothing was removed`,
-    );
+  await expectStore(directory, names, 'nothing was removed');
   await using _claimed = await claimDataDirectory(directory);
-  // What it is known by goes last: broken off, this can be done again.
-  for (const name of [...names.filter((other) => other !== STORE_ROOT), STORE_ROOT])
-    await rm(join(directory, name), { recursive: true, force: true });
+  for (const name of names) if (name !== STORE_ROOT && !isLockName(name)) await remove(join(directory, name));
+  // What it is known by goes last, and empty: broken off, this can be done again.
+  const root = join(directory, STORE_ROOT);
+  for (const inside of STORE_DIRECTORIES)
+    for (const name of await readdir(join(root, inside))) await remove(join(root, inside, name));
+  for (const name of [STORE_ROOT, ...names.filter(isLockName)]) await remove(join(directory, name));
 }
+
+/** What is in a directory, beside what its file system has there. */
+async function namesIn(directory: string): Promise<string[]> {
+  return (await readdir(directory)).filter((name) => name !== VOLUME_ROOT_ENTRY);
+}
+
+/** @throws Error, with what became of the directory, where one of its names is nobody's of Shoal, or the layout is not there */
+async function expectStore(directory: string, names: readonly string[], left: string): Promise<void> {
+  const foreign = names.find((name) => !isOurs(name));
+  if (foreign !== undefined)
+    throw new Error(
+      `${directory} is no part's store, for there is ${quote(foreign)} in it, which Shoal does not make: ${left}`,
+    );
+  const missing = await missingDirectory(directory);
+  if (missing !== undefined)
+    throw new Error(
+      `${directory} is no part's store, for there is no directory ${missing} in it, and not empty: ${left}`,
+    );
+}
+
+function isOurs(name: string): boolean {
+  return [STORE_ROOT, ANONYMOUS_FILE, `${ANONYMOUS_FILE}.new`].includes(name) || isLockName(name);
+}
+
+/** The first of the layout's that is not there, or is something else; links do not count, for they lead elsewhere. */
+async function missingDirectory(directory: string): Promise<string | undefined> {
+  if (!(await directoriesIn(directory)).includes(STORE_ROOT)) return STORE_ROOT;
+  const there = await directoriesIn(join(directory, STORE_ROOT));
+  const missing = STORE_DIRECTORIES.find((name) => !there.includes(name));
+  return missing && join(STORE_ROOT, missing);
+}
+
+async function directoriesIn(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
+const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
 
 function parseOwner(text: string): Owner {
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(text) ?? [];

@@ -5,6 +5,8 @@ import { isDigest, type Digest } from '#registry/digest.ts';
 
 /** Version of the layout, part of every path. */
 export const STORE_ROOT = 'v1';
+/** In it, wherever a store has been opened once. */
+export const STORE_DIRECTORIES = ['blobs', 'partial', 'temporary'] as const;
 /** The content, in a blob's directory. */
 export const DATA_FILE = 'data';
 /** The log of signed hash batches, in a blob's directory; absent where there are none. */
@@ -27,9 +29,10 @@ export class Layout {
 
   constructor(directory: string) {
     this.root = path.join(directory, STORE_ROOT);
-    this.blobs = path.join(this.root, 'blobs');
-    this.partials = path.join(this.root, 'partial');
-    this.temporary = path.join(this.root, 'temporary');
+    const [blobs, partials, temporary] = STORE_DIRECTORIES;
+    this.blobs = path.join(this.root, blobs);
+    this.partials = path.join(this.root, partials);
+    this.temporary = path.join(this.root, temporary);
     this.marker = path.join(this.root, 'unclean');
   }
 
