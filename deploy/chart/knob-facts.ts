@@ -1,6 +1,7 @@
 import { allowedFor, formatQuantity } from '#service/config/leaves.ts';
 import type { KnobSchema } from '#service/config/leaves.ts';
 import type { Part } from '#service/config/load.ts';
+import { STOP_GRACE_MS } from '#service/lifecycle.ts';
 import { BYTE_UNITS, TIME_UNITS } from '#service/config/units.ts';
 
 import { chosenKnobs } from './knob-values.ts';
@@ -24,7 +25,8 @@ export function knobFacts(): string {
     part,
     { quantities: quantitiesOf(part), texts: textsOf(part), variables: variablesOf(part) },
   ]);
-  return `${JSON.stringify({ units: UNITS, parts: Object.fromEntries(parts) }, undefined, 2)}\n`;
+  const facts = { units: UNITS, stopSeconds: STOP_GRACE_MS / 1000, parts: Object.fromEntries(parts) };
+  return `${JSON.stringify(facts, undefined, 2)}\n`;
 }
 
 /** Bounds of the knobs that are written with a unit, by knob. */

@@ -24,8 +24,8 @@ import { count, flag, group, optional, port, text, texts } from './value-kinds.t
 const grace = (seconds: number): TSchema =>
   count(
     seconds,
-    [STOP_GRACE_MS / 1000, 3600],
-    `Seconds that running transfers have to end when the pod is stopped; a part itself takes up to ${STOP_GRACE_MS / 1000}.`,
+    [1, 3600],
+    `Seconds that running transfers have to end when the pod is stopped. A part itself takes up to ${STOP_GRACE_MS / 1000}: it is given these at least.`,
   );
 const replicas = (value: number, description: string): TSchema => count(value, [1, MAX_MEMBERS], description);
 /** As Prometheus reads it. */

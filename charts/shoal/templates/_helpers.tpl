@@ -87,10 +87,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* What every pod has. Arguments: root, component. */}}
 {{- define "shoal.pod" -}}
 {{- $part := index .root.Values .component -}}
+{{- $stop := (.root.Files.Get "files/knobs.json" | fromJson).stopSeconds -}}
 serviceAccountName: {{ include "shoal.fullname" .root }}-{{ .component }}
 automountServiceAccountToken: {{ .token }}
 enableServiceLinks: false
-terminationGracePeriodSeconds: {{ $part.terminationGracePeriodSeconds }}
+terminationGracePeriodSeconds: {{ max $part.terminationGracePeriodSeconds $stop }}
 {{- with include "shoal.priorityClass" .root }}
 priorityClassName: {{ quote . }}
 {{- end }}

@@ -47,6 +47,7 @@ interface Port {
 }
 
 export interface PodSpec {
+  readonly terminationGracePeriodSeconds?: number;
   readonly hostNetwork?: boolean;
   readonly automountServiceAccountToken: boolean;
   readonly securityContext: object;
