@@ -28,8 +28,10 @@ export const QUANTITY_UNITS: Readonly<Record<string, number>> = {
 };
 export const QUANTITY = `[0-9]{1,15}(?:\\.[0-9]{1,9})?(?:${Object.keys(QUANTITY_UNITS).join('|')})`;
 
-/** Without `.` and `..`, which would lead elsewhere. */
-export const ABSOLUTE_PATH = '(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)+';
+/** Any but `.` and `..`, which would lead elsewhere; a colon ends the path of a mount. */
+const PATH_CHARACTER = '[^/:\\x00-\\x1f\\x7f]';
+const PATH_SEGMENT = `(?:\\.{0,2}[^./:\\x00-\\x1f\\x7f]${PATH_CHARACTER}*|\\.\\.\\.${PATH_CHARACTER}*)`;
+export const ABSOLUTE_PATH = `(?:/+${PATH_SEGMENT})+/*`;
 
 const OCTET = '(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])';
 const GROUP = '[0-9A-Fa-f]{1,4}';

@@ -55,7 +55,7 @@ origin.config.strangerRepositories is empty although origin.config.strangers is 
 {{- $part := .part -}}
 {{- $mounts := list "/etc/ssl/" -}}
 {{- range .of.extraVolumeMounts -}}
-{{- $mounts = append $mounts .mountPath -}}
+{{- $mounts = append $mounts (clean .mountPath) -}}
 {{- end -}}
 {{- range $name, $host := dig "upstreams" "hosts" dict .of.config -}}
 {{- $path := printf "%s.config.upstreams.hosts[%q]" $part $name -}}

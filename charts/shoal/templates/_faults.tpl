@@ -39,10 +39,8 @@ preheat.pullSecrets is set, but rbac.create is false: without its rights the tra
 {{- end }}
 {{- $_ := set $taken (toString $port) (printf "agent.ports.%s" $name) -}}
 {{- end -}}
-{{- with $values.agent.store.hostPath -}}
-{{- $system := list "/bin" "/boot" "/dev" "/etc" "/lib" "/lib32" "/lib64" "/proc" "/run" "/sbin" "/sys" "/usr" "/var/run" "/var/log/containers" "/var/log/pods" "/opt/cni" "/var/lib/cni" "/var/lib/containerd" "/var/lib/containers" "/var/lib/crio" "/var/lib/docker" "/var/lib/dpkg" "/var/lib/etcd" "/var/lib/kubelet" "/var/lib/rancher" "/var/lib/rpm" "/var/lib/systemd" -}}
-{{- $shared := list "/home" "/media" "/mnt" "/opt" "/root" "/srv" "/tmp" "/var" "/var/cache" "/var/lib" "/var/log" "/var/mnt" "/var/spool" "/var/tmp" -}}
-{{- if or (has . $shared) (include "shoal.isBelow" (dict "path" . "directories" $system)) }}
+{{- with include "shoal.storePath" .root -}}
+{{- if include "shoal.isNodes" . }}
 {{ printf "agent.store.hostPath is %q, which the node needs itself: it would become the agent's alone. A directory of Shoal's own is allowed, such as /var/lib/shoal/agent" . }}
 {{- end }}
 {{- end -}}
@@ -50,7 +48,7 @@ preheat.pullSecrets is set, but rbac.create is false: without its rights the tra
 {{- with $values.mirror.configPath -}}
 {{- if ne $kind.runtime "containerd" }}
 {{ printf "mirror.configPath is %q, but mirror.node is %s, which has no containerd: leave it empty" . $values.mirror.node }}
-{{- else if not (include "shoal.isBelow" (dict "path" . "directories" $kind.directories)) }}
+{{- else if not (include "shoal.isBelow" (dict "path" (clean .) "directories" $kind.directories)) }}
 {{ printf "mirror.configPath is %q: on %s a directory in %s is allowed, the only place of the node that is written to" . $values.mirror.node (join ", " $kind.directories) }}
 {{- end }}
 {{- end -}}
@@ -62,16 +60,6 @@ preheat.pullSecrets is set, but rbac.create is false: without its rights the tra
 {{- if and (has "_default" $values.mirror.registries) (ne $kind.runtime "containerd") }}
 {{ printf "mirror.registries has _default, but mirror.node is %s: its runtime has no entry for all registries, name each" $values.mirror.node }}
 {{- end }}
-{{- end -}}
-
-{{/* "true" where a path is one of the directories or in one. Arguments: path, directories. */}}
-{{- define "shoal.isBelow" -}}
-{{- $path := printf "%s/" .path -}}
-{{- range .directories -}}
-{{- if hasPrefix (printf "%s/" .) $path -}}
-true
-{{- end -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "shoal.metricsFaults" -}}

@@ -81,8 +81,8 @@
 {{- if not (has .name $volumes) }}
 {{ printf "%s.extraVolumeMounts names %s, which is not in %s.extraVolumes" $part .name $part }}
 {{- end }}
-{{- $path := trimSuffix "/" .mountPath -}}
-{{- if or (has $path $paths) (include "shoal.isBelow" (dict "path" $path "directories" (list "/bin" "/dev" "/etc/shoal" "/lib" "/lib64" "/opt/shoal" "/proc" "/run/shoal" "/sys" "/usr/bin" "/usr/lib" "/var/lib/shoal"))) (has $path (list "" "/etc" "/opt" "/run" "/usr" "/var" "/var/lib")) }}
+{{- $path := clean .mountPath -}}
+{{- if or (has $path $paths) (include "shoal.isContainers" $path) }}
 {{ printf "%s.extraVolumeMounts has %q, where something else of the container is: another mountPath is allowed, such as /etc/ssl/private" $part .mountPath }}
 {{- end }}
 {{- $paths = append $paths $path -}}

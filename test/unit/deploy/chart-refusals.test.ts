@@ -2,6 +2,12 @@ import { describe, expect, test } from 'vitest';
 
 import { HELM, lint, render, template } from './helm.ts';
 
+/** A volume of the origins' pods, mounted at a path. */
+function mounted(path: string): string {
+  const volume = 'origin.extraVolumes[0].name=ca,origin.extraVolumes[0].secret.secretName=ca';
+  return `${volume},origin.extraVolumeMounts[0].name=ca,origin.extraVolumeMounts[0].mountPath=${path}`;
+}
+
 /** Values that would be no use or do harm, as `a=b,c=d`, and words of the refusal. */
 const REFUSED: readonly (readonly [values: string, words: string])[] = [
   // What the schema says.
@@ -80,7 +86,14 @@ const REFUSED: readonly (readonly [values: string, words: string])[] = [
   ['agent.store.hostPath=/etc', 'agent.store.hostPath is "/etc"'],
   ['agent.store.hostPath=/etc,cleanUp.enabled=true', 'agent.store.hostPath is "/etc"'],
   ['agent.store.hostPath=/var/lib', 'agent.store.hostPath is "/var/lib"'],
-  ['agent.store.hostPath=/var/lib/kubelet/shoal', 'which the node needs itself'],
+  ['agent.store.hostPath=/mnt/', 'agent.store.hostPath is "/mnt"'],
+  ['agent.store.hostPath=/var//lib', 'agent.store.hostPath is "/var/lib"'],
+  ['agent.store.hostPath=/var/lib/shoal/.', 'agent/store/hostPath'],
+  ['agent.store.hostPath=/a:b', 'agent/store/hostPath'],
+  ['agent.store.hostPath=/var/lib/kubelet', 'which the node needs itself'],
+  ['agent.store.hostPath=/var/lib/kubelet/plugins/shoal', 'which the node needs itself'],
+  ['agent.store.hostPath=/var/lib/rancher/k3s/shoal', 'which the node needs itself'],
+  ['agent.store.hostPath=/var/lib/containerd/io.containerd.content.v1.content', 'the node needs itself'],
   ['mirror.configPath=/etc/docker/certs.d', 'a directory in /etc/containerd is allowed'],
   ['mirror.configPath=/etc/containerdx', 'a directory in /etc/containerd is allowed'],
   ['mirror.node=crio,mirror.configPath=/etc/containers', 'which has no containerd'],
@@ -111,10 +124,10 @@ const REFUSED: readonly (readonly [values: string, words: string])[] = [
     'agent.extraVolumeMounts[0].name=ca,agent.extraVolumeMounts[0].mountPath=/ca',
     'not in agent.extraVolumes',
   ],
-  [
-    'origin.extraVolumes[0].name=ca,origin.extraVolumes[0].secret.secretName=ca,origin.extraVolumeMounts[0].name=ca,origin.extraVolumeMounts[0].mountPath=/etc/shoal/config',
-    'where something else of the container is',
-  ],
+  [mounted('/etc/shoal/config'), 'where something else of the container is'],
+  ...['/usr/lib', '/usr/lib/x86_64-linux-gnu/ssl', '/etc/shoal', '/var//lib/', '/opt/shoal/x'].map(
+    (path) => [mounted(path), 'where something else of the container is'] as const,
+  ),
   ['agent.podLabels.app\\.kubernetes\\.io/name=x', "which is the chart's: other labels"],
   ['metrics.dashboards.labels.helm\\.sh/chart=x', "which is the chart's: other labels"],
   ['tracker.resources.limits.memory=1Mi', 'at least 128Mi is allowed'],
@@ -143,6 +156,14 @@ const TAKEN = [
   'agent.store.hostPath=',
   'agent.store.hostPath=/data/shoal',
   'agent.store.hostPath=/etcetera',
+  'agent.store.hostPath=/mnt/.shoal',
+  'agent.store.hostPath=/mnt/disk@0/my blobs #1',
+  'agent.store.hostPath=/mnt/..shoal/...',
+  'agent.store.hostPath=/var/lib/kubelet/shoal',
+  'agent.store.hostPath=/var/lib/rancher/shoal',
+  mounted('/usr/lib/ssl/certs'),
+  mounted('/etc/shoal/ca/'),
+  mounted('/etc/ssl/.private'),
   'mirror.configPath=/etc/containerd/certs.d',
   'mirror.node=k3s,mirror.configPath=/var/lib/rancher/k3s/agent/etc/containerd/certs.d',
   'mirror.registries={_default,ghcr.io,registry.example.com:5000,[fd00::1]:5000}',

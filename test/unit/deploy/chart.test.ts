@@ -181,6 +181,19 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     expect(roots.map(({ name, args }) => [name, args[1], args[2]])).toEqual([['mirror', 'k3s', '--remove']]);
   });
 
+  test.each(['/data/shoal/', '/data//shoal'])(
+    'keeps blobs of hostPath %s in /data/shoal, and cleans up there',
+    async (hostPath) => {
+      for (const cleanUp of [false, true]) {
+        const given = [`agent.store.hostPath=${hostPath}`, `cleanUp.enabled=${cleanUp}`];
+        const objects = await render(...given);
+        const { spec } = objects.find(({ kind }) => kind === 'DaemonSet')!;
+        const store = spec!.template!.spec.volumes.find(({ name }) => name === 'store');
+        expect(store?.hostPath?.path).toBe('/data/shoal');
+      }
+    },
+  );
+
   test('has the door on loopback, out of reach of every Service', async () => {
     const objects = await render();
     const pod = podOf(objects, 'agent');
