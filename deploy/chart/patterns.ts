@@ -6,6 +6,8 @@ import { LABEL } from '#service/discovery/member-entry.ts';
 export const OBJECT_NAME = `${LABEL}(?:\\.${LABEL})*`;
 /** RFC 1035 label: what a Service's name may be. */
 export const SERVICE_NAME = '[a-z](?:[a-z0-9-]*[a-z0-9])?';
+/** What may come after its first letter and a hyphen. */
+export const SERVICE_NAME_PART = '[a-z0-9](?:[a-z0-9-]*[a-z0-9])?';
 
 const LABEL_NAME = '[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?';
 export const LABEL_KEY = `(?:${OBJECT_NAME}/)?${LABEL_NAME}`;

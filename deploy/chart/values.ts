@@ -16,6 +16,7 @@ import {
   QUANTITY,
   REGISTRY,
   SERVICE_NAME,
+  SERVICE_NAME_PART,
 } from './patterns.ts';
 import { count, flag, group, optional, port, text, texts } from './value-kinds.ts';
 
@@ -42,12 +43,13 @@ export const VALUES: TObject = group('Values of the chart', {
     }),
     pullSecrets: secrets('Secrets to pull it with, as `[{name: …}]`.'),
   }),
-  nameOverride: optional('Instead of the chart’s name in the names of objects.', SERVICE_NAME, {
+  nameOverride: optional('Instead of the chart’s name in the names of objects.', SERVICE_NAME_PART, {
     maxLength: 63,
   }),
-  fullnameOverride: optional('Instead of release and chart in the names of objects.', SERVICE_NAME, {
-    maxLength: 40,
-  }),
+  fullnameOverride: optional(
+    'Instead of release and chart in the names of objects: its first 40 characters, which leaves room for what comes after.',
+    SERVICE_NAME,
+  ),
   clusterDomain: text('cluster.local', 'Domain of the cluster’s DNS.', OBJECT_NAME),
   keys: group('The keys that parts know each other by. Made at the first install and kept at upgrades.', {
     clusterSecret: optional(
