@@ -115,17 +115,17 @@ export class SimDownloads {
     this.fillAll();
   }
 
-  /** The zone's members may have changed. */
+  /** Mirrors `#shareImports`. */
   shareImports(waitedMs: number): void {
     const { host, awaited, world } = this.#torrent;
     if (host.zone === undefined) return;
     const neighbours = this.#peers
       .filter((peer) => peer.host.role === 'agent' && peer.host.zone === host.zone)
-      .filter((peer) => peer.pieces.count < this.#table.count)
+      .filter((peer) => peer.peerInterested && !peer.pieces.full)
       .map((peer) => ({ id: peer.host.id, pieces: peer.pieces }));
-    const isBusy = this.#peers.some((peer) => peer.outstanding.length > 0);
     const overdue = new Set(waitedMs >= RESCUE_AFTER_MS ? [awaited] : []);
-    if (this.#imports.update({ neighbours, isBusy, overdue }, world.clock.now)) this.#freed++;
+    const held = this.#table.held.count;
+    if (this.#imports.update({ neighbours, overdue, held }, world.clock.now)) this.#freed++;
   }
 
   #isLate(index: number, waitedMs: number): boolean {

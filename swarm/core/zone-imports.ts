@@ -1,8 +1,11 @@
 import { Bitfield } from './bitfield.ts';
 import { avalanche } from './ring.ts';
 
-/** Who was sent nothing for so long asks other zones for what its neighbours were to bring in. */
-const IMPORT_PATIENCE_MS = 300;
+/** Over so long it is looked how fast pieces come. Milliseconds. */
+const PACE_MS = 1_000;
+
+/** Nothing is shared for so long where pieces come much slower than before, and twice as long the next time. Milliseconds. */
+const UNSHARED_MS = 4_000;
 
 /** With so many neighbours a zone is too large for all to know each other, and most of them know nobody beyond it. */
 const MANY_NEIGHBOURS = 16;
@@ -16,26 +19,32 @@ export interface Neighbour {
 
 export interface Surroundings {
   readonly neighbours: readonly Neighbour[];
-  /** Somebody was asked for something that has not come yet. */
-  readonly isBusy: boolean;
-  /** Pieces that readers have waited for too long already. */
+  /** Pieces that readers have waited for too long. */
   readonly overdue: ReadonlySet<number>;
+  /** Pieces that have come so far. */
+  readonly held: number;
 }
 
 /**
  * Which pieces an agent brings into its zone, so that each crosses the border once: of those that no neighbour has, the
- * ones for which it weighs most (rendezvous hashing, as in `ring.ts`). All that know the same neighbours agree, without a word.
+ * ones for which it weighs most among them (rendezvous hashing, as in `ring.ts`). All that know the same neighbours agree,
+ * without a word. Where neighbours are slow to fetch or to pass on, sharing makes pieces come slower: then it rests.
  */
 export class ZoneImports {
   readonly #self: string;
   readonly #pieces: number;
   #neighbours: readonly Neighbour[] = [];
   #known = '';
-  /** Undefined: nobody to share with. */
+  /** Worked out when it is asked for. */
   #share: Bitfield | undefined;
-  #busyAt = 0;
-  #isPatient = true;
   #overdue: ReadonlySet<number> = new Set();
+  /** When it was looked, and how many pieces there were. */
+  readonly #looks: { at: number; held: number }[] = [];
+  /** Most pieces in `PACE_MS`. */
+  #bestPace = 0;
+  #unsharedUntil = -Infinity;
+  #unsharedMs = UNSHARED_MS;
+  #rests = false;
 
   /**
    * @param self own peer id
@@ -50,29 +59,47 @@ export class ZoneImports {
    * @param now milliseconds
    * @returns whether there may be more to ask for than before
    */
-  update({ neighbours, isBusy, overdue }: Surroundings, now: number): boolean {
+  update({ neighbours, overdue, held }: Surroundings, now: number): boolean {
     this.#overdue = overdue;
-    if (isBusy) this.#busyAt = now;
-    const wasPatient = this.#isPatient;
-    this.#isPatient = now - this.#busyAt < IMPORT_PATIENCE_MS;
-    return this.#learn(neighbours) || (wasPatient && !this.#isPatient) || overdue.size > 0;
+    this.#neighbours = neighbours;
+    const hasLearnt = this.#learn(neighbours.map(({ id }) => id));
+    if (this.#hasSlowed(held, now) && !this.#rests && this.#isShared) {
+      this.#unsharedUntil = now + this.#unsharedMs;
+      this.#unsharedMs *= 2;
+    }
+    const rested = this.#rests;
+    this.#rests = now < this.#unsharedUntil;
+    return hasLearnt || overdue.size > 0 || (this.#rests && !rested);
   }
 
   /** Whether agents of other zones are asked for the piece. */
   admits(index: number): boolean {
-    if (!this.#share || !this.#isPatient || this.#overdue.has(index)) return true;
+    if (!this.#isShared || this.#rests || this.#overdue.has(index)) return true;
+    this.#share ??= shareOf(this.#self, this.#known.split(' '), this.#pieces);
     return this.#share.has(index) && !this.#neighbours.some(({ pieces }) => pieces.has(index));
   }
 
-  #learn(neighbours: readonly Neighbour[]): boolean {
-    this.#neighbours = neighbours;
-    const ids = neighbours.map(({ id }) => id).sort();
-    const known = ids.join(' ');
+  get #isShared(): boolean {
+    return this.#neighbours.length > 0 && this.#neighbours.length < MANY_NEIGHBOURS;
+  }
+
+  #learn(ids: readonly string[]): boolean {
+    const known = ids.toSorted().join(' ');
     if (known === this.#known) return false;
     this.#known = known;
-    const isAlone = ids.length === 0 || ids.length >= MANY_NEIGHBOURS;
-    this.#share = isAlone ? undefined : shareOf(this.#self, ids, this.#pieces);
+    this.#share = undefined;
     return true;
+  }
+
+  /** Chance makes the pace of few pieces jump: two more or less prove nothing. */
+  #hasSlowed(held: number, now: number): boolean {
+    const looks = this.#looks;
+    looks.push({ at: now, held });
+    while (looks.length > 1 && looks[1]!.at <= now - PACE_MS) looks.shift();
+    if (looks[0]!.at > now - PACE_MS) return false;
+    const pace = held - looks[0]!.held;
+    this.#bestPace = Math.max(this.#bestPace, pace);
+    return pace < this.#bestPace / 2 - 2;
   }
 }
 

@@ -49,6 +49,13 @@ export class Downloads {
     }
   }
 
+  /** It has told of pieces that are missing here. What others were to fetch is looked for once a tick, not with each. */
+  gained(peer: PeerSession, indices: readonly number[]): void {
+    const { imports } = this.#parts;
+    const isFar = this.#localityOf(peer) === 'cross-zone';
+    if (!isFar || indices.some((index) => imports.admits(index))) this.fill(peer);
+  }
+
   fillAll(): void {
     for (const peer of this.#parts.peers()) this.fill(peer);
   }
@@ -152,17 +159,15 @@ export class Downloads {
   #shareImports(now: number): void {
     const { peers, imports, pieces, readers } = this.#parts;
     const neighbours: PeerSession[] = [];
-    let isBusy = false;
     for (const peer of peers()) {
-      isBusy ||= peer.busy;
-      if (this.#localityOf(peer) === 'same-zone' && peer.pieces.count < pieces.table.count)
+      // Whose runtime has gone brings in nothing.
+      if (this.#localityOf(peer) === 'same-zone' && peer.peerInterested && !peer.pieces.full)
         neighbours.push(peer);
     }
     const overdue = new Set<number>();
-    for (const { index, waitingSince } of readers.cursors)
-      if (waitingSince !== undefined && now - waitingSince >= RESCUE_AFTER_MS)
-        overdue.add(pieces.awaited(index));
-    imports.update({ neighbours, isBusy, overdue }, now);
+    for (const { index, waitingSince = now } of readers.cursors)
+      if (now - waitingSince >= RESCUE_AFTER_MS) overdue.add(pieces.awaited(index));
+    imports.update({ neighbours, overdue, held: pieces.table.held.count }, now);
   }
 
   #request(peer: PeerSession, block: Block): void {

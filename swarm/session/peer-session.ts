@@ -123,11 +123,6 @@ export class PeerSession implements WireHandler {
     this.usefulAt = parts.now();
   }
 
-  /** Whether it was asked for something that has not come yet. */
-  get busy(): boolean {
-    return this.#outstanding.size > 0;
-  }
-
   get id(): string {
     return this.wire.peerId.toString('hex');
   }

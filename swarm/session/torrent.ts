@@ -529,7 +529,7 @@ export class Torrent implements AsyncDisposable {
     }
     if (!useful || !this.wanted) return;
     peer.setInterested(true);
-    this.#downloads.fill(peer);
+    this.#downloads.gained(peer, indices);
   }
 
   /** Blocks that will not come from whom they were asked of. */
