@@ -29,8 +29,8 @@ const grace = (seconds: number): TSchema =>
     `Seconds that running transfers have to end when the pod is stopped. A part itself takes up to ${STOP_GRACE_MS / 1000}: it is given these at least.`,
   );
 const replicas = (value: number, description: string): TSchema => count(value, [1, MAX_MEMBERS], description);
-/** As Prometheus reads it. */
-const INTERVAL = '(?:[1-9][0-9]{0,4}h)?(?:[1-9][0-9]{0,4}m)?(?:[1-9][0-9]{0,4}s)?';
+/** As Prometheus reads it; empty, too. */
+const INTERVAL = '(?:[1-9][0-9]{0,4}h)?(?:[1-9][0-9]{0,4}m)?(?:[1-9][0-9]{0,4}s)?(?:[1-9][0-9]{0,5}ms)?';
 
 export const VALUES: TObject = group('Values of the chart', {
   image: group('The container image, of all parts.', {
@@ -201,7 +201,11 @@ export const VALUES: TObject = group('Values of the chart', {
   metrics: group('Metrics and what is made of them.', {
     serviceMonitor: group('For Prometheus Operator.', {
       enabled: flag(false, 'Whether ServiceMonitors are made.'),
-      interval: text('30s', 'How often metrics are read.', INTERVAL),
+      interval: text(
+        '30s',
+        'How often metrics are read. Empty: as often as your Prometheus does by default.',
+        INTERVAL,
+      ),
       labels: labels({}, 'Labels by which your Prometheus finds them.'),
     }),
     prometheusRule: group(

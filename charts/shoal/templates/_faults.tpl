@@ -64,11 +64,13 @@ preheat.pullSecrets is set, but rbac.create is false: without its rights the tra
 
 {{- define "shoal.metricsFaults" -}}
 {{- $metrics := .root.Values.metrics -}}
-{{- $interval := $metrics.serviceMonitor.interval -}}
-{{- $amount := include "shoal.amount" (dict "text" $interval "units" .facts.units.ms) | float64 -}}
+{{- $units := .facts.units.ms -}}
+{{- with $metrics.serviceMonitor.interval -}}
+{{- $amount := include "shoal.amount" (dict "text" . "units" $units) | float64 -}}
 {{- if or (lt $amount 1000.0) (gt $amount 120000.0) }}
-{{ printf "metrics.serviceMonitor.interval is %q: from 1s to 2m is allowed, as alerts look back five minutes" $interval }}
+{{ printf "metrics.serviceMonitor.interval is %q: from 1s to 2m is allowed, as alerts look back five minutes, or nothing for Prometheus' default" . }}
 {{- end }}
+{{- end -}}
 {{- $own := include "shoal.labels" (dict "root" .root) | fromYaml -}}
 {{- range $name := list "serviceMonitor" "prometheusRule" "dashboards" -}}
 {{- range $label, $_ := (index $metrics $name).labels -}}

@@ -134,6 +134,7 @@ const REFUSED: readonly (readonly [values: string, words: string])[] = [
   ['mirror.resources.limits.cpu=1m', 'at least 50m is allowed'],
   ['agent.resources.requests.memory=2Gi', 'requests.memory is 2Gi, but limits.memory is 1Gi'],
   ['metrics.serviceMonitor.interval=1h', 'from 1s to 2m is allowed'],
+  ['metrics.serviceMonitor.interval=999ms', 'from 1s to 2m is allowed'],
 ];
 
 /** At the edge of what is refused. */
@@ -179,6 +180,8 @@ const TAKEN = [
   'agent.extraVolumes[0].name=ca,agent.extraVolumes[0].secret.secretName=ca,agent.extraVolumeMounts[0].name=ca,agent.extraVolumeMounts[0].mountPath=/ca,agent.config.upstreams.hosts.r.ca=/ca/r.pem',
   'agent.config.upstreams.hosts.r.endpoint=http://r:80/v,agent.config.upstreams.hosts.r.plainHttp=true',
   'metrics.serviceMonitor.interval=1m30s',
+  'metrics.serviceMonitor.interval=1500ms',
+  'metrics.serviceMonitor.interval=',
 ];
 
 describe.skipIf(HELM === undefined)('the chart (needs helm)', () => {

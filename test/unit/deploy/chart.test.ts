@@ -233,6 +233,17 @@ describe.skipIf(HELM === undefined)('the chart (needs helm: test/kubernetes/tool
     expect(open).toContain('"port":29512');
   });
 
+  test.each([
+    ['15s', '15s'],
+    ['', undefined],
+  ])('has metrics read every %j, where that is nothing as often as Prometheus does', async (given, read) => {
+    const objects = await render(
+      'metrics.serviceMonitor.enabled=true',
+      `metrics.serviceMonitor.interval=${given}`,
+    );
+    expect(find(objects, 'ServiceMonitor', 'shoal').spec!.endpoints![0]!.interval).toBe(read);
+  });
+
   test('has rules and dashboards where they are wanted', async () => {
     const wanted = ['serviceMonitor', 'prometheusRule', 'dashboards'].map(
       (name) => `metrics.${name}.enabled=true`,

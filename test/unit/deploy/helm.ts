@@ -35,6 +35,7 @@ export interface Manifest {
       readonly spec: PodSpec;
     };
     readonly clusterIP?: string;
+    readonly endpoints?: readonly { readonly interval?: string }[];
     readonly ports?: readonly Port[];
     readonly selector?: Readonly<Record<string, string>>;
   };
