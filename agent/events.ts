@@ -27,7 +27,7 @@ export type FallbackReason = 'no-origin' | 'stalled';
 export class AgentEvents {
   readonly #logger: Logger;
   readonly #metrics: AgentMetrics;
-  readonly #absence: () => 'info' | 'warn';
+  readonly #absence: (error: unknown) => 'info' | 'warn';
   #denials = 0;
 
   /** @param now milliseconds, monotonic */
@@ -98,7 +98,7 @@ export class AgentEvents {
 
   originFailed(origin: string, error: Error): void {
     this.#metrics.originFailures.inc();
-    this.#logger[this.#absence()]({ origin, reason: reasonOf(error) }, 'origin without a usable answer');
+    this.#logger[this.#absence(error)]({ origin, reason: reasonOf(error) }, 'origin without a usable answer');
   }
 
   servedStaleTag(caller: Caller, tag: string): void {

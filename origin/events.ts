@@ -20,7 +20,7 @@ export interface ReadRecord {
 export class OriginEvents {
   readonly #logger: Logger;
   readonly #metrics: OriginMetrics;
-  readonly #absence: () => 'info' | 'warn';
+  readonly #absence: (error: unknown) => 'info' | 'warn';
 
   /** @param now milliseconds, monotonic */
   constructor(logger: Logger, metrics: OriginMetrics, now: () => number) {
@@ -67,7 +67,7 @@ export class OriginEvents {
   }
 
   lost(member: string, error: unknown): void {
-    this.#logger[this.#absence()](
+    this.#logger[this.#absence(error)](
       { origin: member, reason: describeError(error) },
       'another origin gave no usable answer',
     );

@@ -40,10 +40,18 @@ export function isTemporaryStatus(status: number): boolean {
 
 /** True where an error, or one that caused it, has a code of the table. */
 export function isTemporaryError(error: unknown): boolean {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
-    if ('code' in cause && typeof cause.code === 'string' && TEMPORARY_CODES.has(cause.code)) return true;
-  }
+  return someCause(error, (cause) => TEMPORARY_CODES.has(codeOf(cause)));
+}
+
+/** Whether an error, or one that caused it, is such a one. */
+function someCause(error: unknown, isSuch: (cause: Error) => boolean): boolean {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1)
+    if (isSuch(cause)) return true;
   return false;
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
 /** Delay before attempt `failures + 1`, in milliseconds: exponential up to the cap, the upper half of it random. */
@@ -67,14 +75,38 @@ export function parseRetryAfter(header: string | undefined, now: number): number
 /** Parts of a cluster start side by side; images may have to be pulled and disks mounted. */
 const STARTUP_GRACE_MS = 30_000;
 
+/** Error codes of sockets, DNS and undici that say of another part that it is not there, or not yet. */
+const ABSENCE_CODES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'EAI_AGAIN',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+]);
+
 /**
- * How loudly it is told that another part does not answer and is tried again: right after this part's start that is to be
- * expected, later somebody has to look.
+ * How loudly it is told that another part gives no usable answer and is tried again: right after this part's start it is
+ * to be expected that another is not there yet, later somebody has to look. What waiting does not mend, such as another
+ * cluster key, is a warning from the start.
  * @param now milliseconds, monotonic
  */
-export function startupGrace(now: () => number): () => 'info' | 'warn' {
+export function startupGrace(now: () => number): (error: unknown) => 'info' | 'warn' {
   const startedAt = now();
-  return () => (now() - startedAt < STARTUP_GRACE_MS ? 'info' : 'warn');
+  return (error) => (now() - startedAt < STARTUP_GRACE_MS && isAbsence(error) ? 'info' : 'warn');
+}
+
+function isAbsence(error: unknown): boolean {
+  return someCause(
+    error,
+    // What `AbortSignal.timeout` gives as its reason has no code of its own.
+    (cause) => ABSENCE_CODES.has(codeOf(cause)) || cause.name === 'TimeoutError',
+  );
 }
 
 /** Waits; when the signal aborts first, throws its reason. */

@@ -57,7 +57,7 @@ export class AnnounceLoop implements AsyncDisposable {
   #failures = 0;
   /** Since a tracker last answered. */
   #hasWarned = false;
-  readonly #absence: () => 'info' | 'warn';
+  readonly #absence: (error: unknown) => 'info' | 'warn';
   #heartbeatAt = Infinity;
   /** Nothing is sent before that. */
   #notBefore = -Infinity;
@@ -202,7 +202,7 @@ export class AnnounceLoop implements AsyncDisposable {
   #onFailure(error: unknown): void {
     const { client, logger } = this.#parts;
     const fields = { err: error, trackers: client.trackers };
-    const level = this.#absence();
+    const level = this.#absence(error);
     const isNews = level === 'warn' ? !this.#hasWarned : this.#failures === 0;
     if (isNews) logger[level](fields, 'a tracker does not answer; trying on');
     else logger.debug(fields, 'a tracker does not answer');

@@ -70,6 +70,19 @@ describe('an announcer', () => {
     expect(told.filter((level) => level === 'warn')).toHaveLength(1);
   });
 
+  it('warns from the start, and once, of a tracker whose answers are of no use', async () => {
+    const told: string[] = [];
+    const tell = (level: string) => () => void told.push(level);
+    const logger = { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') };
+    const server = createServer((_request, response) => response.writeHead(404).end());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const lonely = announcer([`127.0.0.1:${portOf(server)}`], {}, { logger });
+    lonely.join(hexId(), { complete: false, want: 5 }, none);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBeGreaterThan(1);
+    expect(told.slice(0, 2)).toEqual(['warn', 'debug']);
+  });
+
   it('is told of who is in its swarms, and of more when it asks', async () => {
     await using tracker = await runTracker(QUICK);
     const swarm = hexId();

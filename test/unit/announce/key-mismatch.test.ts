@@ -8,6 +8,7 @@ import { type BoundServer, createHttpServer, listen } from '#service/http-server
 import { loadSecurity, type Security } from '#service/identity.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
+import { startupGrace } from '#registry/retry.ts';
 import { describeKeyMismatch } from '#swarm/announce/key-mismatch.ts';
 import { TrackerClient } from '#swarm/announce/tracker-client.ts';
 import { withKeys } from '../../support/with-keys.ts';
@@ -36,6 +37,9 @@ async function startMember(security: Security): Promise<string> {
 
 const signal = AbortSignal.timeout(10_000);
 
+/** As it is told right after this part's start. */
+const toldAtStart = (error: unknown): string => `${startupGrace(() => 0)(error)}: ${String(error)}`;
+
 describe.each([
   [
     'another cluster key',
@@ -62,31 +66,34 @@ describe.each([
     withCertificate('impostor', 'other-ca'),
     'its certificate is not believed (SELF_SIGNED_CERT_IN_CHAIN): mtls.caFile must have the authorities',
   ],
-])('a member with %s', (_what, own, other, message) => {
-  test('as the tracker: the error says so', async () => {
+])('of a member with %s it is a warning from the start', (_what, own, other, message) => {
+  test('as the tracker, which says so', async () => {
     const trackers = [await startMember(other)];
     const dispatcher = clusterDispatcher(own);
     onTestFinished(() => dispatcher.destroy());
     const client = new TrackerClient({ dispatcher, trackers: fixedMembers(trackers), secure: true });
     const answer = { Check: (value: unknown): value is unknown => value !== undefined };
     const question = { method: 'POST', path: '/', body: {}, answer, timeoutMs: 5000 } as const;
-    await expect(client.ask(question, signal)).rejects.toThrow(`tracker ${trackers[0]}: ${message}`);
+    const told = await client.ask(question, signal).catch(toldAtStart);
+    expect(told).toMatch(/^warn: /u);
+    expect(told).toContain(`tracker ${trackers[0]}: ${message}`);
   });
 
-  test('as the origin: the error says so', async () => {
+  test('as the origin, which says so', async () => {
     const origins = [await startMember(other)];
     const failures: string[] = [];
     const dispatcher = clusterDispatcher(own);
     onTestFinished(() => dispatcher.destroy());
-    const onFailure = (_origin: string, error: Error): number => failures.push(error.message);
+    const onFailure = (_origin: string, error: Error): number => failures.push(toldAtStart(error));
     const limit = { passDownload: async () => {} };
     const parts = { dispatcher, limit, now: Date.now, random: Math.random, onFailure };
     const client = new OriginClient(parts, { origins: fixedMembers(origins), scheme: 'https' });
     await client.anonymous('r.example', 'team/app', signal);
-    expect(failures).toEqual([expect.stringContaining(message)]);
+    expect(failures).toEqual([expect.stringMatching(/^warn: /u)]);
+    expect(failures[0]).toContain(message);
   });
 
-  test('as another origin: the error says so', async () => {
+  test('as another origin, which says so', async () => {
     const place = await startMember(other);
     const failures: string[] = [];
     const dispatcher = clusterDispatcher(own);
@@ -96,13 +103,14 @@ describe.each([
         dispatcher,
         now: Date.now,
         random: Math.random,
-        events: { lost: (_member, error) => void failures.push(String(error)), forwarded: () => {} },
+        events: { lost: (_member, error) => void failures.push(toldAtStart(error)), forwarded: () => {} },
         life: signal,
       },
       { ring: { self: '127.0.0.1:1', members: ['127.0.0.1:1', place] }, scheme: 'https' },
     );
     expect(await ownership.askOthers('/v1/reads/x')).toEqual([]);
-    expect(failures).toEqual([expect.stringContaining(message)]);
+    expect(failures).toEqual([expect.stringMatching(/^warn: /u)]);
+    expect(failures[0]).toContain(message);
   });
 });
 
