@@ -2,6 +2,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { Upstream } from '#registry/upstream.ts';
 import type { Target } from '#registry/upstream-answer.ts';
 import { LruMap } from '#service/lru-map.ts';
+import { isMissing } from '#swarm/store/errors.ts';
 import { type Caller, fullName } from './caller.ts';
 import {
   ANONYMOUS_CHECK_MS,
@@ -160,8 +161,4 @@ function parseSaved(text: string): [string, number][] {
   return Object.entries(value)
     .filter((entry): entry is [string, number] => Number.isSafeInteger(entry[1]))
     .slice(0, ANONYMOUS_REPOSITORIES);
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
