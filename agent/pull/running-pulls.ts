@@ -103,7 +103,8 @@ export class RunningPulls implements Disposable {
         await sleep(WATCH_INTERVAL_MS, undefined, { signal });
         pull.observe();
         const waitedMs = pull.longestWait()?.waitedMs ?? 0;
-        if (waitedMs >= ASK_AGAIN_MS && asking.isDue) await this.#askOrigin(pull, asking, signal);
+        if (waitedMs < ASK_AGAIN_MS) asking.rest();
+        else if (asking.isDue) await this.#askOrigin(pull, asking, signal);
         if (waitedMs < this.#patience(pull)) continue;
         await this.#parts.fallback.run(pull, pull.origin === 'lost' ? 'no-origin' : 'stalled', signal);
       }
@@ -159,7 +160,7 @@ export class RunningPulls implements Disposable {
   }
 }
 
-/** When an origin may be asked again: at growing intervals with jitter. */
+/** When an origin may be asked again: at intervals with jitter that grow as long as readers wait. */
 class Asking {
   readonly #now: () => number;
   readonly #random: () => number;
@@ -178,5 +179,11 @@ class Asking {
   note(): void {
     this.#due = this.#now() + this.#delay * (0.75 + this.#random() / 2);
     this.#delay = Math.min(this.#delay * 2, 8 * ASK_AGAIN_MS);
+  }
+
+  /** No reader waits: the next stall is asked about as soon as the first was. */
+  rest(): void {
+    this.#delay = ASK_AGAIN_MS;
+    this.#due = Math.min(this.#due, this.#now() + ASK_AGAIN_MS);
   }
 }
