@@ -154,20 +154,22 @@ export class Fallback {
   async #awaitTurn(pull: RunningPull, turn: Turn, signal: AbortSignal): Promise<Portion | undefined> {
     const draw = this.#parts.random();
     let lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
+    const patienceLeft = (): number =>
+      this.#patienceMs(turn.waiting, draw) - (pull.longestWait()?.waitedMs ?? 0);
+    let turnInMs = await this.#turnWithin(patienceLeft(), pull.torrent, turn);
     for (;;) {
-      const patienceLeft = (): number =>
-        this.#patienceMs(turn.waiting, draw) - (pull.longestWait()?.waitedMs ?? 0);
-      const turnInMs = await this.#turnWithin(patienceLeft(), pull.torrent, turn);
       signal.throwIfAborted();
       if (turnInMs <= 0) return 'run';
       const patienceLeftMs = patienceLeft();
       if (patienceLeftMs <= 0) return 'piece';
       const waitMs = Math.min(turnInMs, LEASE_WAIT_MS, patienceLeftMs);
-      await sleep(Math.max(LEASE_WAIT_MIN_MS, waitMs), undefined, { signal });
+      const answer = await this.#answerWithin(Math.max(LEASE_WAIT_MIN_MS, waitMs), turn);
       if (pull.readers.length === 0 || !this.#isStalled(pull)) return undefined;
-      if (this.#parts.now() < lookAt) continue;
-      if (await this.#failIfGone(pull, signal)) return undefined;
-      lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
+      if (this.#parts.now() >= lookAt) {
+        if (await this.#failIfGone(pull, signal)) return undefined;
+        lookAt = this.#parts.now() + this.#options.upstreamWaitMs;
+      }
+      turnInMs = answer ?? (await this.#turnWithin(patienceLeft(), pull.torrent, turn));
     }
   }
 
@@ -184,12 +186,16 @@ export class Fallback {
   /** Trackers may be silent, each for a while: the runtime does not wait for all of them. Infinity where they still are. */
   async #turnWithin(patienceMs: number, torrent: Leased, turn: Turn): Promise<number> {
     turn.asking ??= this.#turnInMs(torrent, turn).finally(() => (turn.asking = undefined));
+    return (await this.#answerWithin(Math.max(LEASE_ANSWER_MS, patienceMs), turn)) ?? Infinity;
+  }
+
+  /** The answer to the question for the turn that is open; undefined where none is, or none comes within so long (ms). */
+  async #answerWithin(ms: number, { asking, over }: Turn): Promise<number | undefined> {
     const answered = new AbortController();
-    const over = AbortSignal.any([turn.over, answered.signal]);
-    const late = sleep(Math.max(LEASE_ANSWER_MS, patienceMs), Infinity, { signal: over });
+    const late = sleep(ms, undefined, { signal: AbortSignal.any([over, answered.signal]) });
     late.catch(() => {});
     try {
-      return await Promise.race([turn.asking, late]);
+      return await (asking === undefined ? late : Promise.race([asking, late]));
     } finally {
       answered.abort();
     }

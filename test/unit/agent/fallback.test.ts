@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Fallback, UNSHARED } from '#agent/pull/fallback.ts';
+import { Fallback, type Leases, UNSHARED } from '#agent/pull/fallback.ts';
 import { RunningPull } from '#agent/pull/running-pull.ts';
 import type { PullTorrent } from '#agent/pull/swarm.ts';
 import type { Upstream } from '#agent/upstream.ts';
@@ -135,7 +135,6 @@ test('what is read from upstream waits for a disk that is slower, and no longer 
     { upstreamWaitMs: 1_000, stallMs: 100 },
   );
   const stop = new AbortController();
-  const caller = { registry: 'registry.example', repository: 'team/app' };
   const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
   reading.catch(() => {});
   const left = new AbortController();
@@ -174,7 +173,6 @@ test('who does not get its turn to read upstream reads a piece before its runtim
     { upstreamWaitMs: 60_000, stallMs: 100 },
   );
   const stop = new AbortController();
-  const caller = { registry: 'registry.example', repository: 'team/app' };
   const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
   const running = fallback.run(pull, 'no-origin', stop.signal);
   await expect.poll(() => supplied.length, { timeout: 3_000 }).toBeGreaterThan(0);
@@ -208,7 +206,6 @@ test('trackers that are silent, one after the other, keep no runtime waiting for
     { upstreamWaitMs: 60_000, stallMs: 100 },
   );
   const stop = new AbortController();
-  const caller = { registry: 'registry.example', repository: 'team/app' };
   const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
   const running = fallback.run(pull, 'no-origin', new AbortController().signal);
   await expect.poll(() => supplied.length, { timeout: 6_000 }).toBeGreaterThan(1);
@@ -216,6 +213,83 @@ test('trackers that are silent, one after the other, keep no runtime waiting for
   stop.abort(new Error('left'));
   await Promise.allSettled([running, reading]);
   expect(left?.aborted).toBe(true);
+});
+
+/** A fallback with these leases, and how many pieces each of its requests upstream asks for. */
+function startFallback(leases: Leases, now: () => number) {
+  const asked: number[] = [];
+  const get: Upstream['get'] = (request, signal) => {
+    asked.push((request.range!.end + 1 - request.range!.start) / PIECE);
+    return endless.get(request, signal);
+  };
+  const fallback = new Fallback(
+    {
+      upstream: { ...endless, get },
+      leases,
+      now,
+      random: () => 0.9,
+      events: { fellBack: () => {}, fallbackFailed: () => {} },
+      onRefused: () => {},
+    },
+    { upstreamWaitMs: 60_000, stallMs: 100 },
+  );
+  return { fallback, asked };
+}
+
+const caller = { registry: 'registry.example', repository: 'team/app' };
+
+test('a turn that is given late is taken at once, and not asked for again', async () => {
+  const { torrent, disk } = startTorrentOnSlowDisk();
+  disk.resolve();
+  let ahead = 0;
+  const now = (): number => performance.now() + ahead;
+  const pull = new RunningPull(torrent, 'lost', { now, limit });
+  const granted = Promise.withResolvers<{ granted: boolean; retryAfterMs: number }>();
+  const askedBefore: number[] = [];
+  const lease: Leases['lease'] = () => {
+    askedBefore.push(asked.length);
+    return granted.promise;
+  };
+  const { fallback, asked } = startFallback({ lease, release: async () => {} }, now);
+  const [impatient, stop] = [new AbortController(), new AbortController()];
+  const range = { start: 0, end: torrent.size - 1 };
+  const left = pull.read(caller, range, impatient.signal, () => {}).next();
+  left.catch(() => {});
+  // So that the question is given no more than its least time; who comes then has all its patience left.
+  ahead = 2_200;
+  const running = fallback.run(pull, 'no-origin', stop.signal);
+  const reading = pull.read(caller, range, stop.signal, () => {}).next();
+  impatient.abort(new Error('left'));
+  await sleep(600);
+  granted.resolve({ granted: true, retryAfterMs: 0 });
+  await expect.poll(() => asked.length).toBeGreaterThan(0);
+  expect(asked[0]).toBe(8);
+  // Only what was asked before the first read is of that turn.
+  expect(askedBefore.filter((reads) => reads === 0)).toHaveLength(1);
+  stop.abort(new Error('left'));
+  await Promise.allSettled([running, reading, left]);
+});
+
+test('the time in which trackers were silent counts for the delay that spreads agents without a tracker', async () => {
+  const { torrent, disk } = startTorrentOnSlowDisk();
+  disk.resolve();
+  const pull = new RunningPull(torrent, 'lost', { now: () => performance.now(), limit });
+  let ahead = 0;
+  const lease: Leases['lease'] = async () => {
+    ahead = 5_000;
+    throw new Error('no tracker answers');
+  };
+  const now = (): number => performance.now() + ahead;
+  const { fallback, asked } = startFallback({ lease, release: async () => {} }, now);
+  const stop = new AbortController();
+  const range = { start: 0, end: torrent.size - 1 };
+  const reading = pull.read(caller, range, stop.signal, () => {}).next();
+  const running = fallback.run(pull, 'no-origin', stop.signal);
+  await expect.poll(() => asked.length, { timeout: 4_000 }).toBeGreaterThan(0);
+  // A run is its turn; a piece would be what it reads out of turn, when its patience is over.
+  expect(asked[0]).toBe(8);
+  stop.abort(new Error('left'));
+  await Promise.allSettled([running, reading]);
 });
 
 const fast = (): number => performance.now() * 20;
@@ -247,7 +321,6 @@ async function waitInVain(waiting: number, answer: Pick<Upstream, 'get' | 'head'
     { upstreamWaitMs: 1_000_000, stallMs: 100 },
   );
   const stop = new AbortController();
-  const caller = { registry: 'registry.example', repository: 'team/app' };
   const startedAt = fast();
   const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
   const running = fallback.run(pull, 'no-origin', stop.signal);
