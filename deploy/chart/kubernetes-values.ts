@@ -36,9 +36,11 @@ const amounts = (): TSchema => {
   const amount = { type: ['string', 'number'], pattern: `^${QUANTITY}$`, minimum: 0 };
   return Type.Optional(shape({}, { patternProperties: { [RESOURCE]: amount } }));
 };
+/** One of the pod's devices, which an admission webhook may give it. */
+const claim = (): TSchema => shape({ name: volumeName(), request: Type.Optional(Type.String()) });
 export const resources = (cpu: string, memory: string, limit: string): TSchema =>
   shape(
-    { requests: amounts(), limits: amounts() },
+    { requests: amounts(), limits: amounts(), claims: Type.Optional(Type.Array(claim())) },
     {
       default: { requests: { cpu, memory }, limits: { memory: limit } },
       description: 'Requests and limits of the container.',

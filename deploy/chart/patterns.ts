@@ -13,22 +13,26 @@ const LABEL_NAME = '[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?';
 export const LABEL_KEY = `(?:${OBJECT_NAME}/)?${LABEL_NAME}`;
 export const LABEL_VALUE = `(?:${LABEL_NAME})?`;
 
-/** Factor of each suffix of a resource's quantity. */
+/** Factor of each suffix of a resource's quantity; a power of ten (`e9`) is written in its place. */
 export const QUANTITY_UNITS: Readonly<Record<string, number>> = {
   '': 1,
+  n: 1e-9,
+  u: 1e-6,
   m: 1e-3,
   k: 1e3,
   M: 1e6,
   G: 1e9,
   T: 1e12,
   P: 1e15,
+  E: 1e18,
   Ki: 2 ** 10,
   Mi: 2 ** 20,
   Gi: 2 ** 30,
   Ti: 2 ** 40,
   Pi: 2 ** 50,
+  Ei: 2 ** 60,
 };
-export const QUANTITY = `[0-9]{1,15}(?:\\.[0-9]{1,9})?(?:${Object.keys(QUANTITY_UNITS).join('|')})`;
+export const QUANTITY = `\\+?(?:[0-9]{1,30}(?:\\.[0-9]{0,30})?|\\.[0-9]{1,30})(?:${Object.keys(QUANTITY_UNITS).join('|')}|[eE][+-]?[0-9]{1,2})`;
 
 /** Any but `.` and `..`, which would lead elsewhere; a colon ends the path of a mount. */
 const PATH_CHARACTER = '[^/:\\x00-\\x1f\\x7f]';

@@ -10,11 +10,9 @@
 
 {{/* The same of a value for Kubernetes, which may be a bare number. Arguments: value, facts. */}}
 {{- define "shoal.quantity" -}}
-{{- if kindIs "string" .value -}}
-{{- include "shoal.amount" (dict "text" .value "units" .facts.units.kubernetes) -}}
-{{- else -}}
-{{- float64 .value -}}
-{{- end -}}
+{{- $text := toString .value -}}
+{{- $unit := regexFind "(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])$" $text -}}
+{{- mulf (trimSuffix $unit $text | float64) (get .facts.units.kubernetes $unit) -}}
 {{- end -}}
 
 {{/* A knob's value as it is written, or its default. Arguments: root, facts, part, knob. */}}

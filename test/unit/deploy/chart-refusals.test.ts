@@ -131,6 +131,14 @@ const REFUSED: readonly (readonly [values: string, words: string])[] = [
   ['agent.podLabels.app\\.kubernetes\\.io/name=x', "which is the chart's: other labels"],
   ['metrics.dashboards.labels.helm\\.sh/chart=x', "which is the chart's: other labels"],
   ['tracker.resources.limits.memory=1Mi', 'at least 128Mi is allowed'],
+  ...['1e8', '134217727', '.12Gi', '+0.1e9', '134217727999m', '134217727999999u'].map(
+    (memory) => [`tracker.resources.limits.memory=${memory}`, 'at least 128Mi is allowed'] as const,
+  ),
+  ...['1e', '1e9Gi', '.', '1 Gi', '-1e9', '1gi'].map(
+    (memory) => [`tracker.resources.limits.memory=${memory}`, 'limits/memory'] as const,
+  ),
+  ['tracker.resources.requests.memory=1e9', 'requests.memory is 1e9, but limits.memory is 512Mi'],
+  ['tracker.resources.claims[0].device=gpu', 'resources/claims/0'],
   ['mirror.resources.limits.cpu=1m', 'at least 50m is allowed'],
   ['agent.resources.requests.memory=2Gi', 'requests.memory is 2Gi, but limits.memory is 1Gi'],
   ['metrics.serviceMonitor.interval=1h', 'from 1s to 2m is allowed'],
@@ -175,6 +183,13 @@ const TAKEN = [
   'agent.resources.limits=null',
   'agent.resources.limits.memory=128Mi,agent.resources.requests.memory=128Mi',
   'tracker.resources.limits.cpu=1.5',
+  'tracker.resources.limits.cpu=1500000u',
+  'tracker.resources.claims[0].name=nic,tracker.resources.claims[0].request=fast',
+  ...['1e9', '1E9', '10e+8', '0.2E', '1Ei', '2.Gi', '.5Gi', '+1Gi', '134217728', '134217728000m'].map(
+    (memory) =>
+      `tracker.resources.limits.memory=${memory},tracker.resources.requests.memory=134217728000000u`,
+  ),
+  'origin.persistence.size=5e10',
   'agent.extraEnv[0].name=HTTPS_PROXY,agent.extraEnv[0].value=http://proxy:3128',
   'agent.extraEnv[0].name=SHOAL_NODE_ZONE,agent.extraEnv[0].valueFrom.fieldRef.fieldPath=metadata.name',
   'agent.extraVolumes[0].name=ca,agent.extraVolumes[0].secret.secretName=ca,agent.extraVolumeMounts[0].name=ca,agent.extraVolumeMounts[0].mountPath=/ca,agent.config.upstreams.hosts.r.ca=/ca/r.pem',
