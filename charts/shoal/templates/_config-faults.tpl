@@ -43,7 +43,7 @@ origin.config.strangerRepositories is empty although origin.config.strangers is 
 {{- $persistence := $values.origin.persistence -}}
 {{- $size := include "shoal.quantity" (dict "value" $persistence.size "facts" .facts) | float64 -}}
 {{- if and $persistence.enabled (lt $size (include "shoal.knobAmount" $quota | float64)) }}
-{{ printf "origin.persistence.size is %s, but origin.config.store.quota is %s: a volume at least as large is allowed" $persistence.size (include "shoal.knobText" $quota) }}
+{{ printf "origin.persistence.size is %s, but origin.config.store.quota is %s: a volume at least as large is allowed. Where claims of that size exist, lower origin.config.store.quota, for Kubernetes changes no StatefulSet's claims" $persistence.size (include "shoal.knobText" $quota) }}
 {{- end }}
 {{- range $part := list "agent" "origin" -}}
 {{- include "shoal.hostFaults" (dict "part" $part "of" (index $values $part)) }}

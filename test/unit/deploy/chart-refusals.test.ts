@@ -75,6 +75,7 @@ const REFUSED: readonly (readonly [values: string, words: string])[] = [
   ['mtls.secret=tls,agent.config.mtls.name=agent.internal', 'parts of one name let each other in'],
   ['origin.config.strangers=true', 'strangerRepositories is empty'],
   ['origin.persistence.size=45G', 'size is 45G, but origin.config.store.quota is 45GiB'],
+  ['origin.persistence.size=20Gi', 'Where claims of that size exist, lower origin.config.store.quota'],
   ['origin.config.store.quota=51GiB', 'size is 50Gi, but origin.config.store.quota is 51GiB'],
   ['origin.config.store=null', 'size is 50Gi, but origin.config.store.quota is 200GiB'],
   ['agent.config.upstreams.hosts.a_b.plainHttp=true', 'hosts["a_b"] is no host'],
