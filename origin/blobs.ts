@@ -10,7 +10,7 @@ import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { Answer } from './answer.ts';
 import type { Caller } from './caller.ts';
 import { MAX_READS, SMALL_BYTES } from './defaults.ts';
-import { OriginBusyError, WrongContentError } from './errors.ts';
+import { LargeAheadError, OriginBusyError, WrongContentError } from './errors.ts';
 import type { OriginEvents } from './events.ts';
 import { MergedWork } from './merged-work.ts';
 import { openHeld, type Provenance } from './provenance.ts';
@@ -41,6 +41,13 @@ export interface BlobsParts {
   readonly life: AbortSignal;
 }
 
+/** A question for a blob. */
+interface Wish {
+  readonly caller: Caller;
+  readonly digest: Digest;
+  readonly isAhead: boolean;
+}
+
 /** Attempts to join what others have begun, before this caller is told to come again. */
 const ROUNDS = 4;
 
@@ -50,7 +57,9 @@ const ROUNDS = 4;
  */
 export class Blobs {
   readonly #parts: BlobsParts;
-  readonly #opening = new MergedWork<Answer>((error) => error instanceof UpstreamRefusedError);
+  readonly #opening = new MergedWork<Answer>(
+    (error) => error instanceof UpstreamRefusedError || error instanceof LargeAheadError,
+  );
   readonly #proving = new MergedWork<void>((error) => error instanceof UpstreamRefusedError);
 
   constructor(parts: BlobsParts) {
@@ -65,20 +74,21 @@ export class Blobs {
   }
 
   /**
+   * @param asked.isAhead nobody wants it yet: LargeAheadError where it would have to be read and is large
    * @param isTakeOver the digest's owner is lost, and the swarm may hold what it has read
    * @throws UpstreamRefusedError, UpstreamUnreachableError, UpstreamProtocolError, WrongContentError,
    * OriginBusyError, the signal's reason
    */
-  async get(caller: Caller, digest: Digest, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
+  async get({ caller, digest, isAhead }: Wish, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
     for (let round = 0; round < ROUNDS; round++) {
       const known =
         (await this.#stored(caller, digest, signal)) ?? (await this.#running(caller, digest, signal));
       if (known) return known;
       const { result, own } = await this.#opening.run(
         `${digest} ${caller.registry}`,
-        JSON.stringify([caller.repository, caller.authorization]),
+        JSON.stringify([caller.repository, caller.authorization, isAhead]),
         signal,
-        () => this.#open(caller, digest, isTakeOver),
+        () => this.#open({ caller, digest, isAhead }, isTakeOver),
       );
       if (own || result.kind === 'elsewhere') return result;
     }
@@ -144,7 +154,8 @@ export class Blobs {
     return { kind: 'swarm', digest, size, scope: registry, hasGaps, positive: own };
   }
 
-  async #open(caller: Caller, digest: Digest, isTakeOver: boolean): Promise<Answer> {
+  async #open(wish: Wish, isTakeOver: boolean): Promise<Answer> {
+    const { caller, digest, isAhead } = wish;
     const { engine, store, readings, copies, readerElsewhere, events } = this.#parts;
     const { registry } = caller;
     if (engine.poisoned(digest, registry))
@@ -152,7 +163,7 @@ export class Blobs {
     if (readings.size >= MAX_READS) throw new OriginBusyError(`${MAX_READS} blobs are being read`);
     const [member, copied] = await Promise.all([
       readerElsewhere(digest, registry),
-      store.has(digest) ? undefined : copies.find(caller, digest),
+      isAhead || store.has(digest) ? undefined : copies.find(caller, digest),
     ]);
     if (copied !== undefined) {
       events.answered('swarm');
@@ -161,29 +172,38 @@ export class Blobs {
     if (member !== undefined) return { kind: 'elsewhere', member };
     const answer =
       isTakeOver || readings.expectsPieces(digest, registry)
-        ? await this.#continue(caller, digest, isTakeOver)
+        ? await this.#continue(wish, isTakeOver)
         : undefined;
-    return answer ?? this.#read(caller, digest);
+    return answer ?? this.#read(wish);
   }
 
   /** Some of it may be here or in the swarm: only its size is asked for. */
-  async #continue(caller: Caller, digest: Digest, isTakeOver: boolean): Promise<Answer | undefined> {
+  async #continue(wish: Wish, isTakeOver: boolean): Promise<Answer | undefined> {
     const { provenance, life } = this.#parts;
+    const { caller, digest } = wish;
     const size = await provenance.askMember(caller, digest, life);
     if (size === undefined || size <= SMALL_BYTES) return undefined;
-    return this.#begin(caller, digest, { size, isTakeOver });
+    return this.#begin(wish, { size, isTakeOver });
   }
 
-  async #read(caller: Caller, digest: Digest): Promise<Answer> {
+  async #read(wish: Wish): Promise<Answer> {
     const { upstream, life } = this.#parts;
+    const { caller, digest } = wish;
     const opened = await openBlob(upstream, caller, digest, life);
     const { size, body } = opened;
     if (size <= SMALL_BYTES) return this.#small(caller, digest, opened);
-    return this.#begin(caller, digest, { size, body, isTakeOver: false });
+    return this.#begin(wish, { size, body, isTakeOver: false });
   }
 
-  async #begin(caller: Caller, digest: Digest, beginning: Parameters<Readings['begin']>[2]): Promise<Answer> {
+  async #begin(
+    { caller, digest, isAhead }: Wish,
+    beginning: Parameters<Readings['begin']>[2],
+  ): Promise<Answer> {
     const { size } = beginning;
+    if (isAhead) {
+      beginning.body?.cancel();
+      throw new LargeAheadError(`${digest} has ${size} bytes, and nobody has asked for it`);
+    }
     if (size > MAX_BLOB_SIZE) {
       beginning.body?.cancel();
       throw new WrongContentError(`${digest} has ${size} bytes: at most ${MAX_BLOB_SIZE} are read`);

@@ -15,6 +15,11 @@ export class NobodyWaitsError extends Error {
   override readonly name = 'NobodyWaitsError';
 }
 
+/** A blob was asked for ahead as a small one, and is large: it is read only for who wants it. */
+export class LargeAheadError extends Error {
+  override readonly name = 'LargeAheadError';
+}
+
 /** Upstream sends more slowly than `minimumRate`: another request, in another's name, may fare better. */
 export class SlowUpstreamError extends Error {
   override readonly name = 'SlowUpstreamError';

@@ -113,7 +113,7 @@ class ContentRoutes {
     const { kind, digest } = next;
     const asked: FollowingRequest =
       kind === 'blob'
-        ? { kind, caller, digest }
+        ? { kind, caller, digest, isAhead: true }
         : // Without a platform: an index within an index is looked at by nobody before it is asked for.
           { kind, caller, reference: digest, accept, platform: undefined };
     // Whoever asks for it hears what is wrong.
@@ -156,7 +156,8 @@ class ContentRoutes {
   #ask(asked: ContentRequest, signal: AbortSignal): Promise<Answer> {
     const { blobs, manifests, ownership } = this.#parts;
     if (asked.kind === 'manifest') return manifests.get(asked.caller, asked.reference, asked.accept, signal);
-    return blobs.get(asked.caller, asked.digest, !ownership.isOwner(asked.digest), signal);
+    const isTakeOver = !ownership.isOwner(asked.digest);
+    return blobs.get(asked, isTakeOver, signal);
   }
 
   #isKnown(asked: ContentRequest): boolean {
@@ -210,6 +211,7 @@ function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {
       ...(caller.positive && { 'shoal-verdict': 'positive' }),
       ...(accept !== undefined && { accept }),
       ...(platform !== undefined && { 'shoal-platform': formatPlatform(platform) }),
+      ...(asked.kind === 'blob' && asked.isAhead && { 'shoal-ahead': '1' }),
     },
   };
 }

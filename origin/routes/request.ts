@@ -19,7 +19,12 @@ export type OriginRequest = {
       /** Of the agent's node, where it told. */
       readonly platform: Platform | undefined;
     }
-  | { readonly kind: 'blob'; readonly digest: Digest }
+  | {
+      readonly kind: 'blob';
+      readonly digest: Digest;
+      /** An origin asks for it before anybody does: it is read only if it is small. */
+      readonly isAhead: boolean;
+    }
   | { readonly kind: 'referrers'; readonly digest: Digest; readonly query: string }
   | { readonly kind: 'tags'; readonly query: string }
 );
@@ -28,7 +33,8 @@ const ACCEPT_LIMIT = 4096;
 
 /**
  * Reads `/v2/<name>/manifests|blobs|referrers/<reference>?ns=<registry>` or `/v2/<name>/tags/list?ns=`, the caller's
- * Authorization in `Shoal-Authorization`, the platform of the agent's node in `Shoal-Platform`.
+ * Authorization in `Shoal-Authorization`, the platform of the agent's node in
+ * `Shoal-Platform`; `Shoal-Ahead` with what nobody has asked for yet.
  * @throws OciError 400 or 404
  */
 export function parseOriginRequest(target: string, headers: IncomingHttpHeaders): OriginRequest {
@@ -51,7 +57,12 @@ export function parseOriginRequest(target: string, headers: IncomingHttpHeaders)
         platform: parsePlatform(single(headers['shoal-platform']) ?? ''),
       };
     case 'blobs':
-      return { ...common, kind: 'blob', digest: readDigest(endpoint.reference) };
+      return {
+        ...common,
+        kind: 'blob',
+        digest: readDigest(endpoint.reference),
+        isAhead: headers['shoal-ahead'] !== undefined,
+      };
     case 'referrers':
       return { ...common, kind: 'referrers', digest: readDigest(endpoint.reference), query: rest };
     default:

@@ -34,6 +34,7 @@ test('a request is read as agents write it', () => {
     kind: 'blob',
     digest,
     isForwarded: true,
+    isAhead: false,
     caller: { positive: false },
   });
   expect(parseOriginRequest('/v2/a/tags/list?n=3&ns=docker.io&last=b', {})).toMatchObject({

@@ -202,3 +202,31 @@ test('small content that many ask for is read once, also by an origin whose stor
   expect(new Set((await Promise.all(asked)).map(({ status }) => status))).toEqual(new Set([200]));
   expect(upstream.log.gets - before).toBe(fresh.length);
 });
+
+test('a config is fetched ahead only if it is small, whatever the manifest says of its size; who asks for it has it', async () => {
+  await using fixture = await OriginFixture.start();
+  const { upstream } = fixture;
+  const large = deterministicBytes('large', 24 * MIB);
+  const digest = addBlob(upstream, large);
+  const naming = (size: number, mediaType = 'application/json'): string =>
+    upstream.content.addManifest('team/app', {
+      ...manifest(`${size} ${mediaType}`),
+      config: { mediaType, digest, size },
+    });
+  const told = naming(large.length);
+  const empty = naming(2, 'application/vnd.oci.empty.v1+json');
+  for (const reference of [told, empty])
+    await fixture.ask(fixture.order(reference)[0]!, `manifests/${reference}`, { accept: OCI_MANIFEST });
+  await sleep(200);
+  expect(upstream.log.entries.filter((entry) => entry.digest === digest)).toEqual([]);
+  const liar = naming(100);
+  await fixture.ask(fixture.order(liar)[0]!, `manifests/${liar}`, { accept: OCI_MANIFEST });
+  const opened = (): typeof upstream.log.entries =>
+    upstream.log.entries.filter((entry) => entry.digest === digest);
+  await until('its size is known', () => opened().length === 1 && opened()[0]!.done);
+  expect(upstream.log.bodyBytesByDigest().get(digest)).toBeLessThan(large.length / 2);
+  const descriptor = await fixture.describe(0, digest);
+  expect(descriptor).toMatchObject({ digest, size: large.length });
+  const member = await fixture.member();
+  expect(await readDigest(await fixture.join(member, descriptor))).toBe(digest);
+});
