@@ -150,7 +150,7 @@ capabilities:
 {{- end -}}
 
 {{/* Where a part is, and its addresses: brackets serve IPv4 and IPv6. Arguments: root, component, statusPort, peerPort, listenPort. */}}
-{{- define "shoal.env" -}}
+{{- define "shoal.ownEnv" -}}
 - name: NODE_NAME
   valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
 - name: POD_NAME
@@ -175,6 +175,11 @@ capabilities:
 - name: SHOAL_TRUSTED_ORIGIN_KEYS
   valueFrom: { secretKeyRef: { name: {{ include "shoal.clusterSecret" $.root | quote }}, key: origin.pub } }
 {{- end }}
+{{- end -}}
+
+{{/* That, and what the operator gives. Kubernetes takes the last of one name. Arguments: the same. */}}
+{{- define "shoal.env" -}}
+{{ include "shoal.ownEnv" . }}
 {{- with (index .root.Values .component).extraEnv }}
 {{ toYaml . }}
 {{- end }}

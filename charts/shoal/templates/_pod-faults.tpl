@@ -41,12 +41,14 @@
 {{ printf "%s.extraEnv gives %s a value that is no proxy: http://host:port or https://host:port is allowed" $part .name }}
 {{- end }}
 {{- end -}}
-{{- $seen := dict -}}
-{{- range include "shoal.env" . | fromYamlArray -}}
-{{- if hasKey $seen .name }}
-{{ printf "%s.extraEnv has %s, which is the chart's to set, or there twice" $part .name }}
+{{- $own := list -}}
+{{- range include "shoal.ownEnv" . | fromYamlArray -}}
+{{- $own = append $own .name -}}
+{{- end -}}
+{{- range .of.extraEnv -}}
+{{- if has .name $own }}
+{{ printf "%s.extraEnv has %s, which is the chart's to set" $part .name }}
 {{- end }}
-{{- $_ := set $seen .name true -}}
 {{- end -}}
 {{- end -}}
 

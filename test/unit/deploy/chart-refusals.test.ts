@@ -192,6 +192,7 @@ const TAKEN = [
   ),
   'origin.persistence.size=5e10',
   'agent.extraEnv[0].name=HTTPS_PROXY,agent.extraEnv[0].value=http://proxy:3128',
+  'origin.extraEnv[0].name=NO_PROXY,origin.extraEnv[0].value=a,origin.extraEnv[1].name=NO_PROXY,origin.extraEnv[1].value=b',
   'agent.extraEnv[0].name=SHOAL_NODE_ZONE,agent.extraEnv[0].valueFrom.fieldRef.fieldPath=metadata.name',
   'agent.extraVolumes[0].name=ca,agent.extraVolumes[0].secret.secretName=ca,agent.extraVolumeMounts[0].name=ca,agent.extraVolumeMounts[0].mountPath=/ca,agent.config.upstreams.hosts.r.ca=/ca/r.pem',
   'agent.config.upstreams.hosts.r.endpoint=http://r:80/v,agent.config.upstreams.hosts.r.plainHttp=true',
