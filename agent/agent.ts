@@ -148,7 +148,9 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   if (members) starting.use(members);
   if (config.selfTest && config.origins.length > 0) {
     pulls.verdicts.allow(SELF_TEST);
-    selfTest = starting.use(new SelfTest({ door: door.address, logger: parts.logger, random: Math.random }));
+    selfTest = starting.use(
+      new SelfTest({ door: door.address, origins: pulls.origins, logger: parts.logger, random: Math.random }),
+    );
   }
   serving = true;
   parts.logger.info({ door: door.address, peers: swarm.port, security: security.mode }, 'agent serves');

@@ -101,6 +101,10 @@ export const REMEMBERED_ADDRESSES = 256;
 export const KEY_CHECK_TIMEOUT_MS = 5_000;
 export const KEY_CHECK_LIFETIME_MS = 30_000;
 
-/** How long the self-test may hold back readiness, and the delays between its attempts. */
+/**
+ * How long the self-test may hold back readiness; how long origins may answer that they do not hold an image, for they make
+ * it right after their own start; and the delays between its attempts.
+ */
 export const SELF_TEST_TIMEOUT_MS = 5_000;
+export const SELF_TEST_UNKNOWN_MS = 2_000;
 export const SELF_TEST_BACKOFF = { baseMs: 100, capMs: 500 };

@@ -49,7 +49,7 @@ export interface Pulls extends Disposable {
   readonly blobs: BlobAccess;
   readonly manifests: ManifestAccess;
   readonly running: RunningPulls;
-  readonly origins: Pick<OriginClient, 'isReachable'>;
+  readonly origins: Pick<OriginClient, 'isReachable' | 'fetch'>;
   readonly verdicts: Pick<Verdicts, 'allow'>;
 }
 

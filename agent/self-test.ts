@@ -5,11 +5,14 @@ import { readBody } from '#registry/response-body.ts';
 import { backoffMs } from '#registry/retry.ts';
 import { SELF_TEST, type SelfTestContent, selfTestImages } from '#registry/self-test.ts';
 import type { Logger } from '#service/logger.ts';
-import { SELF_TEST_BACKOFF, SELF_TEST_TIMEOUT_MS } from './defaults.ts';
+import { SELF_TEST_BACKOFF, SELF_TEST_TIMEOUT_MS, SELF_TEST_UNKNOWN_MS } from './defaults.ts';
+import type { OriginAnswer } from './origin-answer.ts';
+import type { UpstreamRequest } from './upstream.ts';
 
 export interface SelfTestParts {
   /** `host:port` of this agent's door. */
   readonly door: string;
+  readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
   readonly logger: Logger;
   /** From 0 up to, and without, 1. */
   readonly random: () => number;
@@ -18,7 +21,8 @@ export interface SelfTestParts {
 /**
  * Pulls the images that origins hold for this through the agent's own door, as a runtime would: door, origins, swarm and
  * store do their work a few times before a runtime waits for it, and what runs often is compiled for speed by then. Origins that
- * start at the same moment are waited for; an agent without any is ready all the same.
+ * start at the same moment are waited for, those that do not hold such images, as of another version, for less; an agent
+ * without any is ready all the same.
  */
 export class SelfTest implements AsyncDisposable {
   readonly #parts: SelfTestParts;
@@ -51,7 +55,9 @@ export class SelfTest implements AsyncDisposable {
       for (const image of selfTestImages()) await this.#pull(pool, image, signal);
       logger.info({ ms: Math.round(performance.now() - started) }, 'self-test passed');
     } catch (err) {
-      if (!this.#stop.signal.aborted)
+      if (err instanceof ImageUnknownError)
+        logger.info('self-test ended early: origins answer and do not hold its images');
+      else if (!this.#stop.signal.aborted)
         logger.warn({ err }, 'self-test failed: pulls take what the swarm and origins have, and upstream');
     } finally {
       await pool.destroy();
@@ -59,16 +65,33 @@ export class SelfTest implements AsyncDisposable {
   }
 
   async #pull(pool: Pool, image: readonly SelfTestContent[], signal: AbortSignal): Promise<void> {
+    let unknownSince: number | undefined;
     for (let attempt = 1; ; attempt++) {
       try {
         return await pullImage(pool, image, signal);
       } catch (error) {
+        if (!(await this.#isUnknown(image, signal))) unknownSince = undefined;
+        else if (performance.now() - (unknownSince ??= performance.now()) >= SELF_TEST_UNKNOWN_MS)
+          throw new ImageUnknownError('no origin holds the image', { cause: error });
         const delayMs = backoffMs(attempt, { ...SELF_TEST_BACKOFF, random: this.#parts.random });
         // What went wrong says more than that the time is over.
         await sleep(delayMs, undefined, { signal }).catch(() => Promise.reject(error));
       }
     }
   }
+
+  /** Whether an origin has answered that it does not have the image; where nobody is there yet, nobody has. */
+  async #isUnknown([manifest]: readonly SelfTestContent[], signal: AbortSignal): Promise<boolean> {
+    const resource = { kind: 'manifest', reference: manifest!.digest } as const;
+    const answer = await this.#parts.origins
+      .fetch({ caller: SELF_TEST, resource }, signal)
+      .catch(() => undefined);
+    return answer?.kind === 'unreachable' || answer?.kind === 'refused';
+  }
+}
+
+class ImageUnknownError extends Error {
+  override readonly name = 'ImageUnknownError';
 }
 
 async function pullImage(
