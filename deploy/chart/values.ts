@@ -48,7 +48,7 @@ export const VALUES: TObject = group('Values of the chart', {
   }),
   fullnameOverride: optional(
     'Instead of release and chart in the names of objects: its first 40 characters, which leaves room for what comes after.',
-    SERVICE_NAME,
+    `${SERVICE_NAME}-?`,
   ),
   clusterDomain: text('cluster.local', 'Domain of the cluster’s DNS.', OBJECT_NAME),
   keys: group('The keys that parts know each other by. Made at the first install and kept at upgrades.', {

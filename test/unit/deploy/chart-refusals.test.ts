@@ -166,6 +166,7 @@ const TAKEN = [
   'agent.store.hostPath=',
   'agent.store.hostPath=/data/shoal',
   'nameOverride=1st',
+  'fullnameOverride=shoal-',
   'agent.store.hostPath=/etcetera',
   'agent.store.hostPath=/mnt/.shoal',
   'agent.store.hostPath=/mnt/disk@0/my blobs #1',
