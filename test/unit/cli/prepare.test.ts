@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 import { claimDataDirectory } from '#service/data-directory.ts';
+import { Layout } from '#swarm/store/layout.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { runShoal } from './shoal-process.ts';
 
@@ -10,8 +11,8 @@ const isRoot = process.getuid?.() === 0;
 
 /** A directory as a part leaves it. */
 async function makeStore(directory: string): Promise<void> {
-  for (const name of ['blobs/sha256-a', 'partial', 'temporary'])
-    await mkdir(join(directory, 'v1', name), { recursive: true });
+  await new Layout(directory).prepare();
+  await mkdir(join(directory, 'v1/blobs/sha256-a'));
   for (const name of ['v1/blobs/sha256-a/data', 'v1/unclean', 'lock.sock', '.l0123af', 'anonymous.json'])
     await writeFile(join(directory, name), '');
 }
