@@ -229,8 +229,11 @@ function reasonToReplace(torrent: Torrent, size: number): Error | undefined {
     return new UpstreamProtocolError(
       `${torrent.scope}: ${torrent.digest} had ${torrent.size} bytes and now has ${size}`,
     );
-  // All of it passed through, and who took it has gone.
-  return torrent.complete && torrent.hasGaps ? new Error('nobody has all of the blob any more') : undefined;
+  // All of it passed through, and some is with nobody who is connected now: agents that still read lack it as well. They
+  // are cut for a moment, and call again by the same swarm id.
+  return torrent.complete && torrent.hasGaps
+    ? new Error('some of the blob is with nobody who is connected any more')
+    : undefined;
 }
 
 /** No byte came from a peer: the registry delivered all of it. */
