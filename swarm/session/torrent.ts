@@ -173,7 +173,8 @@ export class Torrent implements AsyncDisposable {
         wanted: () => this.wanted,
         peers,
         imports: new ZoneImports(parts.peerId.toString('hex'), table.count),
-        localityOf: (zone) => parts.localityOf(zone),
+        // An origin is in nobody's way: what it lacks, all wait for.
+        localityOf: options.showsEach ? () => 'unknown' : (zone) => parts.localityOf(zone),
       },
       digest,
     );
