@@ -60,6 +60,8 @@ export const WATCH_INTERVAL_MS = 100;
 export const AWAKE_STEP_MS = 250;
 /** A reader without a piece for this long makes the agent ask an origin again, at most so often. */
 export const ASK_AGAIN_MS = 700;
+/** The first time sooner where the connection to the origin has gone: it will not come back, and the ring's next can help. */
+export const ASK_NEXT_MS = 200;
 export const ASK_AGAIN_PATIENCE_MS = 1_500;
 /** With no origin at hand, a reader without a piece for this long is a stall: there is no server that would still send it. */
 export const STALL_WITHOUT_ORIGIN_MS = 250;

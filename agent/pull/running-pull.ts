@@ -48,6 +48,7 @@ export class RunningPull {
   readonly #now: () => number;
   readonly #limit: Pick<DownloadLimit, 'holdsBack'>;
   #bytes = 0;
+  #hadOrigin = false;
   #progressAt: number;
   /** When the limit of downloads last held the blob back: waiting for that is not waiting in vain. */
   #heldBackAt = Number.NEGATIVE_INFINITY;
@@ -121,12 +122,18 @@ export class RunningPull {
 
   /** Sees whether bytes have come since it was last called, and whether the limit holds them back; to be called regularly. */
   observe(): void {
+    if (this.torrent.hasOrigin) this.#hadOrigin = true;
     if (this.#limit.holdsBack(this.torrent.digest)) this.#heldBackAt = this.#now();
     const { peer, origin, upstream } = this.torrent.sources;
     const bytes = peer + origin + upstream;
     if (bytes === this.#bytes) return;
     this.#bytes = bytes;
     this.#progressAt = this.#now();
+  }
+
+  /** Whether an origin was connected, and none is now. */
+  get hasLostOrigin(): boolean {
+    return this.#hadOrigin && !this.torrent.hasOrigin;
   }
 
   /** Whether any byte has come from another part, ever. */

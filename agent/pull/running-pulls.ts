@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ASK_AGAIN_MS,
   ASK_AGAIN_PATIENCE_MS,
+  ASK_NEXT_MS,
   PATIENCE_WITH_ORIGIN,
   STALL_WITHOUT_ORIGIN_MS,
   WATCH_INTERVAL_MS,
@@ -103,7 +104,7 @@ export class RunningPulls implements Disposable {
         await sleep(WATCH_INTERVAL_MS, undefined, { signal });
         pull.observe();
         const waitedMs = pull.longestWait()?.waitedMs ?? 0;
-        if (waitedMs < ASK_AGAIN_MS) asking.rest();
+        if (waitedMs < (pull.hasLostOrigin ? ASK_NEXT_MS : ASK_AGAIN_MS)) asking.rest();
         else if (asking.isDue) await this.#askOrigin(pull, asking, signal);
         if (waitedMs < this.#patience(pull)) continue;
         await this.#parts.fallback.run(pull, pull.origin === 'lost' ? 'no-origin' : 'stalled', signal);

@@ -14,6 +14,8 @@ export interface PullTorrent {
   readonly size: number;
   /** The whole matched its digest. */
   readonly complete: boolean;
+  /** An origin is connected. */
+  readonly hasOrigin: boolean;
   /** Bytes taken so far, by where they came from. */
   readonly sources: Readonly<Record<Source, number>>;
   read(

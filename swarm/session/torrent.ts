@@ -200,6 +200,12 @@ export class Torrent implements AsyncDisposable {
     }
   }
 
+  /** An origin is connected. */
+  get hasOrigin(): boolean {
+    for (const { role } of this.connections.values()) if (role === 'origin') return true;
+    return false;
+  }
+
   /** The whole matched its digest. */
   get complete(): boolean {
     return this.pieces.verified;
