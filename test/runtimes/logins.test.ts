@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startDocker } from './docker.ts';
 import { keepLogsOnFailure } from './failure-logs.ts';
 import type { PushedImage } from './images.ts';
 import { total } from './metrics.ts';
@@ -74,6 +75,23 @@ describe.each(SCENES)('before a registry with %s', (kind, options) => {
     const authFile = join(scene.directory, `auth-${name}.json`);
     mustSucceed(await podman.login(place(agent.doorAddress), ALICE, authFile));
     expect(await podman.pull(pushed.reference, { ...mirrored, authFile })).toMatchObject({ code: 0 });
+  });
+
+  test('docker, logged in to the door, pulls what it names by the registry below it, and nothing without a login or with a wrong one', async () => {
+    keepLogsOnFailure(scene.cluster, scene.registry);
+    const { doorAddress } = scene.agent(0);
+    // docker knows loopback alone as plain HTTP, and paths of a mirror only where it asks docker.io.
+    const reference = `${doorAddress}/${pushed.reference}`;
+    await using docker = await startDocker(join(scene.directory, `docker-${kind}`));
+    // Which registry is meant shows with the first pull: no login is refused.
+    mustSucceed(await docker.login(doorAddress, WRONG, 'wrong'));
+    mustSucceed(await docker.login(doorAddress, ALICE, 'right'));
+    for (const round of ['cold', 'cached']) {
+      expect(await docker.pull(reference, 'none')).toMatchObject({ code: 1 });
+      expect(await docker.pull(reference, 'wrong')).toMatchObject({ code: 1 });
+      mustSucceed(await docker.pull(reference, 'right'), `docker pull, ${round}`);
+      mustSucceed(await docker.remove(reference));
+    }
   });
 
   test('podman without a login gets nothing of what the agent has cached', async () => {

@@ -18,6 +18,8 @@ needs=(
   'runc            runc'
   'skopeo          skopeo'
   'podman          podman'
+  'dockerd         docker.io'
+  'docker          docker.io'
   'aria2c          aria2'
   'openssl         openssl'
   'python3         python3'
