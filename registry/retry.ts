@@ -1,3 +1,4 @@
+import { causesOf, codeOf } from './as-error.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Statuses that another attempt may change (RFC 9110, 15.5.9, 15.6; RFC 6585, 4; RFC 8470, 5.2). */
@@ -40,18 +41,7 @@ export function isTemporaryStatus(status: number): boolean {
 
 /** True where an error, or one that caused it, has a code of the table. */
 export function isTemporaryError(error: unknown): boolean {
-  return someCause(error, (cause) => TEMPORARY_CODES.has(codeOf(cause)));
-}
-
-/** Whether an error, or one that caused it, is such a one. */
-function someCause(error: unknown, isSuch: (cause: Error) => boolean): boolean {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1)
-    if (isSuch(cause)) return true;
-  return false;
-}
-
-function codeOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return causesOf(error).some((cause) => TEMPORARY_CODES.has(codeOf(cause)));
 }
 
 /** Delay before attempt `failures + 1`, in milliseconds: exponential up to the cap, the upper half of it random. */
@@ -102,11 +92,8 @@ export function startupGrace(now: () => number): (error: unknown) => 'info' | 'w
 }
 
 function isAbsence(error: unknown): boolean {
-  return someCause(
-    error,
-    // What `AbortSignal.timeout` gives as its reason has no code of its own.
-    (cause) => ABSENCE_CODES.has(codeOf(cause)) || cause.name === 'TimeoutError',
-  );
+  // What `AbortSignal.timeout` gives as its reason has no code of its own.
+  return causesOf(error).some((cause) => ABSENCE_CODES.has(codeOf(cause)) || cause.name === 'TimeoutError');
 }
 
 /** Waits; when the signal aborts first, throws its reason. */

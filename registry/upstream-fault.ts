@@ -1,3 +1,4 @@
+import { causesOf, codeOf } from './as-error.ts';
 import { redactText } from './redact.ts';
 import { UpstreamProtocolError, UpstreamUnreachableError } from './upstream-error.ts';
 
@@ -22,7 +23,7 @@ const NO_TLS = /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNEXPECT
  * the registry's own. Undefined where the error is not the registry's.
  */
 export function describeUpstreamFault(error: unknown): string | undefined {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+  for (const cause of causesOf(error)) {
     const fault = faultOf(cause);
     if (fault !== undefined) return fault;
   }
@@ -58,8 +59,5 @@ function faultOfSocket({ host, cause }: UpstreamUnreachableError): string {
 
 /** Codes of the error and of what caused it; the name where there is none. */
 function codesOf(error: unknown): string[] {
-  const codes: string[] = [];
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1)
-    codes.push('code' in cause && typeof cause.code === 'string' ? cause.code : cause.name);
-  return codes;
+  return Array.from(causesOf(error), (cause) => codeOf(cause) || cause.name);
 }

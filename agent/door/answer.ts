@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { OciError, ociErrorBody } from '#registry/oci-error.ts';
 import { describeUpstreamFault } from '#registry/upstream-fault.ts';
+import { causesOf } from '#registry/as-error.ts';
 import type { ErrorAnswer } from '#service/http-error.ts';
 import type { Denied } from '#agent/pull/access.ts';
 import { WrongContentError } from '#agent/upstream.ts';
@@ -39,8 +40,8 @@ function unavailable(registry: string, cause: Error): OciError {
 
 /** The error, or the first among its causes, that is of the class. */
 export function causeOf<E extends Error>(error: unknown, type: new (...given: never[]) => E): E | undefined {
-  if (error instanceof type) return error;
-  return error instanceof Error && error.cause !== undefined ? causeOf(error.cause, type) : undefined;
+  for (const cause of causesOf(error)) if (cause instanceof type) return cause;
+  return undefined;
 }
 
 /** The text with the registry's fault behind it, where the error tells one; never with text that may hold a secret. */

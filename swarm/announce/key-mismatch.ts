@@ -1,3 +1,5 @@
+import { causesOf, codeOf } from '#registry/as-error.ts';
+
 /**
  * OpenSSL's codes for a TLS-PSK handshake between two different keys: the first encrypted record cannot be read, which
  * the other side tells by the alert bad_record_mac (20) or decrypt_error (51), RFC 5246, 7.2.2.
@@ -13,8 +15,7 @@ const NO_TLS = /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/u;
 
 /** What a failed handshake with a member of the cluster means; undefined where the error is of another kind. */
 export function describeKeyMismatch(error: unknown): string | undefined {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
-    const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+  for (const code of causesOf(error).map(codeOf)) {
     if (OTHER_KEY.test(code))
       return 'it has another cluster key: clusterKeyFile must have the same key on both sides';
     if (OTHER_PROOF.test(code))
