@@ -20,7 +20,7 @@ export interface SelfTestContentParts {
 }
 
 /**
- * Keeps the images that agents pull before they are ready in the store, as if their registry had delivered it; what was
+ * Keeps the images that agents pull before they are ready in the store, as if their registry had delivered them; what was
  * evicted or pruned is put back within a minute.
  */
 export class SelfTestImageHolder implements AsyncDisposable {

@@ -197,9 +197,10 @@ function keyOf(asked: ContentRequest): string {
   return reference.includes(':') ? reference : `${fullName(caller)}:${reference}`;
 }
 
-function pathOf({ caller: { registry, repository }, ...asked }: ContentRequest): string {
-  const what = asked.kind === 'blob' ? `blobs/${asked.digest}` : `manifests/${asked.reference}`;
-  return `/v2/${repository}/${what}?ns=${encodeURIComponent(registry)}`;
+function pathOf(asked: ContentRequest): string {
+  const { registry, repository } = asked.caller;
+  const reference = asked.kind === 'blob' ? asked.digest : asked.reference;
+  return `/v2/${repository}/${asked.kind}s/${reference}?ns=${encodeURIComponent(registry)}`;
 }
 
 function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {

@@ -120,6 +120,27 @@ const endless: Pick<Upstream, 'get' | 'head'> = {
   }),
 };
 
+/** A fallback with these leases, and how many pieces each of its requests upstream asks for. */
+function startFallback(leases: Leases, now: () => number) {
+  const asked: number[] = [];
+  const get: Upstream['get'] = (request, signal) => {
+    asked.push((request.range!.end + 1 - request.range!.start) / PIECE);
+    return endless.get(request, signal);
+  };
+  const fallback = new Fallback(
+    {
+      upstream: { ...endless, get },
+      leases,
+      now,
+      random: () => 0.9,
+      events: { fellBack: () => {}, fallbackFailed: () => {} },
+      onRefused: () => {},
+    },
+    { upstreamWaitMs: 60_000, stallMs: 100 },
+  );
+  return { fallback, asked };
+}
+
 test('what is read from upstream waits for a disk that is slower, and no longer than anybody wants it', async () => {
   const { torrent, supplied, disk } = startTorrentOnSlowDisk();
   const pull = new RunningPull(torrent, 'lost', { now: () => performance.now(), limit });
@@ -155,24 +176,11 @@ test('who does not get its turn to read upstream reads a piece before its runtim
   const { torrent, supplied, disk } = startTorrentOnSlowDisk();
   disk.resolve();
   const pull = new RunningPull(torrent, 'lost', { now: () => performance.now(), limit });
-  const asked: number[] = [];
-  const fallback = new Fallback(
-    {
-      upstream: {
-        ...endless,
-        get: (request, signal) => {
-          asked.push((request.range!.end + 1 - request.range!.start) / PIECE);
-          return endless.get(request, signal);
-        },
-      },
-      leases: { lease: async () => ({ granted: false, retryAfterMs: 3_000 }), release: async () => {} },
-      now: () => performance.now(),
-      random: Math.random,
-      events: { fellBack: () => {}, fallbackFailed: () => {} },
-      onRefused: () => {},
-    },
-    { upstreamWaitMs: 60_000, stallMs: 100 },
-  );
+  const leases: Leases = {
+    lease: async () => ({ granted: false, retryAfterMs: 3_000 }),
+    release: async () => {},
+  };
+  const { fallback, asked } = startFallback(leases, () => performance.now());
   const stop = new AbortController();
   const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
   const running = fallback.run(pull, 'no-origin', stop.signal);
@@ -187,25 +195,13 @@ test('trackers that are silent, one after the other, keep no runtime waiting for
   disk.resolve();
   const pull = new RunningPull(torrent, 'lost', { now: () => performance.now(), limit });
   let left: AbortSignal | undefined;
-  const fallback = new Fallback(
-    {
-      upstream: endless,
-      leases: {
-        lease: (_digest, _scope, signal) => {
-          left = signal;
-          return new Promise((_resolve, reject) => {
-            signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
-          });
-        },
-        release: async () => {},
-      },
-      now: () => performance.now(),
-      random: Math.random,
-      events: { fellBack: () => {}, fallbackFailed: () => {} },
-      onRefused: () => {},
-    },
-    { upstreamWaitMs: 60_000, stallMs: 100 },
-  );
+  const lease: Leases['lease'] = (_digest, _scope, signal) => {
+    left = signal;
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+    });
+  };
+  const { fallback } = startFallback({ lease, release: async () => {} }, () => performance.now());
   const stop = new AbortController();
   const reading = pull.read(caller, { start: 0, end: torrent.size - 1 }, stop.signal, () => {}).next();
   const running = fallback.run(pull, 'no-origin', new AbortController().signal);
@@ -215,27 +211,6 @@ test('trackers that are silent, one after the other, keep no runtime waiting for
   await Promise.allSettled([running, reading]);
   expect(left?.aborted).toBe(true);
 });
-
-/** A fallback with these leases, and how many pieces each of its requests upstream asks for. */
-function startFallback(leases: Leases, now: () => number) {
-  const asked: number[] = [];
-  const get: Upstream['get'] = (request, signal) => {
-    asked.push((request.range!.end + 1 - request.range!.start) / PIECE);
-    return endless.get(request, signal);
-  };
-  const fallback = new Fallback(
-    {
-      upstream: { ...endless, get },
-      leases,
-      now,
-      random: () => 0.9,
-      events: { fellBack: () => {}, fallbackFailed: () => {} },
-      onRefused: () => {},
-    },
-    { upstreamWaitMs: 60_000, stallMs: 100 },
-  );
-  return { fallback, asked };
-}
 
 const caller = { registry: 'registry.example', repository: 'team/app' };
 
