@@ -4,7 +4,7 @@ import { digestAlgorithm, digestOf, type Digest } from '#registry/digest.ts';
 import { Background } from './background.ts';
 import type { PartialBlob, PartialKey, StoredBlob } from './blobs.ts';
 import { CompleteBlobs } from './complete-blobs.ts';
-import { CONCURRENT_FLUSHES, MAX_BLOBS } from './constants.ts';
+import { CONCURRENT_FLUSHES, MAX_BLOBS, WRITE_DELAY_MS } from './constants.ts';
 import { DataFile, writeAt, type WriteAt } from './data-file.ts';
 import { freshDirectory, syncDirectory, writeSynced } from './durable-files.ts';
 import { StoreError } from './errors.ts';
@@ -41,6 +41,8 @@ export interface StoreParts {
   readonly replicas?: AskReplicas;
   /** How content is written; pwrite(2) unless told. */
   readonly writeAt?: WriteAt;
+  /** How long a small blob may be in memory only; half a second unless told. Milliseconds. */
+  readonly writeDelayMs?: number;
 }
 
 export interface StoreUsage {
@@ -68,7 +70,7 @@ export class BlobStore implements AsyncDisposable {
   readonly #flushes = new Limiter(CONCURRENT_FLUSHES);
   readonly #room: Room;
   readonly #complete: CompleteBlobs;
-  readonly #writes = new SmallWrites();
+  readonly #writes: SmallWrites;
   readonly #partials: PartialBlobs;
   readonly #replicas: ReplicaView;
   #closing: Promise<void> | undefined;
@@ -87,6 +89,7 @@ export class BlobStore implements AsyncDisposable {
       },
       options.quotaBytes,
     );
+    this.#writes = new SmallWrites(parts.writeDelayMs ?? WRITE_DELAY_MS);
     const shared = {
       layout: this.#layout,
       room: this.#room,
@@ -262,6 +265,7 @@ export class BlobStore implements AsyncDisposable {
   /** Removes blobs that nobody has open, and half-done ones that nobody holds. */
   async prune(policy: PrunePolicy): Promise<PruneResult> {
     this.#expectOpen();
+    await this.#writes.settled();
     const { now } = this.#parts;
     const parts = { complete: this.#complete, partials: this.#partials, now, victims: () => this.#victims() };
     return this.#background.track(prune(parts, policy));
@@ -280,6 +284,7 @@ export class BlobStore implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#state = 'closed';
     this.#complete.stopVerifying();
+    this.#writes.begin();
     await this.#background.settled();
     await this.#partials.close();
     const suspects = await this.#complete.close();

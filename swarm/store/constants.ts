@@ -25,6 +25,9 @@ export const DISK_RELIEF_ROUNDS = 8;
 /** When so much waits to be written, who has another small blob waits. Bytes. */
 export const MAX_WRITING_BYTES = 16 * 1024 * 1024;
 
+/** How long a small blob is in memory only, unless half of what may wait does. Milliseconds. */
+export const WRITE_DELAY_MS = 500;
+
 /** Small blobs that may wait to be written. */
 export const MAX_WRITES = 256;
 

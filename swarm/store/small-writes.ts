@@ -11,10 +11,21 @@ interface SmallWrite {
   readonly written: Promise<void>;
 }
 
-/** Small blobs on their way to the disk: known and read from memory meanwhile. A slow disk makes those who add to them wait. */
+/**
+ * Small blobs on their way to the disk: known and read from memory meanwhile. A slow disk makes those who add to them wait.
+ * A runtime that was given a manifest asks for more at once, so the disk gets it a moment later: flushing it takes
+ * processor and disk from the requests that follow.
+ */
 export class SmallWrites {
+  readonly #delayMs: number;
   readonly #running = new Map<Digest, SmallWrite>();
+  #due = Promise.withResolvers<void>();
+  #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
+
+  constructor(delayMs: number) {
+    this.#delayMs = delayMs;
+  }
 
   get(digest: Digest): SmallWrite | undefined {
     return this.#running.get(digest);
@@ -40,6 +51,12 @@ export class SmallWrites {
     await Promise.race([...this.#running.values()].map(({ written }) => written.catch(() => undefined)));
   }
 
+  /** Resolves when all that wait now have been written, or could not be. */
+  async settled(): Promise<void> {
+    this.begin();
+    await Promise.allSettled([...this.#running.values()].map(({ written }) => written));
+  }
+
   /**
    * @param write is given what is known of the blob when it asks; where it fails, the blob is known no more
    * @returns settles as `write` does
@@ -51,13 +68,25 @@ export class SmallWrites {
     write: (facts: () => Facts) => Promise<void>,
   ): Promise<void> {
     this.#bytes += bytes.byteLength;
-    const written = write(() => running.facts).finally(() => {
-      this.#running.delete(digest);
-      this.#bytes -= bytes.byteLength;
-    });
+    const written = this.#due.promise
+      .then(() => write(() => running.facts))
+      .finally(() => {
+        this.#running.delete(digest);
+        this.#bytes -= bytes.byteLength;
+      });
     const running: SmallWrite = { bytes, facts: mergeFacts(NO_FACTS, facts), written };
     this.#running.set(digest, running);
+    if (this.#bytes >= MAX_WRITING_BYTES / 2 || this.#running.size >= MAX_WRITES / 2) this.begin();
+    else this.#timer ??= setTimeout(() => this.begin(), this.#delayMs);
     return written;
+  }
+
+  /** Writes what waits, now. */
+  begin(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#due.resolve();
+    this.#due = Promise.withResolvers();
   }
 }
 

@@ -1,6 +1,6 @@
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { MAX_WRITES } from '#swarm/store/constants.ts';
@@ -340,4 +340,37 @@ test('a disk that stands still is given only so many small blobs to write, and f
   expect(atFirst.known).toBe(MAX_WRITES);
   expect(atFirst.files).toBeLessThan(10);
   expect(fixture.store.usage().blobs).toBe(MAX_WRITES + 20);
+});
+
+describe('small blobs that wait to be written', () => {
+  const waiting = { writeDelayMs: 3_600_000 };
+
+  test('are written when the store is closed', async () => {
+    await using fixture = await StoreFixture.open(64 * MIB, waiting);
+    const { bytes, digest } = content('waits', KIB);
+    await fixture.store.put(digest, bytes, {});
+    expect(fixture.store.usage().blobs).toBe(0);
+    expect((await readAll(fixture.store, digest))?.equals(bytes)).toBe(true);
+    await fixture.store[Symbol.asyncDispose]();
+    expect((await fixture.reopen()).usage().blobs).toBe(1);
+  });
+
+  test('are pruned like others', async () => {
+    await using fixture = await StoreFixture.open(64 * MIB, waiting);
+    const { bytes, digest } = content('waits', KIB);
+    await fixture.store.put(digest, bytes, {});
+    await fixture.store.prune({ all: true });
+    expect(fixture.store.has(digest)).toBe(false);
+  });
+
+  test('wait no longer when there are many', async () => {
+    await using fixture = await StoreFixture.open(64 * MIB, waiting);
+    const written: Promise<void>[] = [];
+    for (let seed = 0; seed < MAX_WRITES / 2; seed += 1) {
+      const { bytes, digest } = content(seed, KIB);
+      written.push((await fixture.store.put(digest, bytes, {})).written);
+    }
+    await Promise.all(written);
+    expect(fixture.store.usage().blobs).toBe(MAX_WRITES / 2);
+  });
 });

@@ -58,6 +58,7 @@ export class StoreFixture implements AsyncDisposable {
           info: () => {},
           warn: (_fields, message) => this.warnings.push(message),
         },
+        writeDelayMs: 0,
         ...parts,
       },
     );
