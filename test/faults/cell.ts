@@ -47,7 +47,10 @@ export async function runCell(
   const { moment } = at;
   const blob = await stage.rig.content.addBlob(`${fault.name} ${moment} ${performance.now()}`, BLOB_BYTES);
   try {
-    return await new Pulls(stage, fault, blob, at.mostSilence).run(moment);
+    return await Promise.race([
+      new Pulls(stage, fault, blob, at.mostSilence).run(moment),
+      stage.upstream.died,
+    ]);
   } finally {
     await stage.rig.content.removeBlob(blob);
     if (fault.taints === true)

@@ -15,11 +15,17 @@ const PROGRAM = fileURLToPath(new URL('upstream-program.ts', import.meta.url));
 export class FaultyUpstream implements UpstreamServer {
   readonly process: NamespacedProcess;
   readonly host: Host;
+  /** Rejects when it ends, which it never does by itself. */
+  readonly died: Promise<never>;
   #bytesSent = 0;
 
   private constructor(started: NamespacedProcess, host: Host) {
     this.process = started;
     this.host = host;
+    this.died = started.ended.then(async (how): Promise<never> => {
+      throw new Error(`the upstream registry ${how}:\n${await started.logTail()}`);
+    });
+    this.died.catch(() => {});
   }
 
   static async start(host: Host, content: Content, directory: string): Promise<FaultyUpstream> {
@@ -57,10 +63,7 @@ export class FaultyUpstream implements UpstreamServer {
   }
 
   async #answered(): Promise<void> {
-    const ended = this.process.ended.then(async (how): Promise<never> => {
-      throw new Error(`the upstream registry ${how}:\n${await this.process.logTail()}`);
-    });
-    const [bytesSent]: unknown[] = await Promise.race([once(this.process.child, 'message'), ended]);
+    const [bytesSent]: unknown[] = await Promise.race([once(this.process.child, 'message'), this.died]);
     this.#bytesSent = Number(bytesSent);
   }
 }

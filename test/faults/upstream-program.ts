@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { Bandwidth } from '../../demo/upstream/bandwidth.ts';
 import type { Condition } from './upstream-condition.ts';
 
@@ -44,25 +45,20 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     ...(range === null ? {} : { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
   });
   if (request.method === 'HEAD') response.end();
-  else await send(response, file, start, start + length);
+  else await pipeline(body(file, start, start + length), response);
 }
 
-async function send(
-  response: ServerResponse,
-  file: Awaited<ReturnType<typeof open>>,
-  start: number,
-  end: number,
-): Promise<void> {
+/** @throws to have the connection cut */
+async function* body(file: FileHandle, start: number, end: number): AsyncGenerator<Buffer> {
   const begun = changes;
   let left = Infinity;
   let seen = begun;
-  for (let position = start; position < end && !response.destroyed;) {
-    if (changes !== begun && (condition.kind === 'status' || condition.kind === 'truncated')) {
-      return void response.destroy();
-    }
+  for (let position = start; position < end;) {
+    if (changes !== begun && (condition.kind === 'status' || condition.kind === 'truncated'))
+      throw new Error('cut');
     if (condition.kind === 'closing' && (seen !== changes || left === Infinity)) left = condition.afterBytes;
     seen = changes;
-    if (left <= 0) return void response.destroy();
+    if (left <= 0) throw new Error('cut');
     const step = Buffer.alloc(Math.min(bandwidth.step, STEP_BYTES, end - position));
     await file.read(step, 0, step.length, position);
     if (condition.kind === 'wrong') step[step.length >> 1]! ^= 0xff;
@@ -70,9 +66,8 @@ async function send(
     position += step.length;
     left -= step.length;
     bytesSent += step.length;
-    if (!response.write(step)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    yield step;
   }
-  response.end();
 }
 
 const server = createServer((request, response) => {
