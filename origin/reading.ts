@@ -26,8 +26,11 @@ import type { WaitingCallers } from './waiting-callers.ts';
 interface PieceRun {
   readonly first: number;
   readonly count: number;
-  /** Peers have them, and nobody has signed their hashes: their bytes are of no use. */
-  readonly unsigned?: boolean;
+  /**
+   * Why they are read though peers have them. `unsigned`: nobody has signed their hashes, so their bytes are of no use.
+   * `gap`: memory is full of what follows them, which cannot be let go before the digest has got there.
+   */
+  readonly despitePeers?: 'unsigned' | 'gap';
 }
 
 export interface ReadingParts {
@@ -111,6 +114,8 @@ export class Reading {
     let since = this.#parts.now();
     for (;;) {
       this.#throwIfOver();
+      const gap = this.#gap();
+      if (gap) return gap;
       const scarce = this.torrent.missing(0, Infinity, true);
       if (scarce) return scarce;
       const rest = this.torrent.missing(0, Infinity);
@@ -122,14 +127,14 @@ export class Reading {
       const waitedMs = this.#parts.now() - since;
       const unsigned = this.#unsignedFrom(rest);
       if (unsigned > 0 && waitedMs > UNSIGNED_PATIENCE_MS)
-        return { first: rest.first, count: unsigned, unsigned: true };
+        return { first: rest.first, count: unsigned, despitePeers: 'unsigned' };
       if (waitedMs > PEERS_PATIENCE_MS) return { first: rest.first, count: 1 };
       await pause(PAUSE_MS, signal);
     }
   }
 
   async #read(
-    { first, count, unsigned = false }: PieceRun,
+    { first, count, despitePeers }: PieceRun,
     body: BlobRead | undefined,
     signal: AbortSignal,
   ): Promise<void> {
@@ -145,18 +150,31 @@ export class Reading {
       feed.push(chunk);
       // What waits for its batch would come on top of what waits for a peer.
       if (this.torrent.pieces.storage.inMemory) feed.flush();
-      if (feed.index !== before && feed.index < first + count && this.#isWithPeers(feed.index, unsigned))
+      if (feed.index !== before && feed.index < first + count && this.#isToBeHad(feed.index, despitePeers))
         break;
-      await this.#room(chunk.length, signal);
+      await this.#parts.bandwidth.passed(this.torrent.digest, chunk.length, signal);
+      // What fills a gap is let go as soon as the digest has it.
+      if (despitePeers === 'gap') this.#releaseTaken();
+      else if (!(await this.#room(signal))) break;
     }
     feed.flush();
   }
 
   /** Whether a piece is held by now, or to be had of a peer. */
-  #isWithPeers(index: number, unsigned: boolean): boolean {
+  #isToBeHad(index: number, despitePeers: PieceRun['despitePeers']): boolean {
     const { table, hashes } = this.torrent.pieces;
-    if (unsigned) return table.held.has(index) || hashes.has(index);
+    if (despitePeers === 'unsigned') return table.held.has(index) || hashes.has(index);
+    if (despitePeers === 'gap') return table.held.has(index);
     return this.torrent.missing(index, 1, true)?.first !== index;
+  }
+
+  /** The pieces that the digest waits for, where memory is full of those that follow them. */
+  #gap(): PieceRun | undefined {
+    const { pieces } = this.torrent;
+    const first = pieces.checked;
+    if (!pieces.storage.inMemory || pieces.table.held.has(first) || !this.#isFull()) return undefined;
+    const next = Math.min(...this.#inMemory);
+    return next > first ? { first, count: next - first, despitePeers: 'gap' } : undefined;
   }
 
   /** How many pieces there are, from the first on, that no signed hash is known of: agents read them without an origin. */
@@ -167,14 +185,15 @@ export class Reading {
     return unsigned;
   }
 
-  /** Waits until there is room, on disk or in memory, and bandwidth for more. */
-  async #room(bytes: number, signal: AbortSignal): Promise<void> {
+  /** Waits until there is room for more, on disk or in memory. False where there is none before a gap is filled. */
+  async #room(signal: AbortSignal): Promise<boolean> {
     this.#throwIfOver();
-    await this.#parts.bandwidth.passed(this.torrent.digest, bytes, signal);
     while (this.#isFull()) {
+      if (this.#gap()) return false;
       await pause(PAUSE_MS, signal);
       this.#throwIfOver();
     }
+    return true;
   }
 
   #isFull(): boolean {

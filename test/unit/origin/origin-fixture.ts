@@ -10,6 +10,7 @@ import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
 import { generateSigningKey, parsePublicKeys, type SigningKey } from '#service/signing.ts';
 import { owners } from '#swarm/core/ring.ts';
+import type { EngineLimits } from '#swarm/session/engine.ts';
 import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
@@ -190,7 +191,7 @@ export class OriginFixture implements AsyncDisposable {
   }
 
   /** An agent's place in the swarm. */
-  async member(): Promise<RunningSwarm & { readonly store: BlobStore }> {
+  async member(limits: EngineLimits = {}): Promise<RunningSwarm & { readonly store: BlobStore }> {
     const stack = new AsyncDisposableStack();
     const { path } = this.#stack.use(await temporaryDirectory('agent'));
     let swarm: RunningSwarm | undefined;
@@ -226,7 +227,7 @@ export class OriginFixture implements AsyncDisposable {
           trackers: fixedMembers([this.#tracker!.address]),
           identity: {},
           admitStrangers: false,
-          limits: {},
+          limits,
           peers: { maxPeersPerSwarm: 40, maxConnections: 512 },
         },
       ),

@@ -110,6 +110,23 @@ test('a blob that no disk has room for is read once more for who comes when thos
   expect(await readDigest(await fixture.join(late, await fixture.describe(0, digest)))).toBe(digest);
 });
 
+test('an agent that is in the middle of such a blob gets the rest too when it is read once more for another', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, quota: '1MiB' });
+  const blob = deterministicBytes('taken in part', 24 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  const descriptor = await fixture.describe(0, digest);
+  const slow = await fixture.member({ downloadBytesPerSecond: 4 * MIB });
+  const torrent = await fixture.join(slow, descriptor);
+  const reading = readDigest(torrent);
+  const fast = await fixture.member();
+  expect(await readDigest(await fixture.join(fast, descriptor))).toBe(digest);
+  await fast[Symbol.asyncDispose]();
+  expect(torrent.pieces.table.held.count).toBeLessThan(torrent.pieces.table.count);
+  const late = await fixture.member();
+  expect(await readDigest(await fixture.join(late, await fixture.describe(0, digest)))).toBe(digest);
+  expect(await reading).toBe(digest);
+});
+
 test('an origin without room says when it has let go of what nobody has any more', async () => {
   await using fixture = await OriginFixture.start({
     origins: 1,
