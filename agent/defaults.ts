@@ -28,8 +28,6 @@ export const ANONYMOUS_REFUSALS = 1024;
 export const ANONYMOUS_REPOSITORIES = 4096;
 /** How long what an origin said of a repository's public standing is taken without asking again. */
 export const ANONYMOUS_ANSWER_MS = 10_000;
-/** How long upstream is not asked about a caller without a credential: an origin may say what it has just told another. */
-export const ORIGIN_WORD_MS = 100;
 /** How long a registry that was found unreachable is not waited for by callers whose earlier verdict stands in, and of how many. */
 export const OUTAGE_MS = 5_000;
 export const OUTAGES = 1024;

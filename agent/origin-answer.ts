@@ -21,8 +21,6 @@ export type OriginAnswer =
       readonly bytes: Buffer;
       readonly mediaType: string | undefined;
       readonly positive: boolean;
-      /** When upstream last served the repository to a caller without a credential, as far as origins know. */
-      readonly anonymousSince?: number | undefined;
     }
   /** A large blob: its bytes come by the swarm of that scope, which the peer is in. */
   | {
@@ -33,7 +31,6 @@ export type OriginAnswer =
       /** The origin had no room for some of it, and no peer of its own has that any more: it will not come. */
       readonly hasGaps: boolean;
       readonly positive: boolean;
-      readonly anonymousSince?: number | undefined;
     }
   /** Upstream refused the origin, which asked with this caller's credential. */
   | { readonly kind: 'refused'; readonly refusal: Refusal }

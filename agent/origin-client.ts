@@ -63,9 +63,8 @@ export class OriginClient {
     const headers = headersOf(request);
     const answer = await this.#inRingOrder(key, signal, async (origin, attempt) => {
       const response = await this.#send('GET', origin, path, headers, attempt);
-      const anonymousSince = this.#noteAnonymous(caller, response);
-      const told = await readOriginAnswer(response, digest);
-      return told?.kind === 'content' || told?.kind === 'swarm' ? { ...told, anonymousSince } : told;
+      this.#noteAnonymous(caller, header(response, 'shoal-anonymous'));
+      return readOriginAnswer(response, digest);
     });
     if (answer?.kind === 'content')
       await this.#parts.limit.passDownload(flowOf(request), answer.bytes.length, signal);
@@ -77,14 +76,14 @@ export class OriginClient {
     const { path, key } = placeOf(request);
     const status = await this.#inRingOrder(key, signal, async (origin, attempt) => {
       const response = await this.#send('HEAD', origin, path, headersOf(request), attempt);
-      this.#noteAnonymous(request.caller, response);
+      this.#noteAnonymous(request.caller, header(response, 'shoal-anonymous'));
       await response.body.dump();
       return response.statusCode;
     });
     return status === 200;
   }
 
-  /** When the repository was last served to someone without credentials, by the clock of `now`; undefined where no origin knows. */
+  /** When the repository was last served to someone without credentials, in ms since the epoch; undefined where no origin knows. */
   async anonymous(registry: string, repository: string, signal: AbortSignal): Promise<number | undefined> {
     const key = `${registry}/${repository}`;
     const known = this.#anonymous.get(key);
@@ -94,7 +93,7 @@ export class OriginClient {
       const response = await this.#send('GET', origin, `/v1/anonymous?${query}`, {}, attempt);
       const body = await readWhole(response.body, ORIGIN_BODY_LIMIT);
       if (response.statusCode !== 200 && response.statusCode !== 404) return undefined;
-      return { since: response.statusCode === 200 ? this.#sinceOf(parseAge(body)) : undefined };
+      return { since: response.statusCode === 200 ? parseSince(body) : undefined };
     });
     const since = told === undefined ? known?.since : told.since;
     this.#anonymous.set(key, { since, at: this.#parts.now() });
@@ -151,21 +150,16 @@ export class OriginClient {
     });
   }
 
-  /** What an origin's answer tells of a repository's public standing. */
-  #noteAnonymous({ registry, repository }: Caller, response: Dispatcher.ResponseData): number | undefined {
-    const seconds = header(response, 'shoal-anonymous');
-    if (seconds === undefined || !/^\d{1,11}$/u.test(seconds)) return undefined;
-    const since = this.#sinceOf(Number(seconds));
-    this.#anonymous.set(`${registry}/${repository}`, { since, at: this.#parts.now() });
-    return since;
-  }
-
-  #sinceOf(ageSeconds: number | undefined): number | undefined {
-    return ageSeconds === undefined ? undefined : this.#parts.now() - ageSeconds * 1000;
+  #noteAnonymous({ registry, repository }: Caller, seconds: string | undefined): void {
+    if (seconds === undefined || !/^\d{1,11}$/u.test(seconds)) return;
+    this.#anonymous.set(`${registry}/${repository}`, {
+      since: Number(seconds) * 1000,
+      at: this.#parts.now(),
+    });
   }
 }
 
-const Age = Compile(Type.Object({ age: Type.Number({ minimum: 0 }) }));
+const Since = Compile(Type.Object({ since: Type.Number({ minimum: 0 }) }));
 
 function headersOf({ caller, accept, resource }: UpstreamRequest): Record<string, string> {
   return {
@@ -194,11 +188,10 @@ function placeOf({ caller: { registry, repository }, resource }: UpstreamRequest
   return { path, key: `${registry}/${repository}:${reference}`, digest: undefined };
 }
 
-/** Seconds. */
-function parseAge(body: Buffer): number | undefined {
+function parseSince(body: Buffer): number | undefined {
   try {
     const answer: unknown = JSON.parse(body.toString('utf8'));
-    return Age.Check(answer) ? answer.age : undefined;
+    return Since.Check(answer) ? answer.since * 1000 : undefined;
   } catch {
     return undefined;
   }

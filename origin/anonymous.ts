@@ -42,7 +42,6 @@ export class AnonymousRepositories implements AsyncDisposable {
   readonly #checks = new Map<string, Promise<void>>();
   readonly #stop = new AbortController();
   #saveTimer: NodeJS.Timeout | undefined;
-  #saveAt = 0;
   #saving: Promise<void> = Promise.resolve();
 
   private constructor(parts: AnonymousParts, file: string) {
@@ -62,11 +61,9 @@ export class AnonymousRepositories implements AsyncDisposable {
     return repositories;
   }
 
-  /** Seconds since the registry last served the repository to a caller without a credential; undefined: it is not known to. */
-  age(repository: { readonly registry: string; readonly repository: string }): number | undefined {
-    const since = this.#known.get(fullName(repository))?.since;
-    // A clock that was set back makes nothing fresh.
-    return since === undefined ? undefined : Math.ceil(Math.abs(this.#parts.now() / 1000 - since));
+  /** Unix seconds. */
+  since(repository: { readonly registry: string; readonly repository: string }): number | undefined {
+    return this.#known.get(fullName(repository))?.since;
   }
 
   /**
@@ -75,9 +72,12 @@ export class AnonymousRepositories implements AsyncDisposable {
    */
   served(caller: Caller, resource: Pick<Target, 'kind' | 'reference'>, own: boolean): void {
     const name = fullName(caller);
-    if (own && caller.authorization === undefined) return this.#found(name, true);
     const known = this.#known.get(name);
     const age = known === undefined ? Infinity : this.#parts.now() - known.checkedAt;
+    if (own && caller.authorization === undefined) {
+      if (known?.since === undefined || age > ANONYMOUS_REFRESH_MS) this.#found(name, true);
+      return;
+    }
     if (age < (known?.since === undefined ? NOT_ANONYMOUS_CHECK_MS : ANONYMOUS_CHECK_MS)) return;
     if (this.#waiting.has(name) || this.#checks.has(name) || this.#waiting.size >= ANONYMOUS_QUEUE) return;
     const { registry, repository } = caller;
@@ -120,18 +120,9 @@ export class AnonymousRepositories implements AsyncDisposable {
   }
 
   #found(name: string, isAnonymous: boolean): void {
-    const isNews = isAnonymous !== (this.#known.get(name)?.since !== undefined);
     const checkedAt = this.#parts.now();
     this.#known.set(name, { since: isAnonymous ? Math.floor(checkedAt / 1000) : undefined, checkedAt });
-    this.#saveWithin(isNews ? ANONYMOUS_SAVE_MS : ANONYMOUS_REFRESH_MS);
-  }
-
-  #saveWithin(ms: number): void {
-    const at = this.#parts.now() + ms;
-    if (this.#saveTimer && this.#saveAt <= at) return;
-    clearTimeout(this.#saveTimer);
-    this.#saveAt = at;
-    this.#saveTimer = setTimeout(() => this.#save(), ms).unref();
+    this.#saveTimer ??= setTimeout(() => this.#save(), ANONYMOUS_SAVE_MS).unref();
   }
 
   #save(): void {

@@ -66,7 +66,7 @@ export const ANONYMOUS_REPOSITORIES = 4_096;
 /** How long that is believed where they are, and where they are not. */
 export const ANONYMOUS_CHECK_MS = 3 * 60 * 60_000;
 export const NOT_ANONYMOUS_CHECK_MS = 60 * 60_000;
-/** A standing that callers without credentials keep proving reaches the disk anew this often. */
+/** A standing that callers without credentials keep proving is noted anew this often. */
 export const ANONYMOUS_REFRESH_MS = 10 * 60_000;
 /** Checks that run, and that wait, at one time; more are left for the next occasion. */
 export const ANONYMOUS_CHECKS = 2;

@@ -1,6 +1,6 @@
 import { abortable } from '#swarm/store/abortable.ts';
 
-/** What came of work that others may have joined. `own`: it was done in this caller's name, or with the same credential. */
+/** What came of work that others may have joined. `own`: it was done in this caller's name. */
 export interface Merged<T> {
   readonly result: T;
   readonly own: boolean;
@@ -45,10 +45,7 @@ export class MergedWork<T> {
       if (running === undefined)
         return { result: await abortable(this.#begin(key, credential, work), signal), own: true };
       try {
-        return {
-          result: await abortable(running.result, signal),
-          own: running.credential === credential,
-        };
+        return { result: await abortable(running.result, signal), own: false };
       } catch (error) {
         if (signal.aborted || running.credential === credential || !this.#isPersonal(error)) throw error;
       }

@@ -11,7 +11,7 @@ import type { SmallContent } from './small-content.ts';
 import { VERIFIED } from './swarm.ts';
 
 export interface BlobAccessParts {
-  readonly verdicts: Pick<Verdicts, 'check' | 'revoke'>;
+  readonly verdicts: Pick<Verdicts, 'check' | 'heed' | 'revoke'>;
   readonly known: KnownFacts;
   readonly store: { stat(digest: Digest): { readonly size: number } | undefined };
   readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
@@ -87,9 +87,14 @@ export class BlobAccess {
     const abandoned = new AbortController();
     const asking = origins.fetch({ caller, resource }, AbortSignal.any([signal, abandoned.signal]));
     asking.catch(() => {});
-    const verdict = await verdicts.check(caller, { resource }, signal, asking);
-    if (verdict.outcome === 'refused') abandoned.abort();
-    return verdict.outcome === 'positive' ? this.#byOrigin(wish, verdict, await asking) : deniedBy(verdict);
+    const own = await verdicts.check(caller, { resource }, signal);
+    if (own.outcome === 'refused') {
+      abandoned.abort();
+      return deniedBy(own);
+    }
+    const answer = await asking;
+    const verdict = verdicts.heed(caller, own, answer);
+    return verdict.outcome === 'positive' ? this.#byOrigin(wish, verdict, answer) : deniedBy(verdict);
   }
 
   async #byOrigin(wish: Wish, verdict: Positive, answer: OriginAnswer): Promise<Access> {

@@ -57,7 +57,7 @@ export interface ManifestWish {
 }
 
 export interface ManifestAccessParts {
-  readonly verdicts: Pick<Verdicts, 'check' | 'revoke'>;
+  readonly verdicts: Pick<Verdicts, 'check' | 'heed' | 'revoke'>;
   readonly known: KnownFacts;
   readonly store: Pick<BlobStore, 'open'>;
   readonly small: Pick<SmallContent, 'keep'>;
@@ -142,9 +142,13 @@ export class ManifestAccess {
     return manifest;
   }
 
+  /** Upstream's word, or an origin's where this node has none. */
   async #judge({ caller, signal }: ManifestWish, question: Question, asking: Asking): Promise<Verdict> {
-    const verdict = await this.#parts.verdicts.check(caller, question, signal, asking.answer);
-    if (verdict.outcome === 'refused') asking.abandon();
+    const { verdicts } = this.#parts;
+    const verdict = await verdicts.check(caller, question, signal);
+    if (verdict.outcome === 'positive') return verdict;
+    if (verdict.outcome !== 'refused') return verdicts.heed(caller, verdict, await asking.answer);
+    asking.abandon();
     return verdict;
   }
 

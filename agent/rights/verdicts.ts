@@ -1,12 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import {
-  ANONYMOUS_REFUSAL_MS,
-  ANONYMOUS_REFUSALS,
-  ORIGIN_WORD_MS,
-  OUTAGE_MS,
-  OUTAGES,
-} from '#agent/defaults.ts';
-import { pause } from '#registry/retry.ts';
+import { ANONYMOUS_REFUSAL_MS, ANONYMOUS_REFUSALS, OUTAGE_MS, OUTAGES } from '#agent/defaults.ts';
 import { LruMap } from '#service/lru-map.ts';
 import { SharedWork } from '#agent/shared-work.ts';
 import type { Caller, Content, HeadAnswer, Refusal, Told, Upstream } from '#agent/upstream.ts';
@@ -24,7 +17,7 @@ export type Verdict =
   | { readonly outcome: 'positive'; readonly by: 'cache' }
   /** Where upstream answered for this very resource, and not for another of the repository. */
   | { readonly outcome: 'positive'; readonly by: 'upstream'; readonly told: Told }
-  /** Upstream has just served an origin that asked with this caller's credential, or of late with none where the caller has none. */
+  /** Upstream has just served an origin that asked with this caller's credential. */
   | { readonly outcome: 'positive'; readonly by: 'origin' }
   /** Upstream cannot be reached; an earlier verdict, or the repository's public standing, stands in. */
   | { readonly outcome: 'positive'; readonly by: 'stale'; readonly cause: Error }
@@ -34,7 +27,7 @@ export type Verdict =
 
 export interface VerdictParts {
   readonly upstream: Pick<Upstream, 'head'>;
-  /** Whether anyone may read the repository, as origins found: when, by the clock of `now`, it was last served anonymously. */
+  /** Whether anyone may read the repository, as origins found: when (ms since the epoch) it was last served anonymously. */
   readonly anonymous: (
     registry: string,
     repository: string,
@@ -75,25 +68,17 @@ export class Verdicts {
     this.#positive = new LruMap(options.maxVerdicts);
   }
 
-  /**
-   * One HEAD at most; callers with the same credential and repository share it while it runs.
-   * @param word an origin's answer to the same question, on its way: it counts where this node gets none of upstream's,
-   * and spares the HEAD of a caller without a credential
-   */
-  async check(
-    caller: Caller,
-    question: Question,
-    signal: AbortSignal,
-    word?: Promise<OriginWord>,
-  ): Promise<Verdict> {
-    const verdict = await this.#decide(caller, question, signal, word);
+  /** One HEAD at most; callers with the same credential and repository share it while it runs. */
+  async check(caller: Caller, question: Question, signal: AbortSignal): Promise<Verdict> {
+    const verdict = await this.#decide(caller, question, signal);
     this.#parts.onVerdict?.(verdict);
     return verdict;
   }
 
   /** True while a positive verdict needs no HEAD. */
   isFresh(caller: Caller): boolean {
-    return this.#isRecent(this.#positive.get(this.#key(caller)));
+    const at = this.#positive.get(this.#key(caller));
+    return at !== undefined && this.#parts.now() - at < this.#options.verdictLifetimeMs;
   }
 
   /** Records that upstream has just served this caller, seen elsewhere than in a HEAD of ours. */
@@ -101,17 +86,24 @@ export class Verdicts {
     this.#positive.set(this.#key(caller), this.#parts.now());
   }
 
+  /** Where this node has no answer of upstream's, an origin's that has just asked in the caller's name counts for it. */
+  heed(caller: Caller, verdict: Verdict, word: OriginWord): Verdict {
+    if (verdict.outcome !== 'unreachable' && verdict.outcome !== 'throttled') return verdict;
+    if (word.kind === 'refused') {
+      this.revoke(caller);
+      return { outcome: 'refused', refusal: word.refusal };
+    }
+    if (!('positive' in word) || !word.positive) return verdict;
+    this.allow(caller);
+    return { outcome: 'positive', by: 'origin' };
+  }
+
   /** Records that upstream has just refused this caller. */
   revoke(caller: Caller): void {
     this.#positive.delete(this.#key(caller));
   }
 
-  async #decide(
-    caller: Caller,
-    question: Question,
-    signal: AbortSignal,
-    word: Promise<OriginWord> | undefined,
-  ): Promise<Verdict> {
+  async #decide(caller: Caller, question: Question, signal: AbortSignal): Promise<Verdict> {
     if (question.always !== true && this.isFresh(caller)) return { outcome: 'positive', by: 'cache' };
     const refusal = this.#rememberedRefusal(caller);
     if (refusal !== undefined) return { outcome: 'refused', refusal };
@@ -120,55 +112,6 @@ export class Verdicts {
       const verdict = await this.#standIn(caller, outage.cause, signal);
       if (verdict.outcome !== 'unreachable') return verdict;
     }
-    if (word === undefined) return this.#asked(caller, question, signal);
-    const verdict =
-      caller.authorization === undefined
-        ? await this.#toldOrAsked(caller, question, signal, word)
-        : await this.#asked(caller, question, signal);
-    if (verdict.outcome !== 'unreachable' && verdict.outcome !== 'throttled') return verdict;
-    return this.#told(caller, await word) ?? verdict;
-  }
-
-  /** Who has no credential is the same on every node: upstream is asked only where an origin does not soon say what it told. */
-  async #toldOrAsked(
-    caller: Caller,
-    question: Question,
-    signal: AbortSignal,
-    word: Promise<OriginWord>,
-  ): Promise<Verdict> {
-    const told = word.then((answer) => this.#conclusive(caller, answer));
-    const decided = new AbortController();
-    const waiting = AbortSignal.any([signal, decided.signal]);
-    try {
-      const early = await Promise.race([told, pause(ORIGIN_WORD_MS, waiting)]);
-      if (early) return early;
-      const asked = this.#asked(caller, question, waiting);
-      return await Promise.race([asked, told.then((verdict) => verdict ?? asked)]);
-    } finally {
-      decided.abort();
-    }
-  }
-
-  /** A 404 may be the origin's alone: another way to the registry may be open to this node. */
-  #conclusive(caller: Caller, word: OriginWord): Verdict | undefined {
-    return word.kind === 'refused' && word.refusal.status !== 401 ? undefined : this.#told(caller, word);
-  }
-
-  /** What an origin's answer tells of the caller's right; undefined where it tells nothing. */
-  #told(caller: Caller, word: OriginWord): Verdict | undefined {
-    if (word.kind === 'refused') {
-      this.#noteRefusal(caller, word.refusal);
-      return { outcome: 'refused', refusal: word.refusal };
-    }
-    if (!('positive' in word)) return undefined;
-    if (word.positive) this.allow(caller);
-    else if (caller.authorization === undefined && this.#isRecent(word.anonymousSince))
-      this.#positive.set(this.#key(caller), word.anonymousSince);
-    else return undefined;
-    return { outcome: 'positive', by: 'origin' };
-  }
-
-  async #asked(caller: Caller, question: Question, signal: AbortSignal): Promise<Verdict> {
     const { head, resource } = await this.#ask(caller, question, signal);
     switch (head.kind) {
       case 'ok':
@@ -240,10 +183,6 @@ export class Verdicts {
     return refusal === undefined ? { outcome: 'unreachable', cause } : { outcome: 'refused', refusal };
   }
 
-  #isRecent(at: number | undefined): at is number {
-    return at !== undefined && this.#parts.now() - at < this.#options.verdictLifetimeMs;
-  }
-
   #isUsable(at: number | undefined): boolean {
     return at !== undefined && this.#parts.now() - at < this.#options.staleAuthMs;
   }
@@ -256,13 +195,9 @@ export class Verdicts {
 }
 
 /** What an origin's answer tells of the caller's right. */
-export type OriginWord =
+type OriginWord =
   | { readonly kind: 'refused'; readonly refusal: Refusal }
-  | {
-      readonly kind: 'content' | 'swarm';
-      readonly positive: boolean;
-      readonly anonymousSince?: number | undefined;
-    }
+  | { readonly kind: 'content' | 'swarm'; readonly positive: boolean }
   | { readonly kind: 'unreachable' | 'absent' };
 
 /** A 401 concerns the credential; any other refusal may concern just the resource that was asked for. */

@@ -66,9 +66,7 @@ class ContentRoutes {
     if (request.method === 'HEAD' && asked.kind === 'manifest') return this.#noteTag(asked, reply, signal);
     const handed = handedOn(request.raw.url ?? '', asked);
     const found = await this.#find(asked, handed, signal);
-    return 'status' in found
-      ? this.#relay(asked.caller, found, reply)
-      : this.#tell(asked, found, request, reply);
+    return 'status' in found ? relay(reply, found) : this.#tell(asked, found, request, reply);
   }
 
   /** HEAD of a manifest: what its tag stands for, which is known from then on. */
@@ -101,7 +99,6 @@ class ContentRoutes {
   ): Promise<Relayed | Own> {
     const { accept, platform } = asked.kind === 'manifest' ? asked : {};
     const who = { ...caller, positive: caller.positive || positive };
-    if (positive) this.#parts.anonymous.served(caller, { kind: 'manifest', reference: digest }, positive);
     const found = await this.#findFollowing(
       { kind: 'manifest', caller: who, reference: digest, accept, platform },
       signal,
@@ -137,12 +134,6 @@ class ContentRoutes {
       if (relayed) return relayed;
     }
     return undefined;
-  }
-
-  #relay(caller: Caller, { status, headers, body }: Relayed, reply: FastifyReply): FastifyReply {
-    reply.code(status).headers(headers);
-    this.#tellAnonymous(caller, reply);
-    return reply.send(body);
   }
 
   #tell(asked: ContentRequest, answer: Own, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -194,8 +185,8 @@ class ContentRoutes {
   }
 
   #tellAnonymous(caller: Caller, reply: FastifyReply): void {
-    const age = this.#parts.anonymous.age(caller);
-    if (age !== undefined) reply.header('shoal-anonymous', String(age));
+    const since = this.#parts.anonymous.since(caller);
+    if (since !== undefined) reply.header('shoal-anonymous', String(since));
   }
 }
 
@@ -224,4 +215,8 @@ function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {
       ...(asked.kind === 'blob' && asked.isAhead && { 'shoal-ahead': '1' }),
     },
   };
+}
+
+function relay(reply: FastifyReply, { status, headers, body }: Relayed): FastifyReply {
+  return reply.code(status).headers(headers).send(body);
 }

@@ -17,8 +17,8 @@ export function addMemberRoutes(app: FastifyInstance, { anonymous, readings, own
   app.get('/v1/anonymous', async (request, reply) => {
     const query = queryOf(request.raw.url);
     const named = parseRepositoryName(query.get('registry'), query.get('repository') ?? '');
-    const age = anonymous.age(named);
-    if (age !== undefined) return reply.send({ age });
+    const since = anonymous.since(named);
+    if (since !== undefined) return reply.send({ since });
     const path = `/v1/anonymous?${new URLSearchParams(named).toString()}`;
     const isForwarded = request.headers['shoal-forwarded'] !== undefined;
     const told = isForwarded ? [] : await ownership.askOthers(path);

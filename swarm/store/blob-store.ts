@@ -265,10 +265,9 @@ export class BlobStore implements AsyncDisposable {
   /** Removes blobs that nobody has open, and half-done ones that nobody holds. */
   async prune(policy: PrunePolicy): Promise<PruneResult> {
     this.#expectOpen();
-    await this.#writes.settled();
     const { now } = this.#parts;
     const parts = { complete: this.#complete, partials: this.#partials, now, victims: () => this.#victims() };
-    return this.#background.track(prune(parts, policy));
+    return this.#background.track(this.#writes.settled().then(() => prune(parts, policy)));
   }
 
   #expectOpen(): void {

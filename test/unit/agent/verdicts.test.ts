@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type OriginWord, type Question, type Verdict, Verdicts } from '#agent/rights/verdicts.ts';
+import { type Question, type Verdict, Verdicts } from '#agent/rights/verdicts.ts';
 import type { Caller, HeadAnswer, UpstreamRequest } from '#agent/upstream.ts';
 import { parseDigest } from '#registry/digest.ts';
 
@@ -8,20 +8,6 @@ const NOBODY: Caller = { registry: 'r.io', repository: 'app' };
 const OK: HeadAnswer = { kind: 'ok', told: { status: 200, size: 5 } };
 const DOWN: HeadAnswer = { kind: 'unreachable', cause: new Error('refused') };
 const SIGNAL = new AbortController().signal;
-
-const YES: OriginWord = { kind: 'content', positive: true };
-
-function servedAnyone(at: number): OriginWord {
-  return { kind: 'swarm', positive: false, anonymousSince: at };
-}
-
-function told(word: OriginWord): Promise<OriginWord> {
-  return Promise.resolve(word);
-}
-
-function pending(): Promise<OriginWord> {
-  return new Promise(() => {});
-}
 
 function refused(status: number): HeadAnswer {
   return { kind: 'refused', refusal: { status, challenges: ['Basic'], body: '{}' } };
@@ -59,8 +45,8 @@ class Scene {
     );
   }
 
-  async check(caller: Caller, question: Question = blob('a'), word?: Promise<OriginWord>): Promise<Verdict> {
-    return this.verdicts.check(caller, question, SIGNAL, word);
+  async check(caller: Caller, question: Question = blob('a')): Promise<Verdict> {
+    return this.verdicts.check(caller, question, SIGNAL);
   }
 }
 
@@ -194,84 +180,6 @@ describe('callers that come together', () => {
     staying.abort(new Error('gone too'));
     await expect(second).rejects.toThrow('gone too');
     expect(scene.signals[0]?.aborted).toBe(true);
-  });
-});
-
-describe('an origin that is asked for the content meanwhile', () => {
-  test('spares the question about a caller without a credential, when it was served anonymously a moment ago', async () => {
-    const scene = new Scene();
-    expect(await scene.check(NOBODY, blob('a'), told(YES))).toEqual({ outcome: 'positive', by: 'origin' });
-    const other = { ...NOBODY, repository: 'other' };
-    const word = told(servedAnyone(scene.now - 40_000));
-    expect(await scene.check(other, blob('a'), word)).toEqual({ outcome: 'positive', by: 'origin' });
-    expect(scene.heads).toEqual([]);
-  });
-
-  test('makes no yes last longer than one of this node’s own', async () => {
-    const scene = new Scene();
-    await scene.check(NOBODY, blob('a'), told(servedAnyone(scene.now - 40_000)));
-    scene.now += 19_999;
-    expect(scene.verdicts.isFresh(NOBODY)).toBe(true);
-    scene.now += 1;
-    expect(scene.verdicts.isFresh(NOBODY)).toBe(false);
-    const late = told(servedAnyone(scene.now - 60_000));
-    expect(await scene.check(NOBODY, blob('a'), late)).toMatchObject({ by: 'upstream' });
-  });
-
-  test('says nothing of who has a credential, unless upstream gives this node no answer', async () => {
-    const scene = new Scene();
-    scene.answer = () => refused(403);
-    for (const word of [YES, servedAnyone(scene.now)])
-      expect(await scene.check(ANN, blob('a'), told(word))).toMatchObject({ outcome: 'refused' });
-    for (const answer of [DOWN, { kind: 'throttled' } as const]) {
-      scene.answer = () => answer;
-      const caller = { ...ANN, repository: answer.kind };
-      expect(await scene.check(caller, blob('a'), told(servedAnyone(scene.now)))).toMatchObject({
-        outcome: answer === DOWN ? 'unreachable' : 'throttled',
-      });
-      expect(await scene.check(caller, blob('a'), told(YES))).toMatchObject({ by: 'origin' });
-    }
-  });
-
-  test.each<[string, OriginWord]>([
-    ['only has the content', { kind: 'content', positive: false }],
-    ['was refused it with a 404', { kind: 'refused', refusal: { status: 404, challenges: [], body: '' } }],
-    ['cannot reach upstream', { kind: 'unreachable' }],
-    ['does not answer', { kind: 'absent' }],
-  ])('leaves the question to this node when it %s', async (_what, word) => {
-    const scene = new Scene();
-    expect(await scene.check(NOBODY, blob('a'), told(word))).toMatchObject({ by: 'upstream' });
-  });
-
-  test('passes on the challenge that it was given', async () => {
-    const scene = new Scene();
-    const refusal = { status: 401, challenges: ['Bearer'], body: '' };
-    const word = told({ kind: 'refused', refusal });
-    expect(await scene.check(NOBODY, blob('a'), word)).toEqual({ outcome: 'refused', refusal });
-    expect(await scene.check(NOBODY, blob('b'))).toEqual({ outcome: 'refused', refusal });
-    expect(scene.heads).toEqual([]);
-  });
-
-  test('is not waited for: upstream is asked soon, and whoever answers first is heard', async () => {
-    const scene = new Scene();
-    expect(await scene.check(NOBODY, blob('a'), pending())).toMatchObject({ by: 'upstream' });
-    const other = { ...NOBODY, repository: 'other' };
-    const late = Promise.withResolvers<OriginWord>();
-    scene.answer = () => {
-      late.resolve(YES);
-      return new Promise(() => {});
-    };
-    expect(await scene.check(other, blob('a'), late.promise)).toEqual({ outcome: 'positive', by: 'origin' });
-    expect(scene.signals[1]?.aborted).toBe(true);
-  });
-
-  test('ends with the caller', async () => {
-    const scene = new Scene();
-    const leaving = new AbortController();
-    const check = scene.verdicts.check(NOBODY, blob('a'), leaving.signal, pending());
-    leaving.abort(new Error('gone'));
-    await expect(check).rejects.toThrow('gone');
-    expect(scene.heads).toEqual([]);
   });
 });
 

@@ -200,19 +200,5 @@ test('a repository that anybody may read is found out, and known after a restart
   for (const index of [0, 1]) await fixture.startOrigin(index);
   expect((await fixture.get(0, `${path}team/app`)).status).toBe(200);
   const after = await fixture.ask(0, `blobs/${digest}`);
-  expect(Number(after.headers['shoal-anonymous'])).toBeLessThan(60);
-});
-
-test('who has no credential hears how long ago the registry served another such caller', async () => {
-  await using fixture = await OriginFixture.start({ origins: 2 });
-  const { upstream } = fixture;
-  const digest = parseDigest(upstream.content.addBlob('team/app', deterministicBytes('public', 1000)));
-  const first = await fixture.ask(0, `blobs/${digest}`);
-  expect(first.headers).toMatchObject({ 'shoal-verdict': 'positive', 'shoal-anonymous': '1' });
-  // Also by way of the origin that is not the digest's owner.
-  for (const index of [0, 1]) {
-    const next = await fixture.ask(index, `blobs/${digest}`);
-    expect(next.headers).not.toHaveProperty('shoal-verdict');
-    expect(Number(next.headers['shoal-anonymous'])).toBeLessThan(60);
-  }
+  expect(Number(after.headers['shoal-anonymous'])).toBeGreaterThan(1_700_000_000);
 });
