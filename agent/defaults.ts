@@ -24,6 +24,8 @@ export const MAX_TOKEN_SCOPES = 16;
 /** How long the 401 that a repository gives to callers without credentials is remembered: containerd sends each request without first. */
 export const ANONYMOUS_REFUSAL_MS = 10_000;
 export const ANONYMOUS_REFUSALS = 1024;
+/** How much older than a demand for a token a repository's public standing may be: origins look once in half of that. */
+export const ANONYMOUS_TOKEN_MS = 60 * 60_000;
 /** Repositories whose public standing, as origins tell it, is remembered. */
 export const ANONYMOUS_REPOSITORIES = 4096;
 /** How long what an origin said of a repository's public standing is taken without asking again. */

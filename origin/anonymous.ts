@@ -10,6 +10,7 @@ import {
   ANONYMOUS_CHECKS,
   ANONYMOUS_QUEUE,
   ANONYMOUS_REFRESH_MS,
+  ANONYMOUS_REFUSED_MS,
   ANONYMOUS_REPOSITORIES,
   ANONYMOUS_SAVE_MS,
   NOT_ANONYMOUS_CHECK_MS,
@@ -32,7 +33,7 @@ interface Standing {
 
 /**
  * Repositories that their registry serves to anyone: those stay readable while the registry is down. Found out in
- * the background, by an exchange without credentials, once per repository and some hours; kept over restarts.
+ * the background, by an exchange without credentials, once per repository and half hour, sooner where it refuses somebody; kept over restarts.
  */
 export class AnonymousRepositories implements AsyncDisposable {
   readonly #parts: AnonymousParts;
@@ -79,9 +80,21 @@ export class AnonymousRepositories implements AsyncDisposable {
       return;
     }
     if (age < (known?.since === undefined ? NOT_ANONYMOUS_CHECK_MS : ANONYMOUS_CHECK_MS)) return;
+    this.#askFor(name, { ...repositoryOf(caller), ...resource });
+  }
+
+  /** The registry has just refused something to a caller: it may not serve anyone any more. */
+  refused(caller: Caller, resource: Pick<Target, 'kind' | 'reference'>): void {
+    const name = fullName(caller);
+    const known = this.#known.get(name);
+    if (caller.authorization !== undefined || known?.since === undefined) return;
+    if (this.#parts.now() - known.checkedAt < ANONYMOUS_REFUSED_MS) return;
+    this.#askFor(name, { ...repositoryOf(caller), ...resource });
+  }
+
+  #askFor(name: string, target: Target): void {
     if (this.#waiting.has(name) || this.#checks.has(name) || this.#waiting.size >= ANONYMOUS_QUEUE) return;
-    const { registry, repository } = caller;
-    this.#waiting.set(name, { registry, repository, ...resource });
+    this.#waiting.set(name, target);
     this.#checkNext();
   }
 
@@ -137,6 +150,10 @@ export class AnonymousRepositories implements AsyncDisposable {
         this.#parts.events.failed('anonymous repositories could not be saved', error),
       );
   }
+}
+
+function repositoryOf({ registry, repository }: Caller): Pick<Target, 'registry' | 'repository'> {
+  return { registry, repository };
 }
 
 /** A file that is there whole or not at all. */

@@ -64,8 +64,10 @@ export const TAG_OUTAGE_MS = 5_000;
 /** Repositories of which it is known whether they are served anonymously. */
 export const ANONYMOUS_REPOSITORIES = 4_096;
 /** How long that is believed where they are, and where they are not. */
-export const ANONYMOUS_CHECK_MS = 3 * 60 * 60_000;
+export const ANONYMOUS_CHECK_MS = 30 * 60_000;
 export const NOT_ANONYMOUS_CHECK_MS = 60 * 60_000;
+/** How soon it is looked at again where a caller without a credential is refused. */
+export const ANONYMOUS_REFUSED_MS = 60_000;
 /** A standing that callers without credentials keep proving is noted anew this often. */
 export const ANONYMOUS_REFRESH_MS = 10 * 60_000;
 /** Checks that run, and that wait, at one time; more are left for the next occasion. */

@@ -108,7 +108,7 @@ export class BlobAccess {
       case 'refused':
         // Our own question was just answered with yes: another way may be open to us than to the origin.
         if (verdict.by === 'upstream') return this.#withoutOrigin(wish, verdict);
-        verdicts.revoke(caller);
+        verdicts.revoke(caller, answer.refusal);
         return answer;
       default:
         return this.#withoutOrigin(wish, verdict);

@@ -177,7 +177,7 @@ export class ManifestAccess {
         return this.#take(wish, digestOf(answer.bytes), answer);
       case 'refused':
         if (verdict.by === 'upstream') break;
-        this.#parts.verdicts.revoke(wish.caller);
+        this.#parts.verdicts.revoke(wish.caller, answer.refusal);
         return answer;
       case 'swarm':
       case 'unreachable':
@@ -198,7 +198,7 @@ export class ManifestAccess {
     if (answer.kind === 'content' && isContentOf(digest, answer.bytes))
       return this.#take(wish, digest, answer);
     if (answer.kind === 'refused' && verdict.by !== 'upstream') {
-      verdicts.revoke(wish.caller);
+      verdicts.revoke(wish.caller, answer.refusal);
       return answer;
     }
     const isOurs = known.isMember(digest, registry, repository) && known.isDelivered(digest, registry);

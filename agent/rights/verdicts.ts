@@ -1,5 +1,11 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { ANONYMOUS_REFUSAL_MS, ANONYMOUS_REFUSALS, OUTAGE_MS, OUTAGES } from '#agent/defaults.ts';
+import {
+  ANONYMOUS_REFUSAL_MS,
+  ANONYMOUS_REFUSALS,
+  ANONYMOUS_TOKEN_MS,
+  OUTAGE_MS,
+  OUTAGES,
+} from '#agent/defaults.ts';
 import { LruMap } from '#service/lru-map.ts';
 import { SharedWork } from '#agent/shared-work.ts';
 import type { Caller, Content, HeadAnswer, Refusal, Told, Upstream } from '#agent/upstream.ts';
@@ -58,6 +64,8 @@ export class Verdicts {
   readonly #options: VerdictOptions;
   readonly #secret = randomBytes(32);
   readonly #positive: LruMap<string, number>;
+  /** When upstream last refused them: an earlier yes to others says nothing of them any more. */
+  readonly #refused: LruMap<string, number>;
   readonly #refusedAnonymous = new LruMap<string, { refusal: Refusal; until: number }>(ANONYMOUS_REFUSALS);
   readonly #outages = new LruMap<string, { cause: Error; until: number }>(OUTAGES);
   readonly #asking = new SharedWork<Asked>();
@@ -66,6 +74,7 @@ export class Verdicts {
     this.#parts = parts;
     this.#options = options;
     this.#positive = new LruMap(options.maxVerdicts);
+    this.#refused = new LruMap(options.maxVerdicts);
   }
 
   /** One HEAD at most; callers with the same credential and repository share it while it runs. */
@@ -90,7 +99,7 @@ export class Verdicts {
   heed(caller: Caller, verdict: Verdict, word: OriginWord): Verdict {
     if (verdict.outcome !== 'unreachable' && verdict.outcome !== 'throttled') return verdict;
     if (word.kind === 'refused') {
-      this.revoke(caller);
+      this.revoke(caller, word.refusal);
       return { outcome: 'refused', refusal: word.refusal };
     }
     if (!('positive' in word) || !word.positive) return verdict;
@@ -99,8 +108,10 @@ export class Verdicts {
   }
 
   /** Records that upstream has just refused this caller. */
-  revoke(caller: Caller): void {
-    this.#positive.delete(this.#key(caller));
+  revoke(caller: Caller, refusal?: Refusal): void {
+    const key = this.#key(caller);
+    this.#positive.delete(key);
+    this.#refused.set(key, this.#parts.now() - (asksForToken(caller, refusal) ? ANONYMOUS_TOKEN_MS : 0));
   }
 
   async #decide(caller: Caller, question: Question, signal: AbortSignal): Promise<Verdict> {
@@ -155,7 +166,7 @@ export class Verdicts {
   }
 
   #noteRefusal(caller: Caller, refusal: Refusal): void {
-    this.revoke(caller);
+    this.revoke(caller, refusal);
     if (refusal.status !== 401 || caller.authorization !== undefined) return;
     const until = this.#parts.now() + ANONYMOUS_REFUSAL_MS;
     this.#refusedAnonymous.set(repositoryKey(caller), { refusal, until });
@@ -173,10 +184,15 @@ export class Verdicts {
 
   /** Upstream is down: an earlier positive verdict of the same credential counts, or that the repository is anyone's. */
   async #standIn(caller: Caller, cause: Error, signal: AbortSignal): Promise<Verdict> {
-    const own = this.#positive.get(this.#key(caller));
-    const anyone = this.#positive.get(this.#key({ ...caller, authorization: undefined }));
-    const known = this.#isUsable(own) || this.#isUsable(anyone);
-    if (known || this.#isUsable(await this.#parts.anonymous(caller.registry, caller.repository, signal)))
+    const nobody = this.#key({ ...caller, authorization: undefined });
+    const refusedAt = Math.max(
+      ...[this.#key(caller), nobody].map((key) => this.#refused.get(key) ?? -Infinity),
+    );
+    const isAnyones = (at: number | undefined): boolean =>
+      at !== undefined && at > refusedAt && this.#isUsable(at);
+    const known =
+      this.#isUsable(this.#positive.get(this.#key(caller))) || isAnyones(this.#positive.get(nobody));
+    if (known || isAnyones(await this.#parts.anonymous(caller.registry, caller.repository, signal)))
       return { outcome: 'positive', by: 'stale', cause };
     // containerd asks without its credential first, and sends it only when it is asked who it is.
     const refusal = this.#anonymousRefusal(caller)?.refusal;
@@ -203,6 +219,15 @@ type OriginWord =
 /** A 401 concerns the credential; any other refusal may concern just the resource that was asked for. */
 function concernsOnlyResource(head: HeadAnswer): boolean {
   return head.kind === 'refused' && head.refusal.status !== 401;
+}
+
+/** A registry with tokens sends away who has none, also where anybody may have one: that says little of the repository. */
+function asksForToken({ authorization }: Caller, refusal: Refusal | undefined): boolean {
+  return (
+    authorization === undefined &&
+    refusal?.status === 401 &&
+    refusal.challenges.some((challenge) => /^bearer\b/iu.test(challenge))
+  );
 }
 
 function repositoryKey({ registry, repository }: Caller): string {

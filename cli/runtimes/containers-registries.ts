@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { stringify } from 'smol-toml';
 import type { TomlTable } from 'smol-toml';
 
-import { markBlock, stripBlocks } from './edit.ts';
+import { markBlock, RuntimeConfigError, stripBlocks } from './edit.ts';
 import type { Edit } from './edit.ts';
 import { isTable, parseToml } from './toml.ts';
 
@@ -13,6 +13,7 @@ export const DROP_IN = '/etc/containers/registries.conf.d/shoal.conf';
 /**
  * Our drop-in (containers-registries.conf(5)): for each registry a mirror in path form, asked before all others.
  * A `[[registry]]` of a later file replaces one of an earlier for the same prefix, so `existing` entries are carried over.
+ * A name with a port is refused when it is written: in path form no client takes it, and none would try the registry itself then.
  */
 export function registriesEdit(
   registries: readonly string[],
@@ -24,7 +25,23 @@ export function registriesEdit(
       .trimEnd()
       .split('\n'),
   );
-  return { insert: (text) => (text === undefined ? block : `${endLine(text)}${block}`), strip: stripBlocks };
+  return {
+    insert: (text) => {
+      expectNameable(registries);
+      return text === undefined ? block : `${endLine(text)}${block}`;
+    },
+    strip: stripBlocks,
+  };
+}
+
+/** @throws RuntimeConfigError */
+function expectNameable(registries: readonly string[]): void {
+  const unnameable = registries.find((registry) => registry.includes(':'));
+  if (unnameable !== undefined)
+    throw new RuntimeConfigError(
+      `${unnameable} has a port, which cannot be part of a mirror's path; give the registry a name without one ` +
+        '(upstreams.hosts.<name>.endpoint of agents and origins) and name that; nothing was changed',
+    );
 }
 
 function entry(registry: string, agent: URL, existing: TomlTable | undefined): TomlTable {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Upstream } from '#registry/upstream.ts';
-import { resultError } from '#registry/upstream-answer.ts';
+import { resultError, type Target } from '#registry/upstream-answer.ts';
+import { UpstreamRefusedError } from '#registry/upstream-error.ts';
 import { isSelfTest } from '#registry/self-test.ts';
 import type { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import { formatPlatform } from '#registry/platform.ts';
@@ -65,7 +66,11 @@ class ContentRoutes {
     if (asked.kind === 'referrers' || asked.kind === 'tags') return this.#list(asked, reply, signal);
     if (request.method === 'HEAD' && asked.kind === 'manifest') return this.#noteTag(asked, reply, signal);
     const handed = handedOn(request.raw.url ?? '', asked);
-    const found = await this.#find(asked, handed, signal);
+    const found = await this.#find(asked, handed, signal).catch((error: unknown) => {
+      if (error instanceof UpstreamRefusedError && error.status !== 404)
+        this.#parts.anonymous.refused(asked.caller, resourceOf(asked));
+      throw error;
+    });
     return 'status' in found ? relay(reply, found) : this.#tell(asked, found, request, reply);
   }
 
@@ -137,11 +142,7 @@ class ContentRoutes {
   }
 
   #tell(asked: ContentRequest, answer: Own, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    const resource =
-      asked.kind === 'blob'
-        ? { kind: asked.kind, reference: asked.digest }
-        : { kind: asked.kind, reference: asked.reference };
-    this.#parts.anonymous.served(asked.caller, resource, answer.positive);
+    this.#parts.anonymous.served(asked.caller, resourceOf(asked), answer.positive);
     this.#tellAnonymous(asked.caller, reply);
     if (answer.positive) reply.header('shoal-verdict', 'positive');
     reply.header('docker-content-digest', answer.digest);
@@ -188,6 +189,12 @@ class ContentRoutes {
     const since = this.#parts.anonymous.since(caller);
     if (since !== undefined) reply.header('shoal-anonymous', String(since));
   }
+}
+
+function resourceOf(asked: ContentRequest): Pick<Target, 'kind' | 'reference'> {
+  return asked.kind === 'blob'
+    ? { kind: asked.kind, reference: asked.digest }
+    : { kind: asked.kind, reference: asked.reference };
 }
 
 /** What the ring is asked for; agents ask it for the same. */

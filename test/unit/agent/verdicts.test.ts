@@ -206,6 +206,47 @@ describe('while upstream is unreachable', () => {
     expect(await scene.check({ ...ANN, repository: 'other' })).toMatchObject({ outcome: 'unreachable' });
   });
 
+  test.each([401, 403, 404])(
+    'a repository that gave a %i since it was served to anyone is not readable any more',
+    async (status) => {
+      const scene = new Scene({ verdictLifetimeMs: 0 });
+      scene.anonymousSince = scene.now - 1000;
+      scene.answer = () => refused(status);
+      await scene.check(NOBODY);
+      scene.answer = () => DOWN;
+      expect((await scene.check(NOBODY)).outcome).not.toBe('positive');
+      expect(await scene.check(ANN)).toMatchObject({ outcome: 'unreachable' });
+      scene.anonymousSince = scene.now + 1;
+      expect(await scene.check(ANN)).toMatchObject({ outcome: 'positive', by: 'stale' });
+    },
+  );
+
+  test('who was refused since does not read what anyone could', async () => {
+    const scene = new Scene({ verdictLifetimeMs: 0 });
+    scene.anonymousSince = scene.now - 1000;
+    scene.answer = () => refused(401);
+    await scene.check(ANN);
+    scene.answer = () => DOWN;
+    expect(await scene.check(ANN)).toMatchObject({ outcome: 'unreachable' });
+    expect(await scene.check(NOBODY)).toMatchObject({ outcome: 'positive', by: 'stale' });
+  });
+
+  test('a registry that sends everybody for a token first says nothing by that, for an hour', async () => {
+    const scene = new Scene({ verdictLifetimeMs: 0, staleAuthMs: 86_400_000 });
+    scene.answer = () => ({
+      kind: 'refused',
+      refusal: { status: 401, challenges: ['Bearer realm="r"'], body: '' },
+    });
+    const askedAt = scene.now;
+    await scene.check(NOBODY);
+    scene.answer = () => DOWN;
+    scene.now += 10_000;
+    scene.anonymousSince = askedAt - 3_599_999;
+    expect(await scene.check(NOBODY)).toMatchObject({ outcome: 'positive', by: 'stale' });
+    scene.anonymousSince = askedAt - 3_600_000;
+    expect((await scene.check(NOBODY)).outcome).toBe('refused');
+  });
+
   test('who sends no credential unasked is asked for it as before, and reads by an earlier yes', async () => {
     const scene = new Scene({ verdictLifetimeMs: 0 });
     scene.answer = ({ caller }) => (caller.authorization === undefined ? refused(401) : OK);

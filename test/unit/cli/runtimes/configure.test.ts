@@ -175,7 +175,7 @@ describe('containerd', () => {
       [`${CERTS}/ours.example/hosts.toml`]: '[host."http://127.0.0.1:29500"]\n',
       [`${CERTS}/README`]: 'no directory',
     });
-    const beside = 'ghcr.io quay.io registry.local:5000';
+    const beside = 'ghcr.io quay.io registry.local';
     const { advice, isInPlace } = await act('containerd');
     expect(isInPlace).toBe(true);
     expect(advice).toEqual([expect.stringContaining(`bypass Shoal`)]);
@@ -217,7 +217,7 @@ describe('containerd', () => {
   test('without names everything that was written is taken back, and nothing else', async () => {
     await writeTree(dir.path, { '/etc/containerd/certs.d/other/hosts.toml': 'server = "https://other"\n' });
     const before = await readTree(dir.path);
-    await act('containerd', { registries: ['ghcr.io', 'registry.local:5000', '_default'] });
+    await act('containerd', { registries: ['ghcr.io', 'registry.local', '_default'] });
     await act('containerd', { remove: true });
     expect(await readTree(dir.path)).toEqual(before);
   });
@@ -426,8 +426,17 @@ describe('docker', () => {
 });
 
 describe.each(['podman', 'crio'] as const)('%s', (runtime) => {
+  test('takes no registry with a port, which is none in path form, and can take one back', async () => {
+    const registries = ['ghcr.io', 'registry.example.com:5000'];
+    await expect(act(runtime, { registries })).rejects.toThrow(
+      /^registry\.example\.com:5000 has a port, .*nothing was changed$/u,
+    );
+    await expect(read(DROP_IN)).rejects.toThrow('ENOENT');
+    await act(runtime, { registries, remove: true });
+  });
+
   test('asks the agent by path, over plain HTTP, before the registry', async () => {
-    await act(runtime, { registries: ['ghcr.io', 'registry.local:5000'] });
+    await act(runtime, { registries: ['ghcr.io', 'registry.local'] });
     expect(parse(await read(DROP_IN))).toEqual({
       registry: [
         {
@@ -436,9 +445,9 @@ describe.each(['podman', 'crio'] as const)('%s', (runtime) => {
           mirror: [{ location: '127.0.0.1:29500/ghcr.io', insecure: true }],
         },
         {
-          prefix: 'registry.local:5000',
-          location: 'registry.local:5000',
-          mirror: [{ location: '127.0.0.1:29500/registry.local:5000', insecure: true }],
+          prefix: 'registry.local',
+          location: 'registry.local',
+          mirror: [{ location: '127.0.0.1:29500/registry.local', insecure: true }],
         },
       ],
     });
