@@ -175,7 +175,7 @@ describe('containerd', () => {
       [`${CERTS}/ours.example/hosts.toml`]: '[host."http://127.0.0.1:29500"]\n',
       [`${CERTS}/README`]: 'no directory',
     });
-    const beside = 'ghcr.io quay.io registry.local';
+    const beside = 'ghcr.io quay.io registry.local:5000';
     const { advice, isInPlace } = await act('containerd');
     expect(isInPlace).toBe(true);
     expect(advice).toEqual([expect.stringContaining(`bypass Shoal`)]);
@@ -217,7 +217,7 @@ describe('containerd', () => {
   test('without names everything that was written is taken back, and nothing else', async () => {
     await writeTree(dir.path, { '/etc/containerd/certs.d/other/hosts.toml': 'server = "https://other"\n' });
     const before = await readTree(dir.path);
-    await act('containerd', { registries: ['ghcr.io', 'registry.local', '_default'] });
+    await act('containerd', { registries: ['ghcr.io', 'registry.local:5000', '_default'] });
     await act('containerd', { remove: true });
     expect(await readTree(dir.path)).toEqual(before);
   });
