@@ -28,6 +28,7 @@ async function startCluster(shape: {
   agents: number;
   upstream?: UpstreamOptions;
   others?: readonly UpstreamRegistry[];
+  rights?: Record<string, string>;
 }) {
   await using starting = new AsyncDisposableStack();
   const upstream = starting.use(await UpstreamRegistry.start(shape.upstream));
@@ -74,6 +75,7 @@ async function startCluster(shape: {
           trackers: [tracker.address],
           origins: addresses,
           trustedOriginKeys,
+          ...(shape.rights && { rights: shape.rights }),
         }),
       ),
     );
@@ -175,6 +177,22 @@ describe('agents behind a ring of two origins', () => {
     await upstream.stop();
     expect(await second.get(upstream, `team/app/blobs/${digest}`)).toMatchObject(WHOLE);
   });
+});
+
+test('a public repository that was made private is nobody’s without a credential, also when the registry is gone', async () => {
+  await using cluster = await startCluster({ origins: 2, agents: 2, rights: { verdictLifetime: '0' } });
+  const { upstream, agents } = cluster;
+  const blob = `team/app/blobs/${upstream.content.addBlob('team/app', BLOB)}`;
+  const wrong = `Basic ${Buffer.from('ann:guess').toString('base64')}`;
+  for (const agent of agents) expect(await agent.get(upstream, blob)).toMatchObject(WHOLE);
+  const users = [{ name: 'ann', password: 'pw', repositories: ['team/app'] }];
+  upstream.configure({ auth: { kind: 'basic', users } });
+  for (const agent of agents) expect(await agent.get(upstream, blob)).toMatchObject({ status: 401 });
+  await upstream.stop();
+  for (const agent of agents) {
+    expect(await agent.get(upstream, blob)).toMatchObject({ status: 401 });
+    expect(await agent.get(upstream, blob, { authorization: wrong })).toMatchObject({ status: 503 });
+  }
 });
 
 test('a tag that was only ever asked for by HEAD, as containerd does, is answered on every node when the registry is gone', async () => {
