@@ -111,6 +111,8 @@ export class Verdicts {
   revoke(caller: Caller, refusal?: Refusal): void {
     const key = this.#key(caller);
     this.#positive.delete(key);
+    // What is merely not there says nothing of the repository.
+    if (refusal?.status === 404) return;
     this.#refused.set(key, this.#parts.now() - (asksForToken(caller, refusal) ? ANONYMOUS_TOKEN_MS : 0));
   }
 

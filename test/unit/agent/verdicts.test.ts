@@ -206,7 +206,16 @@ describe('while upstream is unreachable', () => {
     expect(await scene.check({ ...ANN, repository: 'other' })).toMatchObject({ outcome: 'unreachable' });
   });
 
-  test.each([401, 403, 404])(
+  test('a missing tag says nothing of the repository', async () => {
+    const scene = new Scene({ verdictLifetimeMs: 0 });
+    scene.anonymousSince = scene.now - 1000;
+    scene.answer = () => refused(404);
+    await scene.check(NOBODY);
+    scene.answer = () => DOWN;
+    expect(await scene.check(NOBODY)).toMatchObject({ outcome: 'positive', by: 'stale' });
+  });
+
+  test.each([401, 403])(
     'a repository that gave a %i since it was served to anyone is not readable any more',
     async (status) => {
       const scene = new Scene({ verdictLifetimeMs: 0 });
