@@ -1,6 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { ADMIN_SOCKET, askAdmin } from '#service/admin-client.ts';
 import type { AttemptReport } from '../../bench/rig/attempt.ts';
 import type { Blob } from '../../bench/rig/content.ts';
 import { DOOR_PORT } from '../../bench/rig/defaults.ts';
@@ -30,6 +33,8 @@ export interface Cell {
 const POLL_MS = 10;
 const LEAST_KEPT = 0.95;
 const TIDY_MS = 5000;
+const TIDY_POLL_MS = 100;
+const RECOVERY_MS = 60_000;
 
 /** Nothing goes wrong: what the others are compared with. */
 export const UNDISTURBED: Fault = {
@@ -55,8 +60,26 @@ export async function runCell(
     await stage.rig.content.removeBlob(blob);
     if (fault.taints === true)
       await Promise.all(stage.agents.map((agent) => agent.restart(stage.rig.signal)));
+    await untilAllAnnounce(stage);
   }
 }
+
+/** Who could not reach the tracker tries again a while later: the next fault is not to strike a cluster that has not recovered. */
+async function untilAllAnnounce(stage: Stage): Promise<void> {
+  const { signal } = stage.rig;
+  for (let left = RECOVERY_MS / TIDY_POLL_MS; left > 0; left -= 1) {
+    const answers = await Promise.all(
+      stage.agents.map((agent) =>
+        askAdmin(join(stage.rig.storeOf(agent), ADMIN_SOCKET), { method: 'GET', path: '/v1/status' }, signal),
+      ),
+    );
+    if (answers.every((answer) => Reaching.Check(answer))) return;
+    await sleep(TIDY_POLL_MS, undefined, { signal });
+  }
+  throw new Error(`not all agents reach the tracker ${RECOVERY_MS / 1000} s after a fault`);
+}
+
+const Reaching = Compile(Type.Object({ trackers: Type.Object({ reachable: Type.Literal(true) }) }));
 
 class Pulls {
   readonly #stage: Stage;
