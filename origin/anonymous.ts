@@ -80,21 +80,22 @@ export class AnonymousRepositories implements AsyncDisposable {
       return;
     }
     if (age < (known?.since === undefined ? NOT_ANONYMOUS_CHECK_MS : ANONYMOUS_CHECK_MS)) return;
-    this.#askFor(name, { ...repositoryOf(caller), ...resource });
+    this.#askFor(caller, resource);
   }
 
   /** The registry has just refused something to a caller: it may not serve anyone any more. */
   refused(caller: Caller, resource: Pick<Target, 'kind' | 'reference'>): void {
-    const name = fullName(caller);
-    const known = this.#known.get(name);
+    const known = this.#known.get(fullName(caller));
     if (caller.authorization !== undefined || known?.since === undefined) return;
     if (this.#parts.now() - known.checkedAt < ANONYMOUS_REFUSED_MS) return;
-    this.#askFor(name, { ...repositoryOf(caller), ...resource });
+    this.#askFor(caller, resource);
   }
 
-  #askFor(name: string, target: Target): void {
+  #askFor(caller: Caller, resource: Pick<Target, 'kind' | 'reference'>): void {
+    const name = fullName(caller);
     if (this.#waiting.has(name) || this.#checks.has(name) || this.#waiting.size >= ANONYMOUS_QUEUE) return;
-    this.#waiting.set(name, target);
+    const { registry, repository } = caller;
+    this.#waiting.set(name, { registry, repository, ...resource });
     this.#checkNext();
   }
 
@@ -150,10 +151,6 @@ export class AnonymousRepositories implements AsyncDisposable {
         this.#parts.events.failed('anonymous repositories could not be saved', error),
       );
   }
-}
-
-function repositoryOf({ registry, repository }: Caller): Pick<Target, 'registry' | 'repository'> {
-  return { registry, repository };
 }
 
 /** A file that is there whole or not at all. */

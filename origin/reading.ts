@@ -114,7 +114,7 @@ export class Reading {
     let since = this.#parts.now();
     for (;;) {
       this.#throwIfOver();
-      const gap = this.#gap();
+      const gap = this.#isFull() ? this.#gap() : undefined;
       if (gap) return gap;
       const scarce = this.torrent.missing(0, Infinity, true);
       if (scarce) return scarce;
@@ -152,6 +152,7 @@ export class Reading {
       if (this.torrent.pieces.storage.inMemory) feed.flush();
       if (feed.index !== before && feed.index < first + count && this.#isToBeHad(feed.index, despitePeers))
         break;
+      this.#throwIfOver();
       await this.#parts.bandwidth.passed(this.torrent.digest, chunk.length, signal);
       // What fills a gap is let go as soon as the digest has it.
       if (despitePeers === 'gap') this.#releaseTaken();
@@ -168,11 +169,11 @@ export class Reading {
     return this.torrent.missing(index, 1, true)?.first !== index;
   }
 
-  /** The pieces that the digest waits for, where memory is full of those that follow them. */
+  /** The pieces that the digest waits for, where what fills the memory follows them. */
   #gap(): PieceRun | undefined {
     const { pieces } = this.torrent;
     const first = pieces.checked;
-    if (!pieces.storage.inMemory || pieces.table.held.has(first) || !this.#isFull()) return undefined;
+    if (!pieces.storage.inMemory || pieces.table.held.has(first)) return undefined;
     const next = Math.min(...this.#inMemory);
     return next > first ? { first, count: next - first, despitePeers: 'gap' } : undefined;
   }
@@ -187,7 +188,6 @@ export class Reading {
 
   /** Waits until there is room for more, on disk or in memory. False where there is none before a gap is filled. */
   async #room(signal: AbortSignal): Promise<boolean> {
-    this.#throwIfOver();
     while (this.#isFull()) {
       if (this.#gap()) return false;
       await pause(PAUSE_MS, signal);

@@ -107,7 +107,7 @@ export class Verdicts {
     return { outcome: 'positive', by: 'origin' };
   }
 
-  /** Records that upstream has just refused this caller. */
+  /** Records that upstream has just refused this caller: an earlier yes counts no more. @param refusal as upstream told it, where that is known */
   revoke(caller: Caller, refusal?: Refusal): void {
     const key = this.#key(caller);
     this.#positive.delete(key);
@@ -186,14 +186,12 @@ export class Verdicts {
 
   /** Upstream is down: an earlier positive verdict of the same credential counts, or that the repository is anyone's. */
   async #standIn(caller: Caller, cause: Error, signal: AbortSignal): Promise<Verdict> {
+    const own = this.#key(caller);
     const nobody = this.#key({ ...caller, authorization: undefined });
-    const refusedAt = Math.max(
-      ...[this.#key(caller), nobody].map((key) => this.#refused.get(key) ?? -Infinity),
-    );
+    const refusedAt = Math.max(...[own, nobody].map((key) => this.#refused.get(key) ?? -Infinity));
     const isAnyones = (at: number | undefined): boolean =>
       at !== undefined && at > refusedAt && this.#isUsable(at);
-    const known =
-      this.#isUsable(this.#positive.get(this.#key(caller))) || isAnyones(this.#positive.get(nobody));
+    const known = this.#isUsable(this.#positive.get(own)) || isAnyones(this.#positive.get(nobody));
     if (known || isAnyones(await this.#parts.anonymous(caller.registry, caller.repository, signal)))
       return { outcome: 'positive', by: 'stale', cause };
     // containerd asks without its credential first, and sends it only when it is asked who it is.

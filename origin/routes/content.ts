@@ -192,9 +192,7 @@ class ContentRoutes {
 }
 
 function resourceOf(asked: ContentRequest): Pick<Target, 'kind' | 'reference'> {
-  return asked.kind === 'blob'
-    ? { kind: asked.kind, reference: asked.digest }
-    : { kind: asked.kind, reference: asked.reference };
+  return { kind: asked.kind, reference: asked.kind === 'blob' ? asked.digest : asked.reference };
 }
 
 /** What the ring is asked for; agents ask it for the same. */
@@ -206,8 +204,8 @@ function keyOf(asked: ContentRequest): string {
 
 function pathOf(asked: ContentRequest): string {
   const { registry, repository } = asked.caller;
-  const reference = asked.kind === 'blob' ? asked.digest : asked.reference;
-  return `/v2/${repository}/${asked.kind}s/${reference}?ns=${encodeURIComponent(registry)}`;
+  const { kind, reference } = resourceOf(asked);
+  return `/v2/${repository}/${kind}s/${reference}?ns=${encodeURIComponent(registry)}`;
 }
 
 function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {

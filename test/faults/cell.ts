@@ -36,6 +36,9 @@ const TIDY_MS = 5000;
 const TIDY_POLL_MS = 100;
 const RECOVERY_MS = 60_000;
 
+/** What an agent that reaches a tracker says of itself. */
+const Reaching = Compile(Type.Object({ trackers: Type.Object({ reachable: Type.Literal(true) }) }));
+
 /** Nothing goes wrong: what the others are compared with. */
 export const UNDISTURBED: Fault = {
   name: 'undisturbed',
@@ -78,8 +81,6 @@ async function untilAllAnnounce(stage: Stage): Promise<void> {
   }
   throw new Error(`not all agents reach the tracker ${RECOVERY_MS / 1000} s after a fault`);
 }
-
-const Reaching = Compile(Type.Object({ trackers: Type.Object({ reachable: Type.Literal(true) }) }));
 
 class Pulls {
   readonly #stage: Stage;
@@ -187,7 +188,7 @@ class Pulls {
     const deadline = performance.now() + TIDY_MS;
     let left = await this.#partials();
     while (left.length > 0 && performance.now() < deadline) {
-      await sleep(POLL_MS * 10, undefined, { signal: this.#stage.rig.signal });
+      await sleep(TIDY_POLL_MS, undefined, { signal: this.#stage.rig.signal });
       left = await this.#partials();
     }
     if (left.length > 0) this.#complain(`parts are left at ${left.join(', ')}`);

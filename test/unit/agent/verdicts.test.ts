@@ -50,6 +50,16 @@ class Scene {
   }
 }
 
+/** The repository was served to anyone, then refused the caller, and now the registry is gone. */
+async function startRefused(caller: Caller, status: number): Promise<Scene> {
+  const scene = new Scene({ verdictLifetimeMs: 0 });
+  scene.anonymousSince = scene.now - 1000;
+  scene.answer = () => refused(status);
+  await scene.check(caller);
+  scene.answer = () => DOWN;
+  return scene;
+}
+
 describe('a yes', () => {
   test('holds for the same credential and repository, for its life', async () => {
     const scene = new Scene();
@@ -207,22 +217,14 @@ describe('while upstream is unreachable', () => {
   });
 
   test('a missing tag says nothing of the repository', async () => {
-    const scene = new Scene({ verdictLifetimeMs: 0 });
-    scene.anonymousSince = scene.now - 1000;
-    scene.answer = () => refused(404);
-    await scene.check(NOBODY);
-    scene.answer = () => DOWN;
+    const scene = await startRefused(NOBODY, 404);
     expect(await scene.check(NOBODY)).toMatchObject({ outcome: 'positive', by: 'stale' });
   });
 
   test.each([401, 403])(
     'a repository that gave a %i since it was served to anyone is not readable any more',
     async (status) => {
-      const scene = new Scene({ verdictLifetimeMs: 0 });
-      scene.anonymousSince = scene.now - 1000;
-      scene.answer = () => refused(status);
-      await scene.check(NOBODY);
-      scene.answer = () => DOWN;
+      const scene = await startRefused(NOBODY, status);
       expect((await scene.check(NOBODY)).outcome).not.toBe('positive');
       expect(await scene.check(ANN)).toMatchObject({ outcome: 'unreachable' });
       scene.anonymousSince = scene.now + 1;
@@ -231,11 +233,7 @@ describe('while upstream is unreachable', () => {
   );
 
   test('who was refused since does not read what anyone could', async () => {
-    const scene = new Scene({ verdictLifetimeMs: 0 });
-    scene.anonymousSince = scene.now - 1000;
-    scene.answer = () => refused(401);
-    await scene.check(ANN);
-    scene.answer = () => DOWN;
+    const scene = await startRefused(ANN, 401);
     expect(await scene.check(ANN)).toMatchObject({ outcome: 'unreachable' });
     expect(await scene.check(NOBODY)).toMatchObject({ outcome: 'positive', by: 'stale' });
   });
