@@ -12,7 +12,9 @@ import type { Caller } from './caller.ts';
 import { MAX_READS, SMALL_BYTES } from './defaults.ts';
 import { LargeAheadError, OriginBusyError, WrongContentError } from './errors.ts';
 import type { OriginEvents } from './events.ts';
+import type { Foretold } from './look-ahead.ts';
 import { MergedWork } from './merged-work.ts';
+import type { OpenedAhead } from './opened-ahead.ts';
 import { openHeld, type Provenance } from './provenance.ts';
 import type { Readings } from './readings.ts';
 import type { SmallContent } from './small-content.ts';
@@ -31,6 +33,7 @@ export interface BlobsParts {
   readonly provenance: Provenance;
   readonly small: SmallContent;
   readonly copies: SwarmCopies;
+  readonly openedAhead: OpenedAhead;
   readonly hashes: StoredHashes;
   readonly events: OriginEvents;
   /** Which other origin reads the blob for that registry now, if any. */
@@ -45,7 +48,8 @@ export interface BlobsParts {
 interface Wish {
   readonly caller: Caller;
   readonly digest: Digest;
-  readonly isAhead: boolean;
+  /** Nobody wants it yet. */
+  readonly ahead?: Foretold | undefined;
 }
 
 /** Attempts to join what others have begun, before this caller is told to come again. */
@@ -74,25 +78,38 @@ export class Blobs {
   }
 
   /**
-   * @param asked.isAhead nobody wants it yet: LargeAheadError where it would have to be read and is large
+   * @param wish.ahead small content is read, upstream's answer to a request for a large one is held for who comes
    * @param isTakeOver the digest's owner is lost, and the swarm may hold what it has read
    * @throws UpstreamRefusedError, UpstreamUnreachableError, UpstreamProtocolError, WrongContentError,
-   * OriginBusyError, the signal's reason
+   * OriginBusyError, LargeAheadError for what is large and nobody wants yet, the signal's reason
    */
-  async get({ caller, digest, isAhead }: Wish, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
+  async get(wish: Wish, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
+    const { caller, digest, ahead } = wish;
+    if (ahead !== undefined && this.#isPrepared(caller, digest)) throw notAskedFor(digest);
     for (let round = 0; round < ROUNDS; round++) {
       const known =
         (await this.#stored(caller, digest, signal)) ?? (await this.#running(caller, digest, signal));
       if (known) return known;
       const { result, own } = await this.#opening.run(
         `${digest} ${caller.registry}`,
-        JSON.stringify([caller.repository, caller.authorization, isAhead]),
+        JSON.stringify([caller.repository, caller.authorization, ahead]),
         signal,
-        () => this.#open({ caller, digest, isAhead }, isTakeOver),
+        () => this.#open(wish, isTakeOver),
       );
       if (own || result.kind === 'elsewhere') return result;
     }
     throw new OriginBusyError(`${digest} came and went`);
+  }
+
+  /** Whether a large blob is at hand as far as it can be before it is asked for. */
+  #isPrepared(caller: Caller, digest: Digest): boolean {
+    const { store, readings, copies, openedAhead } = this.#parts;
+    return (
+      (store.stat(digest)?.size ?? 0) > SMALL_BYTES ||
+      readings.find(digest, caller.registry) !== undefined ||
+      copies.coming(caller, digest) !== undefined ||
+      openedAhead.has(digest, caller.registry)
+    );
   }
 
   async #stored(caller: Caller, digest: Digest, signal: AbortSignal): Promise<Answer | undefined> {
@@ -155,55 +172,67 @@ export class Blobs {
   }
 
   async #open(wish: Wish, isTakeOver: boolean): Promise<Answer> {
-    const { caller, digest, isAhead } = wish;
-    const { engine, store, readings, copies, readerElsewhere, events } = this.#parts;
+    const { caller, digest } = wish;
+    const { engine, store, readings, copies, openedAhead, readerElsewhere, events } = this.#parts;
     const { registry } = caller;
     if (engine.poisoned(digest, registry))
       throw new WrongContentError(`${registry} delivered wrong bytes for ${digest} a moment ago`);
     if (readings.size >= MAX_READS) throw new OriginBusyError(`${MAX_READS} blobs are being read`);
+    const mayHaveSome = isTakeOver || readings.expectsPieces(digest, registry);
+    if (wish.ahead !== undefined) return this.#prepare(caller, digest, wish.ahead, mayHaveSome);
+    const opened = openedAhead.take(caller, digest);
+    if (opened !== undefined && !mayHaveSome) return this.#begin(caller, digest, { ...opened, isTakeOver });
+    opened?.body.cancel();
     const [member, copied] = await Promise.all([
       readerElsewhere(digest, registry),
-      isAhead || store.has(digest) ? undefined : copies.find(caller, digest),
+      store.has(digest) ? undefined : copies.find(caller, digest),
     ]);
     if (copied !== undefined) {
       events.answered('swarm');
       return { kind: 'swarm', digest, size: copied, scope: VERIFIED, positive: true };
     }
     if (member !== undefined) return { kind: 'elsewhere', member };
-    const answer =
-      isTakeOver || readings.expectsPieces(digest, registry)
-        ? await this.#continue(wish, isTakeOver)
-        : undefined;
-    return answer ?? this.#read(wish);
+    const answer = mayHaveSome ? await this.#continue(caller, digest, isTakeOver) : undefined;
+    return answer ?? this.#read(caller, digest);
+  }
+
+  /** Before anybody asks. A large blob is opened only where it would be read from upstream as a whole. */
+  async #prepare(caller: Caller, digest: Digest, foretold: Foretold, mayHaveSome: boolean): Promise<Answer> {
+    const { upstream, copies, openedAhead, readerElsewhere, life } = this.#parts;
+    using place = openedAhead.place();
+    if (place === undefined) throw new OriginBusyError(`no room to open ${digest} ahead`);
+    if (foretold === 'large') {
+      if (mayHaveSome) throw notAskedFor(digest);
+      const [member, isInSwarm] = await Promise.all([
+        readerElsewhere(digest, caller.registry),
+        copies.exist(digest),
+      ]);
+      if (member !== undefined || isInSwarm) throw notAskedFor(digest);
+    }
+    const opened = await openBlob(upstream, caller, digest, life);
+    if (opened.size <= SMALL_BYTES) return this.#small(caller, digest, opened);
+    openedAhead.hold(caller, digest, opened);
+    throw notAskedFor(digest);
   }
 
   /** Some of it may be here or in the swarm: only its size is asked for. */
-  async #continue(wish: Wish, isTakeOver: boolean): Promise<Answer | undefined> {
+  async #continue(caller: Caller, digest: Digest, isTakeOver: boolean): Promise<Answer | undefined> {
     const { provenance, life } = this.#parts;
-    const { caller, digest } = wish;
     const size = await provenance.askMember(caller, digest, life);
     if (size === undefined || size <= SMALL_BYTES) return undefined;
-    return this.#begin(wish, { size, isTakeOver });
+    return this.#begin(caller, digest, { size, isTakeOver });
   }
 
-  async #read(wish: Wish): Promise<Answer> {
+  async #read(caller: Caller, digest: Digest): Promise<Answer> {
     const { upstream, life } = this.#parts;
-    const { caller, digest } = wish;
     const opened = await openBlob(upstream, caller, digest, life);
     const { size, body } = opened;
     if (size <= SMALL_BYTES) return this.#small(caller, digest, opened);
-    return this.#begin(wish, { size, body, isTakeOver: false });
+    return this.#begin(caller, digest, { size, body, isTakeOver: false });
   }
 
-  async #begin(
-    { caller, digest, isAhead }: Wish,
-    beginning: Parameters<Readings['begin']>[2],
-  ): Promise<Answer> {
+  async #begin(caller: Caller, digest: Digest, beginning: Parameters<Readings['begin']>[2]): Promise<Answer> {
     const { size } = beginning;
-    if (isAhead) {
-      beginning.body?.cancel();
-      throw new LargeAheadError(`${digest} has ${size} bytes, and nobody has asked for it`);
-    }
     if (size > MAX_BLOB_SIZE) {
       beginning.body?.cancel();
       throw new WrongContentError(`${digest} has ${size} bytes: at most ${MAX_BLOB_SIZE} are read`);
@@ -248,6 +277,10 @@ export class Blobs {
   #gone(digest: Digest): never {
     throw new OriginBusyError(`${digest} came and went`);
   }
+}
+
+function notAskedFor(digest: Digest): LargeAheadError {
+  return new LargeAheadError(`${digest} is large, and nobody has asked for it`);
 }
 
 /** How long the rest of a small blob may take to come: its caller waits. */

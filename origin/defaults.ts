@@ -8,6 +8,12 @@ export const SMALL_BYTES = 256 * 1024;
 /** Longest manifest: what OCI's distribution specification asks registries to take at least. */
 export const MANIFEST_LIMIT = 4 * 1024 * 1024;
 
+/** Layers of an image that upstream is asked for before a runtime asks: as many as runtimes pull at a time. */
+export const LAYERS_AHEAD = 3;
+/** How long, and how many of, upstream's answers are held for layers that nobody has asked for yet. */
+export const OPENED_AHEAD_MS = 5_000;
+export const MAX_OPENED_AHEAD = 48;
+
 /** Reads of blobs from upstream that run at one time; who asks for more is sent to another origin. */
 export const MAX_READS = 256;
 /** A batch of hashes is signed when it has so many, or when its first has waited so long. */

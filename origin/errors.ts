@@ -15,7 +15,7 @@ export class NobodyWaitsError extends Error {
   override readonly name = 'NobodyWaitsError';
 }
 
-/** A blob was asked for ahead as a small one, and is large: it is read only for who wants it. */
+/** A large blob was asked for ahead: it is read only for who wants it. */
 export class LargeAheadError extends Error {
   override readonly name = 'LargeAheadError';
 }

@@ -2,34 +2,36 @@ import type { Digest } from '#registry/digest.ts';
 import { choosePlatform, type Manifest, parseManifest } from '#registry/image-manifest.ts';
 import { ManifestError, OCI_EMPTY } from '#registry/media-types.ts';
 import type { Platform } from '#registry/platform.ts';
-import { MANIFEST_LIMIT, SMALL_BYTES } from './defaults.ts';
+import { LAYERS_AHEAD, MANIFEST_LIMIT, SMALL_BYTES } from './defaults.ts';
 
-export interface Next {
-  readonly kind: 'manifest' | 'blob';
-  readonly digest: Digest;
-}
+/** What a blob's descriptor says of its length: content that travels by HTTP, or by the swarm. */
+export type Foretold = 'small' | 'large';
+
+export type Next =
+  | { readonly kind: 'manifest'; readonly digest: Digest }
+  | { readonly kind: 'blob'; readonly digest: Digest; readonly ahead: Foretold };
 
 /**
  * What a runtime asks for when it has read a manifest: after an index the manifest of its platform, after that the
- * config. Layers are not foretold, for a node may have them from another image.
- * @returns undefined after anything else, and where it is large
+ * config and the layers that are pulled first. A node may have those from another image.
  */
-export function contentAfter(manifest: Buffer, platform: Platform | undefined): Next | undefined {
+export function contentAfter(manifest: Buffer, platform: Platform | undefined): readonly Next[] {
   try {
     return next(parseManifest(manifest), platform);
   } catch (error) {
     // It is another kind of artifact, or not for this platform: what is asked for next will show.
-    if (error instanceof ManifestError || error instanceof SyntaxError) return undefined;
+    if (error instanceof ManifestError || error instanceof SyntaxError) return [];
     throw error;
   }
 }
 
-function next(read: Manifest, platform: Platform | undefined): Next | undefined {
+function next(read: Manifest, platform: Platform | undefined): readonly Next[] {
   if (read.kind === 'image') {
-    const { digest, size, mediaType } = read.config;
-    return size <= SMALL_BYTES && mediaType !== OCI_EMPTY ? { kind: 'blob', digest } : undefined;
+    return [read.config, ...read.layers.slice(0, LAYERS_AHEAD)]
+      .filter(({ mediaType }) => mediaType !== OCI_EMPTY)
+      .map(({ digest, size }) => ({ kind: 'blob', digest, ahead: size <= SMALL_BYTES ? 'small' : 'large' }));
   }
-  if (platform === undefined) return undefined;
+  if (platform === undefined) return [];
   const { digest, size } = choosePlatform(read.manifests, platform, true);
-  return size <= MANIFEST_LIMIT ? { kind: 'manifest', digest } : undefined;
+  return size <= MANIFEST_LIMIT ? [{ kind: 'manifest', digest }] : [];
 }

@@ -16,6 +16,7 @@ import { ANONYMOUS_FILE } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
 import { HashSigner } from './hash-signer.ts';
 import { Manifests } from './manifests.ts';
+import { OpenedAhead } from './opened-ahead.ts';
 import { Ownership } from './ownership.ts';
 import { ringOf } from './ring-place.ts';
 import { Provenance } from './provenance.ts';
@@ -80,6 +81,7 @@ export async function createServices(
     readings,
     provenance,
     small,
+    openedAhead: starting.use(new OpenedAhead()),
     copies: new SwarmCopies({ ...common, announcer, provenance }),
     hashes: new StoredHashes({ ...common, signer }),
     readerElsewhere: (digest, registry) => ownership.readerElsewhere(digest, registry),

@@ -46,7 +46,7 @@ export class SwarmCopies {
   async find(caller: Caller, digest: Digest): Promise<number | undefined> {
     const coming = this.coming(caller, digest);
     if (coming !== undefined) return coming;
-    if (!(await this.#hasCopies(digest))) return undefined;
+    if (!(await this.exist(digest))) return undefined;
     const { provenance, engine, life } = this.#parts;
     const size = await provenance.askMember(caller, digest, life);
     if (size === undefined || size <= SMALL_BYTES) return undefined;
@@ -103,8 +103,8 @@ export class SwarmCopies {
     }
   }
 
-  /** Without a tracker nobody can be found either. */
-  async #hasCopies(digest: Digest): Promise<boolean> {
+  /** Whether the swarm has it; without a tracker nobody can be found either. */
+  async exist(digest: Digest): Promise<boolean> {
     const { announcer, life } = this.#parts;
     if (!announcer.reachable) return false;
     const id = verifiedSwarmId(digest).toString('hex');

@@ -111,18 +111,17 @@ class ContentRoutes {
     return 'status' in found ? found : { ...found, positive: found.positive || positive };
   }
 
-  /** Upstream has just given a manifest: what comes next is fetched in the same name before it is asked for. */
+  /** Upstream has just given a manifest: what comes next is fetched or opened in the same name before it is asked for. */
   #lookAhead({ caller, accept, platform }: ManifestRequest, manifest: Buffer): void {
-    const next = contentAfter(manifest, platform);
-    if (next === undefined) return;
-    const { kind, digest } = next;
-    const asked: FollowingRequest =
-      kind === 'blob'
-        ? { kind, caller, digest, isAhead: true }
-        : // Without a platform: an index within an index is looked at by nobody before it is asked for.
-          { kind, caller, reference: digest, accept, platform: undefined };
-    // Whoever asks for it hears what is wrong.
-    this.#findFollowing(asked, this.#parts.life).catch(() => {});
+    for (const next of contentAfter(manifest, platform)) {
+      const asked: FollowingRequest =
+        next.kind === 'blob'
+          ? { ...next, caller }
+          : // Without a platform: an index within an index is looked at by nobody before it is asked for.
+            { kind: 'manifest', caller, reference: next.digest, accept, platform: undefined };
+      // Whoever asks for it hears what is wrong.
+      this.#findFollowing(asked, this.#parts.life).catch(() => {});
+    }
   }
 
   #findFollowing(following: FollowingRequest, signal: AbortSignal): Promise<Relayed | Own> {
@@ -217,7 +216,7 @@ function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {
       ...(caller.positive && { 'shoal-verdict': 'positive' }),
       ...(accept !== undefined && { accept }),
       ...(platform !== undefined && { 'shoal-platform': formatPlatform(platform) }),
-      ...(asked.kind === 'blob' && asked.isAhead && { 'shoal-ahead': '1' }),
+      ...(asked.kind === 'blob' && asked.ahead && { 'shoal-ahead': asked.ahead }),
     },
   };
 }

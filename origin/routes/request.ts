@@ -5,6 +5,7 @@ import { OciError } from '#registry/oci-error.ts';
 import { parsePlatform, type Platform } from '#registry/platform.ts';
 import { parseRegistryHost, parseRepository } from '#registry/reference.ts';
 import type { Caller } from '#origin/caller.ts';
+import type { Foretold } from '#origin/look-ahead.ts';
 
 /** What an agent, or another origin in its place, asks below `/v2/`. */
 export type OriginRequest = {
@@ -22,8 +23,8 @@ export type OriginRequest = {
   | {
       readonly kind: 'blob';
       readonly digest: Digest;
-      /** An origin asks for it before anybody does: it is read only if it is small. */
-      readonly isAhead: boolean;
+      /** An origin asks for it before anybody does, and was told so of its length. */
+      readonly ahead?: Foretold;
     }
   | { readonly kind: 'referrers'; readonly digest: Digest; readonly query: string }
   | { readonly kind: 'tags'; readonly query: string }
@@ -61,7 +62,7 @@ export function parseOriginRequest(target: string, headers: IncomingHttpHeaders)
         ...common,
         kind: 'blob',
         digest: readDigest(endpoint.reference),
-        isAhead: headers['shoal-ahead'] !== undefined,
+        ...readAhead(headers),
       };
     case 'referrers':
       return { ...common, kind: 'referrers', digest: readDigest(endpoint.reference), query: rest };
@@ -97,6 +98,10 @@ function readAccept({ accept }: IncomingHttpHeaders): string | undefined {
   throw new OciError('UNSUPPORTED', `the Accept header has more than ${ACCEPT_LIMIT} characters`, {
     status: 400,
   });
+}
+
+function readAhead({ 'shoal-ahead': value }: IncomingHttpHeaders): { ahead?: Foretold } {
+  return value === undefined ? {} : { ahead: value === 'large' ? 'large' : 'small' };
 }
 
 function single(value: string | string[] | undefined): string | undefined {

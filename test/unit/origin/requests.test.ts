@@ -34,9 +34,17 @@ test('a request is read as agents write it', () => {
     kind: 'blob',
     digest,
     isForwarded: true,
-    isAhead: false,
     caller: { positive: false },
   });
+  for (const [told, ahead] of [
+    ['large', 'large'],
+    ['small', 'small'],
+    ['1', 'small'],
+    [undefined, undefined],
+  ])
+    expect(parseOriginRequest(`/v2/a/blobs/${digest}?ns=docker.io`, { 'shoal-ahead': told })).toMatchObject(
+      ahead === undefined ? {} : { ahead },
+    );
   expect(parseOriginRequest('/v2/a/tags/list?n=3&ns=docker.io&last=b', {})).toMatchObject({
     kind: 'tags',
     query: 'n=3&last=b',

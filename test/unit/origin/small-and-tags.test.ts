@@ -148,47 +148,6 @@ test('small blobs and manifests keep to the limit of what is read from upstream'
   expect(bytes).toBeLessThanOrEqual((seconds + 1) * 512 * 1024);
 });
 
-test('manifest and config for the asking node are fetched before they are asked for; layers, other platforms and an index in an index are not', async () => {
-  await using fixture = await OriginFixture.start({ settings: { tags: { lifetime: '1h' } } });
-  const { upstream } = fixture;
-  const layer = addBlob(upstream, deterministicBytes('layer', 40_000));
-  const image = (architecture: string): object => {
-    const config = deterministicBytes(`config of ${architecture}`, 700);
-    const digest = upstream.content.addManifest('team/app', {
-      ...manifest(architecture),
-      config: { mediaType: 'application/json', digest: addBlob(upstream, config), size: config.length },
-      layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: layer, size: 40_000 }],
-    });
-    return { mediaType: OCI_MANIFEST, digest, size: 400, platform: { os: 'linux', architecture } };
-  };
-  const index = {
-    schemaVersion: 2,
-    mediaType: OCI_INDEX,
-    manifests: [image('amd64'), image('arm64')],
-  };
-  upstream.content.addManifest('team/app', index, { tag: 'v1' });
-  const asked = { accept: `${OCI_INDEX}, ${OCI_MANIFEST}` };
-  await fixture.ask(0, 'manifests/v1', asked);
-  await sleep(100);
-  expect(upstream.log.gets).toBe(1);
-  upstream.content.addManifest('team/app', index, { tag: 'v2' });
-  const headers = { 'shoal-platform': 'linux/arm64' };
-  await fixture.ask(0, 'manifests/v2', { ...asked, headers });
-  await until('manifest and config are there', () => upstream.log.gets === 4);
-  await fixture.ask(1, 'manifests/v2', { ...asked, headers });
-  let [, below] = index.manifests;
-  for (let depth = 0; depth < 5; depth++) {
-    const digest = upstream.content.addManifest('team/app', { ...index, manifests: [below] }, { tag: 'v3' });
-    below = { mediaType: OCI_INDEX, digest, size: 400, platform: { os: 'linux', architecture: 'arm64' } };
-  }
-  const before = upstream.log.gets;
-  await fixture.ask(0, 'manifests/v3', { ...asked, headers });
-  await until('the index within is there', () => upstream.log.gets === before + 2);
-  await sleep(100);
-  expect(upstream.log.gets).toBe(before + 2);
-  expect(upstream.log.entries.filter(({ digest }) => digest === layer)).toEqual([]);
-});
-
 test('small content that many ask for is read once, also by an origin whose store is full', async () => {
   await using fixture = await OriginFixture.start({ origins: 1, quota: '4MiB' });
   const { upstream } = fixture;
@@ -201,32 +160,4 @@ test('small content that many ask for is read once, also by an origin whose stor
   );
   expect(new Set((await Promise.all(asked)).map(({ status }) => status))).toEqual(new Set([200]));
   expect(upstream.log.gets - before).toBe(fresh.length);
-});
-
-test('a config is fetched ahead only if it is small, whatever the manifest says of its size; who asks for it has it', async () => {
-  await using fixture = await OriginFixture.start();
-  const { upstream } = fixture;
-  const large = deterministicBytes('large', 24 * MIB);
-  const digest = addBlob(upstream, large);
-  const naming = (size: number, mediaType = 'application/json'): string =>
-    upstream.content.addManifest('team/app', {
-      ...manifest(`${size} ${mediaType}`),
-      config: { mediaType, digest, size },
-    });
-  const told = naming(large.length);
-  const empty = naming(2, 'application/vnd.oci.empty.v1+json');
-  for (const reference of [told, empty])
-    await fixture.ask(fixture.order(reference)[0]!, `manifests/${reference}`, { accept: OCI_MANIFEST });
-  await sleep(200);
-  expect(upstream.log.entries.filter((entry) => entry.digest === digest)).toEqual([]);
-  const liar = naming(100);
-  await fixture.ask(fixture.order(liar)[0]!, `manifests/${liar}`, { accept: OCI_MANIFEST });
-  const opened = (): typeof upstream.log.entries =>
-    upstream.log.entries.filter((entry) => entry.digest === digest);
-  await until('its size is known', () => opened().length === 1 && opened()[0]!.done);
-  expect(upstream.log.bodyBytesByDigest().get(digest)).toBeLessThan(large.length / 2);
-  const descriptor = await fixture.describe(0, digest);
-  expect(descriptor).toMatchObject({ digest, size: large.length });
-  const member = await fixture.member();
-  expect(await readDigest(await fixture.join(member, descriptor))).toBe(digest);
 });
