@@ -4,6 +4,7 @@ import { cold } from './scenarios/cold.ts';
 import { flashCrowd } from './scenarios/flash-crowd.ts';
 import { lateJoiner } from './scenarios/late-joiner.ts';
 import { layers } from './scenarios/layers.ts';
+import { manyBlobs } from './scenarios/many-blobs.ts';
 import { oneToOne } from './scenarios/one-to-one.ts';
 import { rolling } from './scenarios/rolling.ts';
 import { smallBlobs } from './scenarios/small-blobs.ts';
@@ -17,6 +18,7 @@ export const SCENARIOS: readonly Scenario[] = [
   lateJoiner,
   oneToOne,
   smallBlobs,
+  manyBlobs,
   layers,
   unequal,
   zones,

@@ -200,7 +200,7 @@ export class Blobs {
   async #prepare(caller: Caller, digest: Digest, foretold: Foretold, mayHaveSome: boolean): Promise<Answer> {
     const { upstream, copies, openedAhead, readerElsewhere, life } = this.#parts;
     using place = openedAhead.place();
-    if (place === undefined) throw new OriginBusyError(`no room to open ${digest} ahead`);
+    if (place === undefined) throw notAskedFor(digest);
     if (foretold === 'large') {
       if (mayHaveSome) throw notAskedFor(digest);
       const [member, isInSwarm] = await Promise.all([
