@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,9 @@ import { startCluster } from '#cli/dev/dev.ts';
 import { portsNeeded } from '#cli/dev/plan.ts';
 import { readableLog } from '#cli/dev/readable-log.ts';
 import { UsageError } from '#cli/failure.ts';
+import { parseRegistryHost } from '#registry/reference.ts';
 import { run } from '#service/lifecycle.ts';
+import { LOG_LEVELS } from '#service/logger.ts';
 import { makeDirectory } from '#service/make-directory.ts';
 
 interface DevOptions {
@@ -34,8 +36,10 @@ export function register(program: Command): void {
       '--dir <dir>',
       'keys and data are kept there (default: a temporary directory, removed at the end)',
     )
-    .option('--log-level <level>', 'log level of the parts', 'warn')
-    .option('--plain-http <host...>', 'upstream hosts that are asked over plain HTTP')
+    .addOption(
+      new Option('--log-level <level>', 'log level of the parts').choices(LOG_LEVELS).default('warn'),
+    )
+    .option('--plain-http <host...>', 'upstream hosts that are asked over plain HTTP', plainHost)
     .action(dev);
 }
 
@@ -53,8 +57,10 @@ async function dev(options: DevOptions): Promise<void> {
       { directory, agents, firstPort, logLevel, plainHosts },
       { signal, stack, output: readableLog(process.stderr) },
     );
-    for (const { name, door } of cluster.parts)
-      if (door !== undefined) process.stdout.write(`${name} http://${door}\n`);
+    for (const { name, door, status } of cluster.parts)
+      process.stdout.write(
+        `${name}${door === undefined ? '' : ` http://${door}`} (status http://${status})\n`,
+      );
     process.stdout.write(`ready: keys and data in ${directory}; Ctrl-C stops all\n`);
     await Promise.race([cluster.broken, aborted(signal)]);
   });
@@ -75,6 +81,10 @@ async function openDirectory(named: string | undefined, stack: AsyncDisposableSt
   const directory = await mkdtemp(join(tmpdir(), 'shoal-dev-'));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 3 }));
   return directory;
+}
+
+function plainHost(text: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, parseRegistryHost(text)];
 }
 
 function wholeNumber(text: string): number {

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import { agentOption } from '#cli/agent-url.ts';
-import { UsageError } from '#cli/failure.ts';
+import { InterruptedError, UsageError } from '#cli/failure.ts';
 import { Mirror } from '#registry/mirror.ts';
 import { fetchArtifact } from '#cli/fetch/fetch.ts';
 import { formatBytes } from '#cli/format-bytes.ts';
@@ -56,7 +56,7 @@ async function get(text: string, options: GetOptions): Promise<void> {
   const reference = readReference(text, options.from);
   const credentials = await findCredentials(options.dockerConfig);
   const interrupt = new AbortController();
-  const stop = (): void => interrupt.abort(new Error('interrupted'));
+  const stop = (name: NodeJS.Signals): void => interrupt.abort(new InterruptedError(name));
   process.once('SIGINT', stop).once('SIGTERM', stop);
   await using door = new Mirror(reference, {
     agent: options.agent,

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { Type } from 'typebox';
 
+import { LOG_LEVELS } from '#service/logger.ts';
 import { choice, count, duration, flag, hostPort, members, rate, size, text, texts } from './knobs.ts';
 
 /** Groups of knobs that more than one part has. */
@@ -44,7 +45,7 @@ export const common = (statusListen: string) => ({
     }),
   }),
   log: Type.Object({
-    level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    level: choice([...LOG_LEVELS], {
       default: 'info',
       description: 'The least severe log lines that are written.',
     }),

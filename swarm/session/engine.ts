@@ -316,7 +316,7 @@ export class Engine implements AsyncDisposable {
         {
           cache: this.#cache,
           pool: this.#pool,
-          onFull: (error) => this.#parts.logger.warn({ digest, err: error }, 'not stored: no room'),
+          onFull: (error) => this.#noRoom(digest, error),
         },
         { key, size, place: partial && { kind: 'partial', blob: partial } },
       );
@@ -341,8 +341,14 @@ export class Engine implements AsyncDisposable {
     if (partial instanceof StoreFullError && (await this.#closeUnwanted()))
       partial = await store.partial(key, size).catch(orFull);
     if (!(partial instanceof StoreFullError)) return partial;
-    this.#parts.logger.warn({ digest: key.digest, err: partial }, 'not stored: no room');
+    this.#noRoom(key.digest, partial);
     return undefined;
+  }
+
+  /** Where it is for want of room, what was wanted says it all. */
+  #noRoom(digest: Digest, error: unknown): void {
+    const why = error instanceof StoreFullError ? { reason: error.message } : { err: error };
+    this.#parts.logger.warn({ digest, ...why }, 'not stored: no room');
   }
 
   /** Open blobs cannot be evicted: those that nobody wants anything of now are closed. False where there are none. */

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { startAdminSocket } from '#service/admin-socket.ts';
@@ -8,6 +8,7 @@ import { createMetrics } from '#service/metrics.ts';
 import { loadSigningKey } from '#service/signing.ts';
 
 import { UpstreamRegistry } from '../../../demo/upstream-registry.ts';
+import { deterministicBytes } from '../../support/bytes.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../support/temporary-directory.ts';
 import { startDoor } from './fetch/door-stand-in.ts';
@@ -37,6 +38,8 @@ describe('wrong usage ends with 2 and one clear sentence', () => {
     [['config', 'rkt'], 'Allowed choices are containerd, docker, podman, crio'],
     [['config', 'docker', '--registry', 'ghcr.io'], 'docker mirrors docker.io only'],
     [['config', 'podman', '--registry', '_default'], 'podman has no entry for all registries'],
+    [['dev', '--log-level', 'loud'], 'Allowed choices are trace, debug, info, warn, error, fatal, silent'],
+    [['dev', '--plain-http', 'http://a'], '"http://a/" is not a registry'],
     [['prune'], 'name one of --all, --older-than and --to'],
     [['prune', '--all', '--to', '1GiB'], 'name one of --all, --older-than and --to'],
     [['prune', '--to', 'much'], 'a size such as'],
@@ -223,6 +226,43 @@ test('get fetches a file through the door, tells progress in plain lines and the
     expect.stringMatching(/^shoal: .* answered 404: MANIFEST_UNKNOWN/),
   ]);
 });
+
+test.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)(
+  'a get that is ended by %s says so, leaves no half file and ends with %d',
+  async (signal, expected) => {
+    await using registry = await UpstreamRegistry.start({ bytesPerSecond: 100_000 });
+    await using door = await startDoor(registry.url);
+    const content = deterministicBytes('long', 2_000_000);
+    const layer = {
+      mediaType: 'a/b',
+      digest: registry.content.addBlob('org/app', content),
+      size: content.length,
+      annotations: { 'org.opencontainers.image.title': 'file' },
+    };
+    registry.content.addManifest(
+      'org/app',
+      { schemaVersion: 2, config: layer, layers: [layer] },
+      { tag: 'v1' },
+    );
+    const args = ['get', `${registry.host}/org/app:v1`, '-o', dir.join('out'), '--agent', door.url.origin];
+    const asksForBlob = (): boolean => door.asked.some((path) => path.includes('/blobs/'));
+    const { code, stderr } = await runShoal(args, {}, (child) => {
+      const look = setInterval(() => {
+        if (!asksForBlob()) return;
+        clearInterval(look);
+        child.kill(signal);
+      }, 20);
+      child.once('close', () => clearInterval(look));
+    });
+    expect(asksForBlob()).toBe(true);
+    expect(stderr).toContain('shoal: interrupted');
+    expect(await readdir(dir.join('out'))).toEqual([]);
+    expect(code).toBe(expected);
+  },
+);
 
 test("get takes docker's credentials, and says so when their file is malformed", async () => {
   await using registry = await UpstreamRegistry.start({

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const SHOAL = fileURLToPath(new URL('../../../cli/shoal.ts', import.meta.url));
@@ -10,11 +10,16 @@ export interface Finished {
 }
 
 /** Runs `shoal` as a user does and waits for its end. */
-export function runShoal(args: readonly string[], env: Record<string, string> = {}): Promise<Finished> {
+export function runShoal(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  onStart: (child: ChildProcess) => void = () => {},
+): Promise<Finished> {
   const child = spawn(process.execPath, [SHOAL, ...args], {
     env: { PATH: '', HOME: '/nonexistent', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  onStart(child);
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {
