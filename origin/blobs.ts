@@ -2,17 +2,16 @@ import type { OpenBlob } from '#registry/blob-read.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Upstream } from '#registry/upstream.ts';
 import { UpstreamRefusedError } from '#registry/upstream-error.ts';
-import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
+import { MAX_BLOB_SIZE, pieceLength } from '#swarm/core/piece-length.ts';
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import { VERIFIED } from '#swarm/session/torrent.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { Answer } from './answer.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, isSameCredential } from './caller.ts';
 import { MAX_READS, SMALL_BYTES } from './defaults.ts';
-import { LargeAheadError, OriginBusyError, WrongContentError } from './errors.ts';
+import { AheadError, OriginBusyError, WrongContentError } from './errors.ts';
 import type { OriginEvents } from './events.ts';
-import type { Foretold } from './look-ahead.ts';
 import { MergedWork } from './merged-work.ts';
 import type { OpenedAhead } from './opened-ahead.ts';
 import { openHeld, type Provenance } from './provenance.ts';
@@ -27,7 +26,7 @@ export interface BlobsParts {
   readonly upstream: Pick<Upstream, 'readBlob'>;
   readonly store: BlobStore;
   /** Of all that is read from upstream. */
-  readonly bandwidth: Pick<Bandwidth, 'passed'>;
+  readonly bandwidth: Pick<Bandwidth, 'passed' | 'unlimited'>;
   readonly engine: Pick<Engine, 'poisoned'>;
   readonly readings: Readings;
   readonly provenance: Provenance;
@@ -48,8 +47,7 @@ export interface BlobsParts {
 interface Wish {
   readonly caller: Caller;
   readonly digest: Digest;
-  /** Nobody wants it yet. */
-  readonly ahead?: Foretold | undefined;
+  readonly isAhead: boolean;
 }
 
 /** Attempts to join what others have begun, before this caller is told to come again. */
@@ -62,7 +60,7 @@ const ROUNDS = 4;
 export class Blobs {
   readonly #parts: BlobsParts;
   readonly #opening = new MergedWork<Answer>(
-    (error) => error instanceof UpstreamRefusedError || error instanceof LargeAheadError,
+    (error) => error instanceof UpstreamRefusedError || error instanceof AheadError,
   );
   readonly #proving = new MergedWork<void>((error) => error instanceof UpstreamRefusedError);
 
@@ -78,38 +76,55 @@ export class Blobs {
   }
 
   /**
-   * @param wish.ahead small content is read, upstream's answer to a request for a large one is held for who comes
+   * @param wish.isAhead nobody wants it yet: AheadError where it is large, or upstream gives no good answer
    * @param isTakeOver the digest's owner is lost, and the swarm may hold what it has read
    * @throws UpstreamRefusedError, UpstreamUnreachableError, UpstreamProtocolError, WrongContentError,
-   * OriginBusyError, LargeAheadError for what is large and nobody wants yet, the signal's reason
+   * OriginBusyError, the signal's reason
    */
-  async get(wish: Wish, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
-    const { caller, digest, ahead } = wish;
-    if (ahead !== undefined && this.#isPrepared(caller, digest)) throw notAskedFor(digest);
+  async get({ caller, digest, isAhead }: Wish, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
     for (let round = 0; round < ROUNDS; round++) {
       const known =
         (await this.#stored(caller, digest, signal)) ?? (await this.#running(caller, digest, signal));
       if (known) return known;
       const { result, own } = await this.#opening.run(
         `${digest} ${caller.registry}`,
-        JSON.stringify([caller.repository, caller.authorization, ahead]),
+        JSON.stringify([caller.repository, caller.authorization, isAhead]),
         signal,
-        () => this.#open(wish, isTakeOver),
+        () => this.#open({ caller, digest, isAhead }, isTakeOver).catch(isAhead ? failedAhead : rethrown),
       );
       if (own || result.kind === 'elsewhere') return result;
     }
     throw new OriginBusyError(`${digest} came and went`);
   }
 
-  /** Whether a large blob is at hand as far as it can be before it is asked for. */
-  #isPrepared(caller: Caller, digest: Digest): boolean {
-    const { store, readings, copies, openedAhead } = this.#parts;
-    return (
-      (store.stat(digest)?.size ?? 0) > SMALL_BYTES ||
-      readings.find(digest, caller.registry) !== undefined ||
-      copies.coming(caller, digest) !== undefined ||
-      openedAhead.has(digest, caller.registry)
-    );
+  /**
+   * Before anybody asks for a large blob: upstream is asked for its first piece, where all of it would be read from there.
+   * Nobody waits for that.
+   * @param size as the manifest tells it
+   */
+  prepare(caller: Caller, digest: Digest, size: number): void {
+    const { store, readings, copies, engine, bandwidth, openedAhead } = this.#parts;
+    const { registry } = caller;
+    const isAtHand =
+      store.has(digest) ||
+      readings.find(digest, registry) !== undefined ||
+      readings.expectsPieces(digest, registry) ||
+      copies.coming(caller, digest) !== undefined;
+    // What is given up again would not keep to a limit.
+    if (isAtHand || engine.poisoned(digest, registry) || !bandwidth.unlimited) return;
+    openedAhead.open({ caller, digest }, (end) => this.#openFirstPiece({ caller, digest }, size, end));
+  }
+
+  async #openFirstPiece(
+    { caller, digest }: Pick<Wish, 'caller' | 'digest'>,
+    size: number,
+    end: AbortSignal,
+  ): Promise<OpenBlob | undefined> {
+    const { upstream, copies, readings, readerElsewhere, life } = this.#parts;
+    const { registry } = caller;
+    const [member, isInSwarm] = await Promise.all([readerElsewhere(digest, registry), copies.exist(digest)]);
+    if (member !== undefined || isInSwarm || readings.find(digest, registry)) return undefined;
+    return openBlob(upstream, caller, digest, AbortSignal.any([life, end]), { end: pieceLength(size) - 1 });
   }
 
   async #stored(caller: Caller, digest: Digest, signal: AbortSignal): Promise<Answer | undefined> {
@@ -172,72 +187,76 @@ export class Blobs {
   }
 
   async #open(wish: Wish, isTakeOver: boolean): Promise<Answer> {
-    const { caller, digest } = wish;
-    const { engine, store, readings, copies, openedAhead, readerElsewhere, events } = this.#parts;
+    const { caller, digest, isAhead } = wish;
+    const { engine, store, readings, copies, readerElsewhere, events } = this.#parts;
     const { registry } = caller;
     if (engine.poisoned(digest, registry))
       throw new WrongContentError(`${registry} delivered wrong bytes for ${digest} a moment ago`);
     if (readings.size >= MAX_READS) throw new OriginBusyError(`${MAX_READS} blobs are being read`);
     const mayHaveSome = isTakeOver || readings.expectsPieces(digest, registry);
-    if (wish.ahead !== undefined) return this.#prepare(caller, digest, wish.ahead, mayHaveSome);
-    const opened = openedAhead.take(caller, digest);
-    if (opened !== undefined && !mayHaveSome) return this.#begin(caller, digest, { ...opened, isTakeOver });
-    opened?.body.cancel();
+    const opened = isAhead || mayHaveSome ? undefined : await this.#takeOpened(caller, digest);
+    if (opened) return this.#readOn(wish, opened);
     const [member, copied] = await Promise.all([
       readerElsewhere(digest, registry),
-      store.has(digest) ? undefined : copies.find(caller, digest),
+      isAhead || store.has(digest) ? undefined : copies.find(caller, digest),
     ]);
     if (copied !== undefined) {
       events.answered('swarm');
       return { kind: 'swarm', digest, size: copied, scope: VERIFIED, positive: true };
     }
     if (member !== undefined) return { kind: 'elsewhere', member };
-    const answer = mayHaveSome ? await this.#continue(caller, digest, isTakeOver) : undefined;
-    return answer ?? this.#read(caller, digest);
+    const answer = mayHaveSome ? await this.#continue(wish, isTakeOver) : undefined;
+    return answer ?? this.#read(wish);
   }
 
-  /** Before anybody asks. A large blob is opened only where it would be read from upstream as a whole. */
-  async #prepare(caller: Caller, digest: Digest, foretold: Foretold, mayHaveSome: boolean): Promise<Answer> {
-    const { upstream, copies, openedAhead, readerElsewhere, life } = this.#parts;
-    using place = openedAhead.place();
-    if (place === undefined) throw notAskedFor(digest);
-    if (foretold === 'large') {
-      if (mayHaveSome) throw notAskedFor(digest);
-      const [member, isInSwarm] = await Promise.all([
-        readerElsewhere(digest, caller.registry),
-        copies.exist(digest),
-      ]);
-      if (member !== undefined || isInSwarm) throw notAskedFor(digest);
-    }
-    const opened = await openBlob(upstream, caller, digest, life);
-    if (opened.size <= SMALL_BYTES) return this.#small(caller, digest, opened);
-    openedAhead.hold(caller, digest, opened);
-    throw notAskedFor(digest);
+  /** What upstream was asked for ahead; who has another credential than it was asked with needs upstream's own yes. */
+  async #takeOpened(caller: Caller, digest: Digest): Promise<OpenBlob | undefined> {
+    const { openedAhead, provenance, life } = this.#parts;
+    const found = openedAhead.find(caller, digest);
+    if (found === undefined) return undefined;
+    const [answer] = await Promise.all([
+      openedAhead.wait(found),
+      isSameCredential(found.caller, caller) ? undefined : provenance.askMember(caller, digest, life),
+    ]);
+    return answer && openedAhead.take(found) ? answer : undefined;
   }
 
   /** Some of it may be here or in the swarm: only its size is asked for. */
-  async #continue(caller: Caller, digest: Digest, isTakeOver: boolean): Promise<Answer | undefined> {
+  async #continue(wish: Wish, isTakeOver: boolean): Promise<Answer | undefined> {
     const { provenance, life } = this.#parts;
+    const { caller, digest } = wish;
     const size = await provenance.askMember(caller, digest, life);
     if (size === undefined || size <= SMALL_BYTES) return undefined;
-    return this.#begin(caller, digest, { size, isTakeOver });
+    return this.#begin(wish, { size, isTakeOver });
   }
 
-  async #read(caller: Caller, digest: Digest): Promise<Answer> {
+  async #read(wish: Wish): Promise<Answer> {
     const { upstream, life } = this.#parts;
-    const opened = await openBlob(upstream, caller, digest, life);
-    const { size, body } = opened;
-    if (size <= SMALL_BYTES) return this.#small(caller, digest, opened);
-    return this.#begin(caller, digest, { size, body, isTakeOver: false });
+    const { caller, digest } = wish;
+    return this.#readOn(wish, await openBlob(upstream, caller, digest, life));
   }
 
-  async #begin(caller: Caller, digest: Digest, beginning: Parameters<Readings['begin']>[2]): Promise<Answer> {
+  async #readOn(wish: Wish, opened: OpenBlob): Promise<Answer> {
+    const { size, body } = opened;
+    if (size <= SMALL_BYTES) return this.#small(wish.caller, wish.digest, opened);
+    return this.#begin(wish, { size, body, isTakeOver: false });
+  }
+
+  async #begin(
+    { caller, digest, isAhead }: Wish,
+    beginning: Parameters<Readings['begin']>[2],
+  ): Promise<Answer> {
     const { size } = beginning;
+    if (isAhead) {
+      beginning.body?.cancel();
+      throw new AheadError(`${digest} has ${size} bytes, and nobody has asked for it`);
+    }
     if (size > MAX_BLOB_SIZE) {
       beginning.body?.cancel();
       throw new WrongContentError(`${digest} has ${size} bytes: at most ${MAX_BLOB_SIZE} are read`);
     }
     const begun = await this.#parts.readings.begin(caller, digest, beginning);
+    this.#parts.openedAhead.drop(digest, caller.registry);
     this.#parts.events.answered('opened');
     // Where another registry's read was whole first, the next round has to prove that this one has the same bytes.
     if (!begun) return (await this.#stored(caller, digest, this.#parts.life)) ?? this.#gone(digest);
@@ -279,8 +298,13 @@ export class Blobs {
   }
 }
 
-function notAskedFor(digest: Digest): LargeAheadError {
-  return new LargeAheadError(`${digest} is large, and nobody has asked for it`);
+/** Whoever joined the work has not asked for it in that name, nor at that time: it is done again for them. */
+function failedAhead(cause: unknown): never {
+  throw new AheadError('what was asked for ahead is not to be had yet', { cause });
+}
+
+function rethrown(error: unknown): never {
+  throw error;
 }
 
 /** How long the rest of a small blob may take to come: its caller waits. */

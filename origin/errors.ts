@@ -15,9 +15,9 @@ export class NobodyWaitsError extends Error {
   override readonly name = 'NobodyWaitsError';
 }
 
-/** A large blob was asked for ahead: it is read only for who wants it. */
-export class LargeAheadError extends Error {
-  override readonly name = 'LargeAheadError';
+/** What was asked for ahead is not to be had yet: it is large, or upstream gave no good answer. Whoever wants it asks for itself. */
+export class AheadError extends Error {
+  override readonly name = 'AheadError';
 }
 
 /** Upstream sends more slowly than `minimumRate`: another request, in another's name, may fare better. */

@@ -62,6 +62,16 @@ export class OriginEvents {
     this.#metrics.answers.inc({ kind });
   }
 
+  tookAhead(): void {
+    this.#metrics.openedAhead.inc({ outcome: 'taken' });
+  }
+
+  /** Nobody came for these bytes. */
+  gaveUpAhead(registry: string, bytes: number): void {
+    this.#metrics.openedAhead.inc({ outcome: 'given-up' });
+    this.bytesRead(registry, bytes);
+  }
+
   forwarded(outcome: 'answered' | 'lost'): void {
     this.#metrics.forwards.inc({ outcome });
   }

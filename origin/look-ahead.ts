@@ -2,14 +2,18 @@ import type { Digest } from '#registry/digest.ts';
 import { choosePlatform, type Manifest, parseManifest } from '#registry/image-manifest.ts';
 import { ManifestError, OCI_EMPTY } from '#registry/media-types.ts';
 import type { Platform } from '#registry/platform.ts';
-import { LAYERS_AHEAD, MANIFEST_LIMIT, SMALL_BYTES } from './defaults.ts';
+import { LAYERS_AHEAD, MANIFEST_LIMIT } from './defaults.ts';
 
-/** What a blob's descriptor says of its length: content that travels by HTTP, or by the swarm. */
-export type Foretold = 'small' | 'large';
+/** Layers that no registry serves, as of Windows (OCI image specification, layer.md, and docker's). */
+const ELSEWHERE = /nondistributable|foreign/;
 
 export type Next =
   | { readonly kind: 'manifest'; readonly digest: Digest }
-  | { readonly kind: 'blob'; readonly digest: Digest; readonly ahead: Foretold };
+  | {
+      readonly kind: 'blob';
+      readonly digest: Digest;
+      /** Bytes, as the manifest tells them. */ readonly ahead: number;
+    };
 
 /**
  * What a runtime asks for when it has read a manifest: after an index the manifest of its platform, after that the
@@ -28,8 +32,8 @@ export function contentAfter(manifest: Buffer, platform: Platform | undefined): 
 function next(read: Manifest, platform: Platform | undefined): readonly Next[] {
   if (read.kind === 'image') {
     return [read.config, ...read.layers.slice(0, LAYERS_AHEAD)]
-      .filter(({ mediaType }) => mediaType !== OCI_EMPTY)
-      .map(({ digest, size }) => ({ kind: 'blob', digest, ahead: size <= SMALL_BYTES ? 'small' : 'large' }));
+      .filter(({ mediaType }) => mediaType !== OCI_EMPTY && !ELSEWHERE.test(mediaType))
+      .map(({ digest, size }) => ({ kind: 'blob', digest, ahead: size }));
   }
   if (platform === undefined) return [];
   const { digest, size } = choosePlatform(read.manifests, platform, true);

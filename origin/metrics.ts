@@ -14,6 +14,7 @@ export interface OriginMetrics {
   readonly tags: Counter<'outcome'>;
   readonly proofs: Counter<'outcome'>;
   readonly answers: Counter<'kind'>;
+  readonly openedAhead: Counter<'outcome'>;
   readonly forwards: Counter<'outcome'>;
   readonly registryLabel: (registry: string) => string;
 }
@@ -38,6 +39,11 @@ export function createOriginMetrics(metrics: Metrics): OriginMetrics {
     tags: metrics.counter('tags_total', 'Tags resolved, by how', ['outcome']),
     proofs: metrics.counter('provenance_proofs_total', 'Random ranges compared with a registry', ['outcome']),
     answers: metrics.counter('answers_total', 'Manifests and blobs answered for, by how', ['kind']),
+    openedAhead: metrics.counter(
+      'opened_ahead_total',
+      'First pieces of layers asked for before anybody wanted them',
+      ['outcome'],
+    ),
     forwards: metrics.counter('forwards_total', 'Requests handed to another origin', ['outcome']),
     registryLabel: registryLabel(),
   };

@@ -1,64 +1,91 @@
 import type { OpenBlob } from '#registry/blob-read.ts';
 import type { Digest } from '#registry/digest.ts';
-import { type Caller, isSameCredential } from './caller.ts';
-import { MAX_OPENED_AHEAD, OPENED_AHEAD_MS } from './defaults.ts';
+import { pieceLength } from '#swarm/core/piece-length.ts';
+import type { Caller } from './caller.ts';
+import { MAX_OPENED_AHEAD, OPENED_AHEAD_MS, OPENED_AHEAD_PATIENCE_MS } from './defaults.ts';
+import type { OriginEvents } from './events.ts';
 
-interface Held {
+/** A request for the first piece of a large blob that nobody has asked for yet. */
+export interface OpenedBlob {
+  /** In whose name it was made. */
   readonly caller: Caller;
-  readonly opened: OpenBlob;
+  readonly digest: Digest;
+  /** Undefined where upstream gives none that is of use. Never rejects. */
+  readonly answer: Promise<OpenBlob | undefined>;
   readonly timer: NodeJS.Timeout;
+  /** Ends the request, and the body of its answer. */
+  readonly end: AbortController;
 }
 
 /**
- * Upstream's answers to requests for large blobs that nobody has asked for yet: a runtime that has read the manifest does so
- * in a moment, and what upstream takes to answer is over by then. Of a body no more comes than its buffers take
- * (`BODY_BUFFER_BYTES` and the socket's), and it is given up when nobody comes for it.
+ * What upstream is asked for before a runtime asks: whoever has read an image's manifest asks for its layers in a moment,
+ * and what upstream takes to answer is over by then. One for each digest and registry; given up when nobody comes.
  */
 export class OpenedAhead implements Disposable {
-  readonly #held = new Map<string, Held>();
-  #opening = 0;
+  readonly #entries = new Map<string, OpenedBlob>();
+  readonly #events: Pick<OriginEvents, 'tookAhead' | 'gaveUpAhead'>;
 
-  /** Room for one that is about to be opened, until disposed of; undefined where there is none. */
-  place(): Disposable | undefined {
-    if (this.#held.size + this.#opening >= MAX_OPENED_AHEAD) return undefined;
-    this.#opening += 1;
-    return { [Symbol.dispose]: () => void (this.#opening -= 1) };
+  constructor(parts: { readonly events: Pick<OriginEvents, 'tookAhead' | 'gaveUpAhead'> }) {
+    this.#events = parts.events;
   }
 
-  has(digest: Digest, registry: string): boolean {
-    return this.#held.has(keyOf(digest, registry));
-  }
-
-  hold(caller: Caller, digest: Digest, opened: OpenBlob): void {
+  /** Asks, unless that is done already or there is no room for more. */
+  open(
+    { caller, digest }: Pick<OpenedBlob, 'caller' | 'digest'>,
+    ask: (signal: AbortSignal) => Promise<OpenBlob | undefined>,
+  ): void {
     const key = keyOf(digest, caller.registry);
-    this.#drop(key);
-    const timer = setTimeout(() => this.#drop(key), OPENED_AHEAD_MS).unref();
-    this.#held.set(key, { caller, opened, timer });
+    if (this.#entries.has(key) || this.#entries.size >= MAX_OPENED_AHEAD) return;
+    const end = new AbortController();
+    const answer = ask(end.signal).catch(() => undefined);
+    const timer = setTimeout(() => this.drop(digest, caller.registry), OPENED_AHEAD_MS).unref();
+    this.#entries.set(key, { caller, digest, answer, timer, end });
   }
 
-  /** What is held, for who has the credential that it was asked for with. */
-  take(caller: Caller, digest: Digest): OpenBlob | undefined {
-    const key = keyOf(digest, caller.registry);
-    const held = this.#held.get(key);
-    if (held === undefined || !isSameCredential(held.caller, caller)) return undefined;
-    this.#forget(key, held);
-    return held.opened;
+  /** The request that was made for the caller's own repository, in whoever's name. */
+  find({ registry, repository }: Caller, digest: Digest): OpenedBlob | undefined {
+    const entry = this.#entries.get(keyOf(digest, registry));
+    return entry?.caller.repository === repository ? entry : undefined;
+  }
+
+  /** Its answer, waited for in moderation. */
+  async wait({ answer }: OpenedBlob): Promise<OpenBlob | undefined> {
+    const late = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => late.resolve(undefined), OPENED_AHEAD_PATIENCE_MS);
+    try {
+      return await Promise.race([answer, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** From now on its answer is the caller's to read or cancel; false where it has gone meanwhile. */
+  take(opened: OpenedBlob): boolean {
+    const key = keyOf(opened.digest, opened.caller.registry);
+    if (this.#entries.get(key) !== opened) return false;
+    this.#forget(key);
+    this.#events.tookAhead();
+    return true;
+  }
+
+  /** Gives it up: nobody came, or it is read by another request. */
+  drop(digest: Digest, registry: string): void {
+    const entry = this.#forget(keyOf(digest, registry));
+    void entry?.answer.then((answer) => {
+      if (answer) this.#events.gaveUpAhead(registry, Math.min(answer.size, pieceLength(answer.size)));
+    });
+    entry?.end.abort(new Error('nobody asked for what was opened ahead'));
   }
 
   [Symbol.dispose](): void {
-    for (const key of this.#held.keys()) this.#drop(key);
+    for (const { caller, digest } of this.#entries.values()) this.drop(digest, caller.registry);
   }
 
-  #drop(key: string): void {
-    const held = this.#held.get(key);
-    if (held === undefined) return;
-    this.#forget(key, held);
-    held.opened.body.cancel();
-  }
-
-  #forget(key: string, { timer }: Held): void {
-    clearTimeout(timer);
-    this.#held.delete(key);
+  #forget(key: string): OpenedBlob | undefined {
+    const entry = this.#entries.get(key);
+    clearTimeout(entry?.timer);
+    this.#entries.delete(key);
+    return entry;
   }
 }
 

@@ -81,7 +81,7 @@ export async function createServices(
     readings,
     provenance,
     small,
-    openedAhead: starting.use(new OpenedAhead()),
+    openedAhead: starting.use(new OpenedAhead({ events })),
     copies: new SwarmCopies({ ...common, announcer, provenance }),
     hashes: new StoredHashes({ ...common, signer }),
     readerElsewhere: (digest, registry) => ownership.readerElsewhere(digest, registry),

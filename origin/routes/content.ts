@@ -13,7 +13,8 @@ import { contentAfter } from '#origin/look-ahead.ts';
 import type { Manifests } from '#origin/manifests.ts';
 import type { Handed, Ownership, Relayed } from '#origin/ownership.ts';
 import { type OriginRequest, parseOriginRequest } from './request.ts';
-import { OriginBusyError } from '#origin/errors.ts';
+import { SMALL_BYTES } from '#origin/defaults.ts';
+import { AheadError, OriginBusyError } from '#origin/errors.ts';
 import { signalOf } from './signal.ts';
 
 export interface ContentParts {
@@ -153,11 +154,16 @@ class ContentRoutes {
     return reply.type(SWARM_TYPE).send(JSON.stringify({ digest, size, scope, peer, ...gaps }));
   }
 
-  #ask(asked: ContentRequest, signal: AbortSignal): Promise<Answer> {
+  async #ask(asked: ContentRequest, signal: AbortSignal): Promise<Answer> {
     const { blobs, manifests, ownership } = this.#parts;
     if (asked.kind === 'manifest') return manifests.get(asked.caller, asked.reference, asked.accept, signal);
-    const isTakeOver = !ownership.isOwner(asked.digest);
-    return blobs.get(asked, isTakeOver, signal);
+    const { caller, digest, ahead } = asked;
+    const isTakeOver = !ownership.isOwner(digest);
+    if (ahead === undefined || ahead <= SMALL_BYTES)
+      return blobs.get({ caller, digest, isAhead: ahead !== undefined }, isTakeOver, signal);
+    // What a lost owner has read may be with the swarm.
+    if (!isTakeOver) blobs.prepare(caller, digest, ahead);
+    throw new AheadError(`${digest} is large, and nobody has asked for it`);
   }
 
   #isKnown(asked: ContentRequest): boolean {
@@ -216,7 +222,7 @@ function handedOn(path: string, { caller, ...asked }: ContentRequest): Handed {
       ...(caller.positive && { 'shoal-verdict': 'positive' }),
       ...(accept !== undefined && { accept }),
       ...(platform !== undefined && { 'shoal-platform': formatPlatform(platform) }),
-      ...(asked.kind === 'blob' && asked.ahead && { 'shoal-ahead': asked.ahead }),
+      ...(asked.kind === 'blob' && asked.ahead !== undefined && { 'shoal-ahead': String(asked.ahead) }),
     },
   };
 }

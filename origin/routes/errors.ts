@@ -4,7 +4,7 @@ import { UpstreamRefusedError, UpstreamUnreachableError } from '#registry/upstre
 import type { ErrorAnswer } from '#service/http-error.ts';
 import { TooManyTorrentsError } from '#swarm/session/errors.ts';
 import { StoreFullError } from '#swarm/store/errors.ts';
-import { isUpstreamsFault, LargeAheadError, OriginBusyError } from '#origin/errors.ts';
+import { isUpstreamsFault, AheadError, OriginBusyError } from '#origin/errors.ts';
 
 /**
  * What an agent is told of an error. `Shoal-Upstream: refused` goes with upstream's own refusal, `unreachable` where
@@ -13,7 +13,7 @@ import { isUpstreamsFault, LargeAheadError, OriginBusyError } from '#origin/erro
 export function answerOriginError(error: unknown): ErrorAnswer | undefined {
   if (error instanceof UpstreamRefusedError) return refusal(error);
   if (isUpstreamsFault(error)) return unreachable(error);
-  if (error instanceof LargeAheadError)
+  if (error instanceof AheadError)
     return { status: 413, body: ociErrorBody(new OciError('UNSUPPORTED', error.message)) };
   const isBusy =
     error instanceof OriginBusyError ||

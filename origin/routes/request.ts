@@ -5,7 +5,6 @@ import { OciError } from '#registry/oci-error.ts';
 import { parsePlatform, type Platform } from '#registry/platform.ts';
 import { parseRegistryHost, parseRepository } from '#registry/reference.ts';
 import type { Caller } from '#origin/caller.ts';
-import type { Foretold } from '#origin/look-ahead.ts';
 
 /** What an agent, or another origin in its place, asks below `/v2/`. */
 export type OriginRequest = {
@@ -23,8 +22,8 @@ export type OriginRequest = {
   | {
       readonly kind: 'blob';
       readonly digest: Digest;
-      /** An origin asks for it before anybody does, and was told so of its length. */
-      readonly ahead?: Foretold;
+      /** An origin asks for it before anybody does, and was told of so many bytes. */
+      readonly ahead?: number;
     }
   | { readonly kind: 'referrers'; readonly digest: Digest; readonly query: string }
   | { readonly kind: 'tags'; readonly query: string }
@@ -100,8 +99,12 @@ function readAccept({ accept }: IncomingHttpHeaders): string | undefined {
   });
 }
 
-function readAhead({ 'shoal-ahead': value }: IncomingHttpHeaders): { ahead?: Foretold } {
-  return value === undefined ? {} : { ahead: value === 'large' ? 'large' : 'small' };
+/** @throws OciError 400 */
+function readAhead(headers: IncomingHttpHeaders): { ahead?: number } {
+  const value = single(headers['shoal-ahead']);
+  if (value === undefined) return {};
+  if (/^\d{1,15}$/.test(value)) return { ahead: Number(value) };
+  throw new OciError('SIZE_INVALID', 'Shoal-Ahead is not a number of bytes', { status: 400 });
 }
 
 function single(value: string | string[] | undefined): string | undefined {
