@@ -9,8 +9,8 @@ import { VERIFIED } from '#swarm/session/torrent.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { Answer } from './answer.ts';
 import { type Caller, isSameCredential } from './caller.ts';
-import { MAX_READS, SMALL_BYTES } from './defaults.ts';
-import { AheadError, OriginBusyError, WrongContentError } from './errors.ts';
+import { MAX_READS, OPENED_AHEAD_PATIENCE_MS, OTHERS_AHEAD_PATIENCE_MS, SMALL_BYTES } from './defaults.ts';
+import { OriginBusyError, WrongContentError } from './errors.ts';
 import type { OriginEvents } from './events.ts';
 import { MergedWork } from './merged-work.ts';
 import type { OpenedAhead } from './opened-ahead.ts';
@@ -47,7 +47,6 @@ export interface BlobsParts {
 interface Wish {
   readonly caller: Caller;
   readonly digest: Digest;
-  readonly isAhead: boolean;
 }
 
 /** Attempts to join what others have begun, before this caller is told to come again. */
@@ -59,9 +58,7 @@ const ROUNDS = 4;
  */
 export class Blobs {
   readonly #parts: BlobsParts;
-  readonly #opening = new MergedWork<Answer>(
-    (error) => error instanceof UpstreamRefusedError || error instanceof AheadError,
-  );
+  readonly #opening = new MergedWork<Answer>((error) => error instanceof UpstreamRefusedError);
   readonly #proving = new MergedWork<void>((error) => error instanceof UpstreamRefusedError);
 
   constructor(parts: BlobsParts) {
@@ -76,21 +73,20 @@ export class Blobs {
   }
 
   /**
-   * @param wish.isAhead nobody wants it yet: AheadError where it is large, or upstream gives no good answer
    * @param isTakeOver the digest's owner is lost, and the swarm may hold what it has read
    * @throws UpstreamRefusedError, UpstreamUnreachableError, UpstreamProtocolError, WrongContentError,
    * OriginBusyError, the signal's reason
    */
-  async get({ caller, digest, isAhead }: Wish, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
+  async get({ caller, digest }: Wish, isTakeOver: boolean, signal: AbortSignal): Promise<Answer> {
     for (let round = 0; round < ROUNDS; round++) {
       const known =
         (await this.#stored(caller, digest, signal)) ?? (await this.#running(caller, digest, signal));
       if (known) return known;
       const { result, own } = await this.#opening.run(
         `${digest} ${caller.registry}`,
-        JSON.stringify([caller.repository, caller.authorization, isAhead]),
+        JSON.stringify([caller.repository, caller.authorization]),
         signal,
-        () => this.#open({ caller, digest, isAhead }, isTakeOver).catch(isAhead ? failedAhead : rethrown),
+        () => this.#open({ caller, digest }, isTakeOver),
       );
       if (own || result.kind === 'elsewhere') return result;
     }
@@ -98,8 +94,7 @@ export class Blobs {
   }
 
   /**
-   * Before anybody asks for a large blob: upstream is asked for its first piece, where all of it would be read from there.
-   * Nobody waits for that.
+   * Before anybody asks: upstream is asked for the first piece, where the blob would be read from there. Nobody waits for that.
    * @param size as the manifest tells it
    */
   prepare(caller: Caller, digest: Digest, size: number): void {
@@ -116,15 +111,26 @@ export class Blobs {
   }
 
   async #openFirstPiece(
-    { caller, digest }: Pick<Wish, 'caller' | 'digest'>,
+    { caller, digest }: Wish,
     size: number,
     end: AbortSignal,
   ): Promise<OpenBlob | undefined> {
-    const { upstream, copies, readings, readerElsewhere, life } = this.#parts;
-    const { registry } = caller;
+    const { upstream, life } = this.#parts;
+    const isSmall = size <= SMALL_BYTES;
+    if (!isSmall && (await this.#isElsewhere(caller, digest))) return undefined;
+    const range = { end: pieceLength(size) - 1 };
+    const opened = await openBlob(upstream, caller, digest, AbortSignal.any([life, end]), range);
+    if (!isSmall || opened.size <= SMALL_BYTES) return opened;
+    // Whether another has it was not asked.
+    opened.body.cancel();
+    return undefined;
+  }
+
+  /** Another origin reads it, or the swarm has it. */
+  async #isElsewhere({ registry }: Caller, digest: Digest): Promise<boolean> {
+    const { copies, readings, readerElsewhere } = this.#parts;
     const [member, isInSwarm] = await Promise.all([readerElsewhere(digest, registry), copies.exist(digest)]);
-    if (member !== undefined || isInSwarm || readings.find(digest, registry)) return undefined;
-    return openBlob(upstream, caller, digest, AbortSignal.any([life, end]), { end: pieceLength(size) - 1 });
+    return member !== undefined || isInSwarm || readings.find(digest, registry) !== undefined;
   }
 
   async #stored(caller: Caller, digest: Digest, signal: AbortSignal): Promise<Answer | undefined> {
@@ -187,18 +193,18 @@ export class Blobs {
   }
 
   async #open(wish: Wish, isTakeOver: boolean): Promise<Answer> {
-    const { caller, digest, isAhead } = wish;
+    const { caller, digest } = wish;
     const { engine, store, readings, copies, readerElsewhere, events } = this.#parts;
     const { registry } = caller;
     if (engine.poisoned(digest, registry))
       throw new WrongContentError(`${registry} delivered wrong bytes for ${digest} a moment ago`);
     if (readings.size >= MAX_READS) throw new OriginBusyError(`${MAX_READS} blobs are being read`);
     const mayHaveSome = isTakeOver || readings.expectsPieces(digest, registry);
-    const opened = isAhead || mayHaveSome ? undefined : await this.#takeOpened(caller, digest);
+    const opened = mayHaveSome ? undefined : await this.#takeOpened(caller, digest);
     if (opened) return this.#readOn(wish, opened);
     const [member, copied] = await Promise.all([
       readerElsewhere(digest, registry),
-      isAhead || store.has(digest) ? undefined : copies.find(caller, digest),
+      store.has(digest) ? undefined : copies.find(caller, digest),
     ]);
     if (copied !== undefined) {
       events.answered('swarm');
@@ -211,14 +217,29 @@ export class Blobs {
 
   /** What upstream was asked for ahead; who has another credential than it was asked with needs upstream's own yes. */
   async #takeOpened(caller: Caller, digest: Digest): Promise<OpenBlob | undefined> {
-    const { openedAhead, provenance, life } = this.#parts;
+    const { openedAhead } = this.#parts;
     const found = openedAhead.find(caller, digest);
     if (found === undefined) return undefined;
-    const [answer] = await Promise.all([
-      openedAhead.wait(found),
-      isSameCredential(found.caller, caller) ? undefined : provenance.askMember(caller, digest, life),
+    const isOwn = isSameCredential(found.caller, caller);
+    const [answer, mayRead] = await Promise.all([
+      openedAhead.wait(found, isOwn ? OPENED_AHEAD_PATIENCE_MS : OTHERS_AHEAD_PATIENCE_MS),
+      isOwn || this.#mayRead(caller, digest),
     ]);
-    return answer && openedAhead.take(found) ? answer : undefined;
+    if (answer === undefined || !mayRead || !openedAhead.take(found)) return undefined;
+    answer.body.takeAllSent();
+    return answer;
+  }
+
+  /** Upstream's yes, if it comes soon; without it the caller's own request decides. */
+  async #mayRead(caller: Caller, digest: Digest): Promise<boolean> {
+    const { provenance, life } = this.#parts;
+    const soon = AbortSignal.any([life, AbortSignal.timeout(OTHERS_AHEAD_PATIENCE_MS)]);
+    try {
+      await provenance.askMember(caller, digest, soon);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Some of it may be here or in the swarm: only its size is asked for. */
@@ -242,15 +263,8 @@ export class Blobs {
     return this.#begin(wish, { size, body, isTakeOver: false });
   }
 
-  async #begin(
-    { caller, digest, isAhead }: Wish,
-    beginning: Parameters<Readings['begin']>[2],
-  ): Promise<Answer> {
+  async #begin({ caller, digest }: Wish, beginning: Parameters<Readings['begin']>[2]): Promise<Answer> {
     const { size } = beginning;
-    if (isAhead) {
-      beginning.body?.cancel();
-      throw new AheadError(`${digest} has ${size} bytes, and nobody has asked for it`);
-    }
     if (size > MAX_BLOB_SIZE) {
       beginning.body?.cancel();
       throw new WrongContentError(`${digest} has ${size} bytes: at most ${MAX_BLOB_SIZE} are read`);
@@ -296,15 +310,6 @@ export class Blobs {
   #gone(digest: Digest): never {
     throw new OriginBusyError(`${digest} came and went`);
   }
-}
-
-/** Whoever joined the work has not asked for it in that name, nor at that time: it is done again for them. */
-function failedAhead(cause: unknown): never {
-  throw new AheadError('what was asked for ahead is not to be had yet', { cause });
-}
-
-function rethrown(error: unknown): never {
-  throw error;
 }
 
 /** How long the rest of a small blob may take to come: its caller waits. */

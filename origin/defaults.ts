@@ -11,10 +11,11 @@ export const MANIFEST_LIMIT = 4 * 1024 * 1024;
 /** Layers of an image that upstream is asked for before a runtime asks: as many as runtimes pull at a time. */
 export const LAYERS_AHEAD = 3;
 /** How long, and how many of, upstream's answers are held for layers that nobody has asked for yet: a piece each. */
-export const OPENED_AHEAD_MS = 2_000;
+export const OPENED_AHEAD_MS = 5_000;
 export const MAX_OPENED_AHEAD = 48;
-/** How long who asks waits for such an answer, before a request of its own. */
-export const OPENED_AHEAD_PATIENCE_MS = 1_000;
+/** How long who asks waits for such an answer before a request of his own, where that would be the same and where it would not. */
+export const OPENED_AHEAD_PATIENCE_MS = 4_000;
+export const OTHERS_AHEAD_PATIENCE_MS = 500;
 
 /** Reads of blobs from upstream that run at one time; who asks for more is sent to another origin. */
 export const MAX_READS = 256;

@@ -15,7 +15,7 @@ export class NobodyWaitsError extends Error {
   override readonly name = 'NobodyWaitsError';
 }
 
-/** What was asked for ahead is not to be had yet: it is large, or upstream gave no good answer. Whoever wants it asks for itself. */
+/** Nothing is said of what is asked for ahead: whoever wants it asks for himself. */
 export class AheadError extends Error {
   override readonly name = 'AheadError';
 }

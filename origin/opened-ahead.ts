@@ -2,10 +2,10 @@ import type { OpenBlob } from '#registry/blob-read.ts';
 import type { Digest } from '#registry/digest.ts';
 import { pieceLength } from '#swarm/core/piece-length.ts';
 import type { Caller } from './caller.ts';
-import { MAX_OPENED_AHEAD, OPENED_AHEAD_MS, OPENED_AHEAD_PATIENCE_MS } from './defaults.ts';
+import { MAX_OPENED_AHEAD, OPENED_AHEAD_MS } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
 
-/** A request for the first piece of a large blob that nobody has asked for yet. */
+/** A request for the first piece of a blob that nobody has asked for yet. */
 export interface OpenedBlob {
   /** In whose name it was made. */
   readonly caller: Caller;
@@ -18,7 +18,7 @@ export interface OpenedBlob {
 }
 
 /**
- * What upstream is asked for before a runtime asks: whoever has read an image's manifest asks for its layers in a moment,
+ * What upstream is asked for before a runtime asks: whoever has read an image's manifest asks for its config and layers in a moment,
  * and what upstream takes to answer is over by then. One for each digest and registry; given up when nobody comes.
  */
 export class OpenedAhead implements Disposable {
@@ -39,7 +39,11 @@ export class OpenedAhead implements Disposable {
     const end = new AbortController();
     const answer = ask(end.signal).catch(() => undefined);
     const timer = setTimeout(() => this.drop(digest, caller.registry), OPENED_AHEAD_MS).unref();
-    this.#entries.set(key, { caller, digest, answer, timer, end });
+    const opened = { caller, digest, answer, timer, end };
+    this.#entries.set(key, opened);
+    void answer.then((given) => {
+      if (given === undefined && this.#entries.get(key) === opened) this.#forget(key);
+    });
   }
 
   /** The request that was made for the caller's own repository, in whoever's name. */
@@ -48,10 +52,10 @@ export class OpenedAhead implements Disposable {
     return entry?.caller.repository === repository ? entry : undefined;
   }
 
-  /** Its answer, waited for in moderation. */
-  async wait({ answer }: OpenedBlob): Promise<OpenBlob | undefined> {
+  /** Its answer, waited for no longer than so. */
+  async wait({ answer }: OpenedBlob, patienceMs: number): Promise<OpenBlob | undefined> {
     const late = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => late.resolve(undefined), OPENED_AHEAD_PATIENCE_MS);
+    const timer = setTimeout(() => late.resolve(undefined), patienceMs);
     try {
       return await Promise.race([answer, late.promise]);
     } finally {

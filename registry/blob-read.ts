@@ -134,6 +134,11 @@ export class BlobRead implements AsyncIterableIterator<Buffer, undefined, undefi
     return { size, body: this, ...(result.mediaType !== undefined && { mediaType: result.mediaType }) };
   }
 
+  /** Where upstream has ignored the range and sends the whole blob, its bytes after the last one asked for are read too. */
+  takeAllSent(): void {
+    if (this.#section?.until === this.#size) this.#last = this.#section!.until - 1;
+  }
+
   async next(): Promise<IteratorResult<Buffer, undefined>> {
     if (this.#done) return { done: true, value: undefined };
     try {

@@ -13,7 +13,6 @@ import { contentAfter } from '#origin/look-ahead.ts';
 import type { Manifests } from '#origin/manifests.ts';
 import type { Handed, Ownership, Relayed } from '#origin/ownership.ts';
 import { type OriginRequest, parseOriginRequest } from './request.ts';
-import { SMALL_BYTES } from '#origin/defaults.ts';
 import { AheadError, OriginBusyError } from '#origin/errors.ts';
 import { signalOf } from './signal.ts';
 
@@ -159,11 +158,10 @@ class ContentRoutes {
     if (asked.kind === 'manifest') return manifests.get(asked.caller, asked.reference, asked.accept, signal);
     const { caller, digest, ahead } = asked;
     const isTakeOver = !ownership.isOwner(digest);
-    if (ahead === undefined || ahead <= SMALL_BYTES)
-      return blobs.get({ caller, digest, isAhead: ahead !== undefined }, isTakeOver, signal);
+    if (ahead === undefined) return blobs.get({ caller, digest }, isTakeOver, signal);
     // What a lost owner has read may be with the swarm.
     if (!isTakeOver) blobs.prepare(caller, digest, ahead);
-    throw new AheadError(`${digest} is large, and nobody has asked for it`);
+    throw new AheadError(`nobody has asked for ${digest}`);
   }
 
   #isKnown(asked: ContentRequest): boolean {
