@@ -12,7 +12,8 @@ export type Next =
   | {
       readonly kind: 'blob';
       readonly digest: Digest;
-      /** Bytes, as the manifest tells them. */ readonly ahead: number;
+      /** Bytes, as the manifest tells them. */
+      readonly ahead: number;
     };
 
 /**
