@@ -83,7 +83,7 @@ export class Blobs {
         (await this.#stored(caller, digest, signal)) ?? (await this.#running(caller, digest, signal));
       if (known) return known;
       const { result, own } = await this.#opening.run(
-        `${digest} ${caller.registry}`,
+        openingKey({ caller, digest }),
         JSON.stringify([caller.repository, caller.authorization]),
         signal,
         () => this.#open({ caller, digest }, isTakeOver),
@@ -101,6 +101,7 @@ export class Blobs {
     const { store, readings, copies, engine, bandwidth, openedAhead } = this.#parts;
     const { registry } = caller;
     const isAtHand =
+      this.#opening.has(openingKey({ caller, digest })) ||
       store.has(digest) ||
       readings.find(digest, registry) !== undefined ||
       readings.expectsPieces(digest, registry) ||
@@ -310,6 +311,11 @@ export class Blobs {
   #gone(digest: Digest): never {
     throw new OriginBusyError(`${digest} came and went`);
   }
+}
+
+/** For one registry a blob is opened once at a time. */
+function openingKey({ caller, digest }: Wish): string {
+  return `${digest} ${caller.registry}`;
 }
 
 /** How long the rest of a small blob may take to come: its caller waits. */

@@ -28,6 +28,10 @@ export class MergedWork<T> {
     return this.#running.size;
   }
 
+  has(key: string): boolean {
+    return this.#running.has(key);
+  }
+
   /**
    * Joins the work of that key or begins it. It goes on when its first caller leaves: it has limits of its own.
    * @param credential same for callers whom upstream cannot tell apart

@@ -225,6 +225,21 @@ test('a registry that is slow to answer has been asked once when its answer come
   expect(requestsFor(fixture, digest).some(({ range }) => range === undefined)).toBe(false);
 });
 
+test('what is being asked for already is not asked for ahead', async () => {
+  await using fixture = await OriginFixture.start({ origins: 1, upstream: { latencyMs: 100 } });
+  const [layer] = addLayers(fixture, 1);
+  const small = deterministicBytes('small', 3_000);
+  const blobs = [{ digest: addBlob(fixture.upstream, small), size: small.length }, layer!];
+  const asked = blobs.map(({ digest }) => fixture.ask(0, `blobs/${digest}`));
+  for (const { digest } of blobs)
+    await until('it is asked for', () => requestsFor(fixture, digest).length === 1);
+  for (const { digest, size } of blobs)
+    await fixture.ask(0, `blobs/${digest}`, { headers: { 'shoal-ahead': String(size) } });
+  await Promise.all(asked);
+  await sleep(200);
+  for (const { digest } of blobs) expect(requestsFor(fixture, digest).length).toBe(1);
+});
+
 test('what was opened with one credential serves nobody with another', async () => {
   const users = ['ann', 'bob'].map((name) => ({ name, password: name, repositories: ['team/app'] }));
   await using fixture = await OriginFixture.start({ upstream: { auth: { kind: 'basic', users } } });
