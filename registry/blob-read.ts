@@ -136,7 +136,8 @@ export class BlobRead implements AsyncIterableIterator<Buffer, undefined, undefi
 
   /** Where upstream has ignored the range and sends the whole blob, its bytes after the last one asked for are read too. */
   takeAllSent(): void {
-    if (this.#section?.until === this.#size) this.#last = this.#section!.until - 1;
+    const until = this.#section?.until;
+    if (until !== undefined && until === this.#size) this.#last = until - 1;
   }
 
   async next(): Promise<IteratorResult<Buffer, undefined>> {

@@ -111,7 +111,7 @@ class ContentRoutes {
     return 'status' in found ? found : { ...found, positive: found.positive || positive };
   }
 
-  /** Upstream has just given a manifest: what comes next is fetched or opened in the same name before it is asked for. */
+  /** Upstream has just given a manifest: what comes next is asked for in the same name before a runtime does. */
   #lookAhead({ caller, accept, platform }: ManifestRequest, manifest: Buffer): void {
     for (const next of contentAfter(manifest, platform)) {
       const asked: FollowingRequest =

@@ -4,7 +4,7 @@ import { UpstreamRefusedError, UpstreamUnreachableError } from '#registry/upstre
 import type { ErrorAnswer } from '#service/http-error.ts';
 import { TooManyTorrentsError } from '#swarm/session/errors.ts';
 import { StoreFullError } from '#swarm/store/errors.ts';
-import { isUpstreamsFault, AheadError, OriginBusyError } from '#origin/errors.ts';
+import { AheadError, isUpstreamsFault, OriginBusyError } from '#origin/errors.ts';
 
 /**
  * What an agent is told of an error. `Shoal-Upstream: refused` goes with upstream's own refusal, `unreachable` where

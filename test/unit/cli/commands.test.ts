@@ -14,6 +14,7 @@ import type { TemporaryDirectory } from '../../support/temporary-directory.ts';
 import { startDoor } from './fetch/door-stand-in.ts';
 import { runShoal } from './shoal-process.ts';
 import { STATUS } from './status-fixture.ts';
+import { addTitledFile } from './titled-file.ts';
 
 let dir: TemporaryDirectory;
 beforeEach(async () => {
@@ -199,15 +200,8 @@ test('get fetches a file through the door, tells progress in plain lines and the
   await using registry = await UpstreamRegistry.start();
   await using door = await startDoor(registry.url);
   door.sources = { cache: 0, peer: 3, origin: 1, upstream: 0 };
-  const content = Buffer.from('hello');
-  const layer = {
-    mediaType: 'text/plain',
-    digest: registry.content.addBlob('org/app', content),
-    size: content.length,
-    annotations: { 'org.opencontainers.image.title': 'hello.txt' },
-  };
-  const manifest = { schemaVersion: 2, config: layer, layers: [layer] };
-  const digest = registry.content.addManifest('org/app', manifest, { tag: 'v1' });
+  const bytes = Buffer.from('hello');
+  const { manifest: digest } = addTitledFile(registry, { tag: 'v1', title: 'hello.txt', bytes });
   const common = ['-o', dir.join('out'), '--agent', door.url.origin];
   const { code, stdout, stderr } = await runShoal(['get', `${registry.host}/org/app:v1`, ...common]);
   expect([code, await readFile(dir.join('out/hello.txt'), 'utf8')]).toEqual([0, 'hello']);
@@ -235,18 +229,7 @@ test.each([
   async (signal, expected) => {
     await using registry = await UpstreamRegistry.start({ bytesPerSecond: 100_000 });
     await using door = await startDoor(registry.url);
-    const content = deterministicBytes('long', 2_000_000);
-    const layer = {
-      mediaType: 'a/b',
-      digest: registry.content.addBlob('org/app', content),
-      size: content.length,
-      annotations: { 'org.opencontainers.image.title': 'file' },
-    };
-    registry.content.addManifest(
-      'org/app',
-      { schemaVersion: 2, config: layer, layers: [layer] },
-      { tag: 'v1' },
-    );
+    addTitledFile(registry, { tag: 'v1', title: 'file', bytes: deterministicBytes('long', 2_000_000) });
     const args = ['get', `${registry.host}/org/app:v1`, '-o', dir.join('out'), '--agent', door.url.origin];
     const asksForBlob = (): boolean => door.asked.some((path) => path.includes('/blobs/'));
     const { code, stderr } = await runShoal(args, {}, (child) => {

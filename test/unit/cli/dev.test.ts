@@ -14,6 +14,7 @@ import { deterministicBytes } from '../../support/bytes.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../support/temporary-directory.ts';
 import { runShoal } from './shoal-process.ts';
+import { addTitledFile } from './titled-file.ts';
 
 const SHOAL = fileURLToPath(new URL('../../../cli/shoal.ts', import.meta.url));
 
@@ -70,13 +71,7 @@ async function startDev(args: readonly string[] = []) {
 test('dev brings a file to both agents through one upstream read, and Ctrl-C stops every part', async () => {
   await using registry = await UpstreamRegistry.start();
   const content = deterministicBytes('dev', 3_000_000);
-  const layer = {
-    mediaType: 'a/b',
-    digest: registry.content.addBlob('org/app', content),
-    size: content.length,
-    annotations: { 'org.opencontainers.image.title': 'file' },
-  };
-  registry.content.addManifest('org/app', { schemaVersion: 2, config: layer, layers: [layer] }, { tag: '1' });
+  const { file } = addTitledFile(registry, { tag: '1', title: 'file', bytes: content });
   const { child, ended, output } = await startDev(['--plain-http', registry.host]);
   const doors = [...output().matchAll(/^agent-\d (http:\S+) /gm)].map(([, door]) => door ?? '');
   expect(doors).toHaveLength(2);
@@ -90,7 +85,7 @@ test('dev brings a file to both agents through one upstream read, and Ctrl-C sto
   for (const index of [0, 1])
     expect((await readFile(dir.join(`out-${index}/file`))).equals(content)).toBe(true);
   const read = registry.log.entries
-    .filter(({ digest }) => digest === layer.digest)
+    .filter(({ digest }) => digest === file)
     .reduce((sum, entry) => sum + entry.bodyBytes, 0);
   expect(read).toBeLessThanOrEqual(content.length * 1.01);
   expect(output()).not.toMatch(/^\S+ \| \S+ (?:warn|error) /mu);

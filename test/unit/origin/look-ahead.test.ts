@@ -5,24 +5,15 @@ import { MAX_OPENED_AHEAD, OPENED_AHEAD_MS } from '#origin/defaults.ts';
 import { OpenedAhead } from '#origin/opened-ahead.ts';
 import { BlobRead } from '#registry/blob-read.ts';
 import { type Digest, parseDigest } from '#registry/digest.ts';
+import { OCI_INDEX, OCI_MANIFEST } from '#registry/media-types.ts';
 import type { AccessEntry } from '../../../demo/upstream/access-log.ts';
 import type { Fault } from '../../../demo/upstream/faults.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
-import { addBlob, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
+import { addBlob, manifest, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
 
 afterEach(() => vi.useRealTimers());
 
-const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
-const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar';
-
-const manifest = (name: string): object => ({
-  schemaVersion: 2,
-  mediaType: OCI_MANIFEST,
-  config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 2 },
-  layers: [],
-  annotations: { name },
-});
 
 /** An image of such layers. */
 function addImage(

@@ -5,6 +5,7 @@ import { Agent, type Dispatcher } from 'undici';
 import { fixedMembers } from '#service/discovery/member-list.ts';
 import { startOrigin, type RunningOrigin } from '#origin/origin.ts';
 import { type Digest, digestOf, parseDigest } from '#registry/digest.ts';
+import { OCI_EMPTY, OCI_MANIFEST } from '#registry/media-types.ts';
 import { loadConfig } from '#service/config/load.ts';
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
@@ -271,6 +272,17 @@ export async function readDigest(torrent: Torrent, signal: AbortSignal = deadlin
   const chunks: Buffer[] = [];
   for await (const chunk of torrent.read(0, torrent.size, signal)) chunks.push(Buffer.from(chunk));
   return digestOf(Buffer.concat(chunks));
+}
+
+/** An image without config and layers; equal names make equal manifests. */
+export function manifest(name: string): object {
+  return {
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: { mediaType: OCI_EMPTY, digest: `sha256:${'0'.repeat(64)}`, size: 2 },
+    layers: [],
+    annotations: { name },
+  };
 }
 
 /** Puts a blob into a repository. */

@@ -4,19 +4,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { normalizeAccept } from '#origin/tags.ts';
 import { digestOf } from '#registry/digest.ts';
+import { OCI_INDEX, OCI_MANIFEST } from '#registry/media-types.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
-import { addBlob, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
-
-const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
-const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
-
-const manifest = (name: string): object => ({
-  schemaVersion: 2,
-  mediaType: OCI_MANIFEST,
-  config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 2 },
-  layers: [],
-  annotations: { name },
-});
+import { addBlob, manifest, MIB, OriginFixture, readDigest, until } from './origin-fixture.ts';
 
 test('small content that many ask for at once is read once, and its bytes come with their type', async () => {
   await using fixture = await OriginFixture.start({ upstream: { latencyMs: 50 } });
