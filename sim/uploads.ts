@@ -47,7 +47,7 @@ export class SimUploads {
   }
 
   peerHas(peer: SimPeer, index: number): void {
-    this.#distribution?.has(peer, index);
+    if (this.#distribution?.has(peer, index)) this.#show(peer);
   }
 
   leave(peer: SimPeer): void {

@@ -82,13 +82,14 @@ export class Distribution<Peer> {
     }
   }
 
-  /** The peer says that it has `index`. */
-  has(peer: Peer, index: number): void {
+  /** The peer says that it has `index`. True if it was shown that: it may be shown another. */
+  has(peer: Peer, index: number): boolean {
     const receiver = this.#receivers.get(peer);
-    if (!receiver?.pieces.add(index)) return;
-    if (receiver.granted.delete(index)) return;
+    if (!receiver?.pieces.add(index)) return false;
+    if (receiver.granted.delete(index)) return true;
     this.#copies[index]!++;
     this.#nextDueAt = 0;
+    return false;
   }
 
   /**

@@ -70,7 +70,7 @@ export class Uploads {
   }
 
   peerHas(peer: PeerSession, index: number): void {
-    this.#parts.distribution?.has(peer, index);
+    if (this.#parts.distribution?.has(peer, index)) this.#show(peer);
   }
 
   leave(peer: PeerSession): void {

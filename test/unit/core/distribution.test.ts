@@ -70,7 +70,10 @@ describe('the first source of a blob', () => {
     expect(distribution.grant('slow', 0, PIECE, 0)).toEqual([]);
     expect(distribution.grant('quick', (10 * PIECE) / GRANT_SECONDS, PIECE, 0)).toHaveLength(10);
     expect(distribution.grant('fastest', 1e12, PIECE, 0)).toHaveLength(MAX_GRANTS);
-    distribution.has('slow', 0);
+    expect(distribution.has('slow', 3)).toBe(false);
+    expect(distribution.grant('slow', 0, PIECE, 0)).toEqual([]);
+    expect(distribution.has('slow', 0)).toBe(true);
+    expect(distribution.has('slow', 0)).toBe(false);
     expect(distribution.grant('slow', 0, PIECE, 0)).toHaveLength(1);
   });
 

@@ -1,38 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_NEWS, type PeerEvents, type PeerRole, PeerSession } from '#swarm/session/peer-session.ts';
-import { PiecePool } from '#swarm/session/piece-memory.ts';
-import { connectedPair, type RecordingHandler } from '../wire/fixture.ts';
+import { MAX_NEWS } from '#swarm/session/peer-session.ts';
+import type { RecordingHandler } from '../wire/fixture.ts';
+import { recordedSession as session } from './recorded-session.ts';
 
-const PIECES = 64;
 const block = (index: number) => ({ index, offset: 0, length: 16_384 });
-
-const none = (): void => {};
-const deaf: PeerEvents = {
-  gained: none,
-  disowned: none,
-  ready: none,
-  introduced: none,
-  wants: () => false,
-  arrived: none,
-  lost: none,
-  interest: none,
-  serve: none,
-  hashesAsked: none,
-  hashesCame: none,
-  pieceWanted: none,
-  broke: none,
-  closed: none,
-};
-
-/** A session that talks to a recorder over a real connection. */
-async function session(
-  stack: AsyncDisposableStack,
-  role: PeerRole = 'agent',
-): Promise<{ peer: PeerSession; heard: RecordingHandler }> {
-  const { dialer, listener } = await connectedPair(stack);
-  const parts = { events: deaf, pool: new PiecePool(0), now: () => 0 };
-  return { peer: new PeerSession(dialer.wire, { role, count: PIECES }, parts), heard: listener.handler };
-}
 
 const told = ({ events }: RecordingHandler): unknown[][] =>
   events.filter(([name]) => name === 'have' || name === 'request').map(([name, what]) => [name, what]);

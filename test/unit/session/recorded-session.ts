@@ -1,0 +1,33 @@
+import { type PeerEvents, type PeerRole, PeerSession } from '#swarm/session/peer-session.ts';
+import { PiecePool } from '#swarm/session/piece-memory.ts';
+import { connectedPair, type RecordingHandler } from '../wire/fixture.ts';
+
+export const PIECES = 64;
+
+const none = (): void => {};
+const deaf: PeerEvents = {
+  gained: none,
+  disowned: none,
+  ready: none,
+  introduced: none,
+  wants: () => false,
+  arrived: none,
+  lost: none,
+  interest: none,
+  serve: none,
+  hashesAsked: none,
+  hashesCame: none,
+  pieceWanted: none,
+  broke: none,
+  closed: none,
+};
+
+/** A session that talks to a recorder over a real connection. */
+export async function recordedSession(
+  stack: AsyncDisposableStack,
+  role: PeerRole = 'agent',
+): Promise<{ peer: PeerSession; heard: RecordingHandler }> {
+  const { dialer, listener } = await connectedPair(stack);
+  const parts = { events: deaf, pool: new PiecePool(0), now: () => 0 };
+  return { peer: new PeerSession(dialer.wire, { role, count: PIECES }, parts), heard: listener.handler };
+}
