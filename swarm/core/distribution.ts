@@ -113,6 +113,11 @@ export class Distribution<Peer> {
     return shown;
   }
 
+  /** Some of what the peer was shown has been sent to it: it is still fetching, however slowly. */
+  sent(peer: Peer, now: number): void {
+    for (const index of this.#receivers.get(peer)?.granted ?? []) this.#shownAt[index] = now;
+  }
+
   /** The peer asks for `index` by name. False if it cannot be shown, was shown already or may come from another soon. */
   want(peer: Peer, index: number, now: number): boolean {
     const receiver = this.#receivers.get(peer);

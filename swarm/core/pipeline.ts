@@ -1,6 +1,15 @@
 /** Blocks asked of a peer whose speed is not known yet. */
 const FIRST_BLOCKS = 2;
 
+/**
+ * A block takes its sender about this long. Over a slow link that many connections share, long blocks would queue for seconds
+ * in front of what a reader waits for, and each keeps its memory while it arrives. Seconds.
+ */
+const BLOCK_SECONDS = 0.25;
+
+/** Blocks are at least so long, where the peer takes as much: what each costs apart from its bytes counts then. Bytes. */
+const LEAST_BLOCK_BYTES = 32 * 1024;
+
 /** What is on its way covers this much time at the peer's rate, over and above one block. Seconds. */
 const COVER_SECONDS = 0.02;
 
@@ -40,6 +49,18 @@ export class Rate {
     this.#bytes *= 2 ** -((now - this.#at) / RATE_HALF_LIFE_MS);
     this.#at = now;
   }
+}
+
+/**
+ * How long a block to ask a peer for: as much as comes in a moment, in powers of two.
+ * @param longest bytes that the peer gives at once
+ * @param bytesPerSecond what the peer gave of late; 0 where that is not known
+ */
+export function blockBytes(longest: number, bytesPerSecond: number): number {
+  const most = Math.min(longest, bytesPerSecond * BLOCK_SECONDS);
+  let length = Math.min(longest, LEAST_BLOCK_BYTES);
+  while (length * 2 <= most) length *= 2;
+  return length;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Bitfield } from '#swarm/core/bitfield.ts';
 import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
-import { Rate, pipelineBytes } from '#swarm/core/pipeline.ts';
+import { Rate, blockBytes, pipelineBytes } from '#swarm/core/pipeline.ts';
 import { DEFAULT_REQUEST_QUEUE } from '#swarm/wire/defaults.ts';
 import type { ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
 import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal-messages.ts';
@@ -136,8 +136,9 @@ export class PeerSession implements WireHandler {
     return `${this.wire.remoteAddress}:${this.wire.remotePort}`;
   }
 
+  /** How long a block to ask it for. Bytes. */
   get blockLength(): number {
-    return this.wire.blockLength;
+    return blockBytes(this.wire.blockLength, this.received.perSecond(this.#now()));
   }
 
   /** Whether as much was asked of it as its speed is worth. */
