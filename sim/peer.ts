@@ -1,6 +1,6 @@
 import { Bitfield } from '#swarm/core/bitfield.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
-import { pipelineBytes, Rate } from '#swarm/core/pipeline.ts';
+import { blockBytes, pipelineBytes, Rate } from '#swarm/core/pipeline.ts';
 import type { DialTarget } from '#swarm/session/addresses.ts';
 import type { Flow } from './fluid.ts';
 import type { SimHost } from './host.ts';
@@ -16,7 +16,6 @@ export class SimPeer {
   /** What a message takes to the far side. Milliseconds. */
   readonly delayMs: number;
   readonly pieces: Bitfield;
-  readonly blockLength: number;
   readonly received = new Rate();
   /** Only an origin looks at it. */
   readonly sent: Rate | undefined;
@@ -48,7 +47,6 @@ export class SimPeer {
     this.target = target;
     this.delayMs = world.latencyMs(host, far);
     this.pieces = new Bitfield(table.count);
-    this.blockLength = world.blockLength;
     this.usefulAt = world.clock.now;
     this.host = far;
     this.sent = host.role === 'origin' ? new Rate() : undefined;
@@ -57,6 +55,11 @@ export class SimPeer {
 
   get outgoing(): boolean {
     return this.target !== undefined;
+  }
+
+  get blockLength(): number {
+    const { blockLength, clock } = this.torrent.world;
+    return blockBytes(blockLength, this.received.perSecond(clock.now));
   }
 
   get saturated(): boolean {
@@ -72,7 +75,9 @@ export class SimPeer {
 
   /** Notes that it was asked for. */
   request(block: Block): void {
-    if (this.outstanding.length === 0) this.heardAt = this.torrent.world.clock.now;
+    const { now } = this.torrent.world.clock;
+    this.received.start(now);
+    if (this.outstanding.length === 0) this.heardAt = now;
     this.outstanding.push(block);
     this.outstandingBytes += block.length;
   }

@@ -1,3 +1,4 @@
+import { SHOAL_BLOCK_LENGTH } from '#swarm/wire/defaults.ts';
 import { seededRandom } from './random.ts';
 import type { Failure, Pull, Rates, Scenario } from './scenario.ts';
 
@@ -94,6 +95,7 @@ function rig(
     blobs: [bytes],
     pulls: allPull(nodes, 1, () => 0),
     scale,
+    blockLength: SHOAL_BLOCK_LENGTH,
     grainMs: 0,
     rttMs: { near: RIG_RTT_MS, far: RIG_RTT_MS },
   };

@@ -3,7 +3,10 @@ import { UNIT_LENGTH } from './piece-length.ts';
 import { ARRIVED, type ActivePiece, type Block, type PieceTable } from './piece-table.ts';
 
 /** Pieces ahead of a reader that come before rarest-first, so that the runtime's stream flows. */
-export const WINDOW_PIECES = 4;
+export const WINDOW_PIECES = 2;
+
+/** Pieces ahead of a reader that are fetched at all where nothing can be stored. */
+export const UNSTORED_WINDOW_PIECES = 4;
 
 /** How many peers may be asked for the same unit at once in the endgame. */
 export const ENDGAME_COPIES = 2;
@@ -54,10 +57,11 @@ const acceptsAll = (): boolean => true;
 function pickInWindow(
   table: PieceTable,
   peer: PickingPeer,
-  { cursors, accepts = acceptsAll }: PickOptions,
+  { cursors, windowOnly, accepts = acceptsAll }: PickOptions,
 ): Block | undefined {
+  const pieces = windowOnly ? UNSTORED_WINDOW_PIECES : WINDOW_PIECES;
   for (const cursor of cursors) {
-    const end = Math.min(cursor + WINDOW_PIECES, table.count);
+    const end = Math.min(cursor + pieces, table.count);
     for (let index = cursor; index < end; index++) {
       if (table.held.has(index) || !peer.pieces.has(index) || !accepts(index)) continue;
       const block = nextFree(table.active.get(index) ?? table.activate(index), peer.blockLength);

@@ -7,6 +7,9 @@ const FIRST_BLOCKS = 2;
  */
 const BLOCK_SECONDS = 0.25;
 
+/** How long a block to ask for where the peer's speed is not known yet: two are a piece of most blobs. Bytes. */
+const FIRST_BLOCK_BYTES = 128 * 1024;
+
 /** Blocks are at least so long, where the peer takes as much: what each costs apart from its bytes counts then. Bytes. */
 const LEAST_BLOCK_BYTES = 32 * 1024;
 
@@ -28,8 +31,13 @@ export class Rate {
   #since: number | undefined;
   #at = 0;
 
-  add(bytes: number, now: number): void {
+  /** What comes from now on counts: it is waited for. */
+  start(now: number): void {
     this.#since ??= now;
+  }
+
+  add(bytes: number, now: number): void {
+    this.start(now);
     this.#decay(now);
     this.#bytes += bytes;
   }
@@ -57,6 +65,7 @@ export class Rate {
  * @param bytesPerSecond what the peer gave of late; 0 where that is not known
  */
 export function blockBytes(longest: number, bytesPerSecond: number): number {
+  if (bytesPerSecond === 0) return Math.min(longest, FIRST_BLOCK_BYTES);
   const most = Math.min(longest, bytesPerSecond * BLOCK_SECONDS);
   let length = Math.min(longest, LEAST_BLOCK_BYTES);
   while (length * 2 <= most) length *= 2;

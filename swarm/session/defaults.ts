@@ -1,5 +1,5 @@
 /** The share of a torrent's connections (knob `peer.maxPeersPerSwarm`) that it opens itself; the rest is for those who call. */
-export const MAX_DIALLED_SHARE = 0.6;
+export const MAX_DIALLED_SHARE = 0.75;
 
 /** Addresses kept per torrent. */
 export const MAX_ADDRESSES = 256;

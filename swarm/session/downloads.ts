@@ -45,7 +45,7 @@ export class Downloads {
   fill(peer: PeerSession): void {
     while (this.#mayAsk(peer)) {
       if (!this.#parts.bandwidth.unlimited) return this.#fillInTurn(peer);
-      if (this.#askNext(peer) === 0) return;
+      if (this.#askNext(peer, peer.blockLength) === 0) return;
     }
   }
 
@@ -106,22 +106,23 @@ export class Downloads {
 
   #fillInTurn(peer: PeerSession): void {
     peer.queuedForBandwidth = true;
-    this.#parts.bandwidth.pass(this.#flow, peer.blockLength, () => {
+    const { blockLength } = peer;
+    this.#parts.bandwidth.pass(this.#flow, blockLength, () => {
       peer.queuedForBandwidth = false;
-      const asked = this.#mayAsk(peer) ? this.#askNext(peer) : 0;
+      const asked = this.#mayAsk(peer) ? this.#askNext(peer, blockLength) : 0;
       if (asked > 0) this.fill(peer);
       return asked;
     });
   }
 
-  /** Bytes asked for; 0 when it has nothing to give. */
-  #askNext(peer: PeerSession): number {
+  /** Bytes asked for, `blockLength` at most; 0 when it has nothing to give. */
+  #askNext(peer: PeerSession, blockLength: number): number {
     const { table, hashes, storage } = this.#parts.pieces;
     // A stranger cannot tell the hash of what it gives.
     if (!peer.wire.member && !hashes.complete) return 0;
     const view = {
       pieces: peer.pieces,
-      blockLength: peer.blockLength,
+      blockLength,
       asked: (index: number, offset: number): boolean => peer.asked(index, offset),
     };
     const block = pickBlock(table, view, {

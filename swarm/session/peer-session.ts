@@ -173,7 +173,9 @@ export class PeerSession implements WireHandler {
 
   request(block: Block): void {
     this.sendNews();
-    if (this.#outstanding.size === 0) this.#heardAt = this.#now();
+    const now = this.#now();
+    this.received.start(now);
+    if (this.#outstanding.size === 0) this.#heardAt = now;
     this.#outstanding.set(keyOf(block), block);
     this.#outstandingBytes += block.length;
     this.wire.request(block);

@@ -109,6 +109,24 @@ describe('the first source of a blob', () => {
     expect(distribution.grant('a', 0, PIECE, 1_000 + 2 * UNREPLICATED_MS)).toEqual([]);
   });
 
+  it('shows a piece that is still being sent to nobody else, by name neither', () => {
+    const distribution = source(2, ['a', 'b']);
+    distribution.grant('a', 0, PIECE, 0);
+    distribution.sent('a', UNREPLICATED_MS - 1);
+    expect(distribution.grant('b', 0, PIECE, UNREPLICATED_MS)).toEqual([]);
+    expect(distribution.want('b', 1, UNREPLICATED_MS - 2 + WANT_GRACE_MS)).toBe(false);
+    expect(distribution.grant('b', 0, PIECE, 2 * UNREPLICATED_MS - 2)).toEqual([]);
+    expect(distribution.grant('b', 0, PIECE, 2 * UNREPLICATED_MS - 1)).toEqual([0, 1]);
+  });
+
+  it('does not count what is sent after the peer has it', () => {
+    const distribution = source(1, ['a', 'b']);
+    distribution.grant('a', 0, PIECE, 0);
+    distribution.has('a', 0);
+    distribution.sent('a', UNREPLICATED_MS - 1);
+    expect(distribution.grant('b', 0, PIECE, UNREPLICATED_MS)).toEqual([0]);
+  });
+
   it('leaves a piece alone that somebody else has got meanwhile', () => {
     const distribution = source(2, ['a', 'b', 'c']);
     distribution.grant('a', 0, PIECE, 0);

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_PIPELINE_BYTES, pipelineBytes, Rate } from '#swarm/core/pipeline.ts';
+import { blockBytes, MAX_PIPELINE_BYTES, pipelineBytes, Rate } from '#swarm/core/pipeline.ts';
 
 const BLOCK = 128 * 1024;
 
@@ -18,6 +18,14 @@ describe('a rate', () => {
     expect(rate.perSecond(5)).toBe(0);
     rate.add(BLOCK, 5);
     expect(rate.perSecond(5)).toBeLessThan(12 * BLOCK);
+  });
+
+  it('counts the time that the first block was waited for', () => {
+    const rate = new Rate();
+    rate.start(0);
+    expect(rate.perSecond(4_000)).toBe(0);
+    rate.add(BLOCK, 4_000);
+    expect(rate.perSecond(4_000)).toBeLessThan(BLOCK);
   });
 
   it('is half after each second of silence', () => {
@@ -43,6 +51,26 @@ describe('a rate', () => {
         },
       ),
     );
+  });
+});
+
+describe('the length of a block', () => {
+  const LONGEST = 256 * 1024;
+
+  it.each([
+    [0, 128],
+    [1, 32],
+    [200_000, 32],
+    [400_000, 64],
+    [1e6, 128],
+    [1.1e6, 256],
+    [1e9, 256],
+  ])('at %i bytes a second is %i KiB', (rate, kib) => {
+    expect(blockBytes(LONGEST, rate)).toBe(kib * 1024);
+  });
+
+  it.each([0, 1, 1e9])('is never more than the peer gives at once (%i bytes a second)', (rate) => {
+    expect(blockBytes(16_384, rate)).toBe(16_384);
   });
 });
 
