@@ -75,9 +75,10 @@ export class SimPeer {
 
   /** Notes that it was asked for. */
   request(block: Block): void {
-    const { now } = this.torrent.world.clock;
-    this.received.start(now);
-    if (this.outstanding.length === 0) this.heardAt = now;
+    if (this.outstanding.length === 0) {
+      this.heardAt = this.torrent.world.clock.now;
+      this.received.resume(this.heardAt);
+    }
     this.outstanding.push(block);
     this.outstandingBytes += block.length;
   }
@@ -87,11 +88,13 @@ export class SimPeer {
     if (at < 0) return false;
     this.outstanding.splice(at, 1);
     this.outstandingBytes -= block.length;
+    if (this.outstanding.length === 0) this.received.pause(this.torrent.world.clock.now);
     return true;
   }
 
   takeBack(): Block[] {
     this.outstandingBytes = 0;
+    this.received.pause(this.torrent.world.clock.now);
     const blocks = this.outstanding.splice(0);
     for (const block of blocks) this.#cancel(block);
     return blocks;

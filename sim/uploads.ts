@@ -115,7 +115,7 @@ export class SimUploads {
       peer.sending = block;
       peer.sent?.add(block.length, world.clock.now);
       peer.sentSinceChoice += block.length;
-      this.#distribution?.sent(peer, world.clock.now);
+      this.#distribution?.sent(peer, block.index, world.clock.now);
       world.fluid.start(peer.flow, block.length);
       this.#show(peer);
     }

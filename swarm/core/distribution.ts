@@ -9,7 +9,7 @@ export const MAX_GRANTS = 32;
 /** A peer is shown as many pieces as it takes in this many seconds at the rate it had lately. */
 export const GRANT_SECONDS = 0.1;
 
-/** A piece that its only holder has not passed on for this long is shown to another peer. Milliseconds. */
+/** A piece that its only holder has not passed on this long after it could fetch it is shown to another peer. Milliseconds. */
 export const UNREPLICATED_MS = 3_000;
 
 /**
@@ -18,17 +18,30 @@ export const UNREPLICATED_MS = 3_000;
  */
 export const WANT_GRACE_MS = 1_000;
 
+/**
+ * While something is sent to a peer, what it was shown is kept for it, but for no longer than this: who fetches a little at a time
+ * keeps no piece from others until they read from upstream. Milliseconds.
+ */
+export const LONGEST_FETCH_MS = 5_000;
+
 /** The first piece is shown to at most so many peers: it is what runtimes wait for, and all would ask one holder for it. */
 export const FIRST_PIECE_COPIES = 4;
 
 /** For each copy of the first piece but one the blob has so many pieces: the source sends no more than 2 % on top. */
 const PIECES_PER_COPY = 64;
 
+interface Grant {
+  /** When it was shown. Milliseconds. */
+  readonly at: number;
+  /** Some of it was sent. */
+  begun: boolean;
+}
+
 interface Receiver {
   /** What the peer has, by its own word. */
   readonly pieces: Bitfield;
   /** What it was shown and has not announced yet. */
-  readonly granted: Set<number>;
+  readonly granted: Map<number, Grant>;
   readonly shown: Bitfield;
 }
 
@@ -42,6 +55,7 @@ export class Distribution<Peer> {
   readonly #receivers = new Map<Peer, Receiver>();
   /** Peers connected that have or were shown each piece. */
   readonly #copies: Uint16Array;
+  /** When a piece was last shown, or something sent to who was shown it. Milliseconds. */
   readonly #shownAt: Float64Array;
   readonly #firstPieceCopies: number;
   /** No piece below it is without a copy. */
@@ -68,7 +82,7 @@ export class Distribution<Peer> {
     const pieces = this.#available.length;
     this.#receivers.set(peer, {
       pieces: new Bitfield(pieces),
-      granted: new Set(),
+      granted: new Map(),
       shown: new Bitfield(pieces),
     });
   }
@@ -82,11 +96,15 @@ export class Distribution<Peer> {
     }
   }
 
-  /** The peer says that it has `index`. True if it was shown that: it may be shown another. */
+  /** The peer says that it has `index`. True if it was given that: it may be shown another at once. */
   has(peer: Peer, index: number): boolean {
     const receiver = this.#receivers.get(peer);
     if (!receiver?.pieces.add(index)) return false;
-    if (receiver.granted.delete(index)) return true;
+    const grant = receiver.granted.get(index);
+    if (grant) {
+      receiver.granted.delete(index);
+      return grant.begun;
+    }
     this.#copies[index]!++;
     this.#nextDueAt = 0;
     return false;
@@ -113,9 +131,13 @@ export class Distribution<Peer> {
     return shown;
   }
 
-  /** Some of what the peer was shown has been sent to it: it is still fetching, however slowly. */
-  sent(peer: Peer, now: number): void {
-    for (const index of this.#receivers.get(peer)?.granted ?? []) this.#shownAt[index] = now;
+  /** Some of `index` is sent to the peer. It fetches one piece after the other: the others that it was shown wait for that. */
+  sent(peer: Peer, index: number, now: number): void {
+    const granted = this.#receivers.get(peer)?.granted;
+    const grant = granted?.get(index);
+    if (!granted || !grant) return;
+    grant.begun = true;
+    for (const [shown, { at }] of granted) if (now - at < LONGEST_FETCH_MS) this.#shownAt[shown] = now;
   }
 
   /** The peer asks for `index` by name. False if it cannot be shown, was shown already or may come from another soon. */
@@ -160,7 +182,7 @@ export class Distribution<Peer> {
 
   #show(receiver: Receiver, index: number, now: number): void {
     receiver.shown.add(index);
-    receiver.granted.add(index);
+    receiver.granted.set(index, { at: now, begun: false });
     this.#copies[index]!++;
     this.#shownAt[index] = now;
     this.#nextDueAt = Math.min(this.#nextDueAt, now + UNREPLICATED_MS);

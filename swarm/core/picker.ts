@@ -131,12 +131,7 @@ function pickEndgame(
 export function pickRescue(table: PieceTable, peer: PickingPeer, index: number): Block | undefined {
   const piece = table.active.get(index);
   if (!piece || piece.free > 0 || !peer.pieces.has(index)) return undefined;
-  const longest = Math.min(peer.blockLength, piece.size);
-  for (let offset = 0; offset < piece.size; offset += longest) {
-    const block = { index, offset, length: Math.min(longest, piece.size - offset) };
-    if (!table.hasArrived(block)) return peer.asked(index, offset) ? undefined : block;
-  }
-  return undefined;
+  return runOf(piece, peer.blockLength, (_requests, offset) => !peer.asked(index, offset));
 }
 
 function nextFree(piece: ActivePiece, blockLength: number): Block | undefined {

@@ -14,7 +14,7 @@ const FIRST_BLOCK_BYTES = 128 * 1024;
 const LEAST_BLOCK_BYTES = 32 * 1024;
 
 /** What is on its way covers this much time at the peer's rate, over and above one block. Seconds. */
-const COVER_SECONDS = 0.02;
+const COVER_SECONDS = 0.05;
 
 /** Never more than this is asked of one peer at once, nor kept waiting by it. Bytes. */
 export const MAX_PIPELINE_BYTES = 4 * 1024 * 1024;
@@ -25,19 +25,30 @@ const RATE_HALF_LIFE_MS = 1_000;
 /** A rate is told as if it had been watched for this long at least: one block alone says nothing of speed. Milliseconds. */
 const FIRST_AGE_MS = 100;
 
-/** Bytes per second with exponential forgetting; time is passed in, in milliseconds. */
+/** Bytes per second with exponential forgetting, while something is waited for; time is passed in, in milliseconds. */
 export class Rate {
   #bytes = 0;
   #since: number | undefined;
   #at = 0;
+  #paused = false;
 
-  /** What comes from now on counts: it is waited for. */
-  start(now: number): void {
+  /** Something is waited for from now on. */
+  resume(now: number): void {
+    if (this.#paused) this.#since! += Math.max(0, now - this.#at);
     this.#since ??= now;
+    this.#at = Math.max(this.#at, now);
+    this.#paused = false;
+  }
+
+  /** Nothing is waited for: time does not count until `resume`. */
+  pause(now: number): void {
+    this.#since ??= now;
+    this.#decay(now);
+    this.#paused = true;
   }
 
   add(bytes: number, now: number): void {
-    this.start(now);
+    this.#since ??= now;
     this.#decay(now);
     this.#bytes += bytes;
   }
@@ -45,9 +56,9 @@ export class Rate {
   /** Bytes per second as of `now`. */
   perSecond(now: number): number {
     if (this.#since === undefined) return 0;
-    this.#decay(now);
+    if (!this.#paused) this.#decay(now);
     const memory = RATE_HALF_LIFE_MS / Math.LN2;
-    const age = Math.max(now - this.#since, FIRST_AGE_MS);
+    const age = Math.max(this.#at - this.#since, FIRST_AGE_MS);
     // Before the memory is full its weight is what has been seen of it, else young rates read too low.
     return (this.#bytes * 1_000) / (memory * (1 - Math.exp(-age / memory)));
   }

@@ -1,5 +1,5 @@
 import { Bitfield } from '#swarm/core/bitfield.ts';
-import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
+import { MAX_PIECE_LENGTH, UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
 import { Rate, blockBytes, pipelineBytes } from '#swarm/core/pipeline.ts';
 import { DEFAULT_REQUEST_QUEUE } from '#swarm/wire/defaults.ts';
@@ -19,6 +19,8 @@ const MAX_HASHES_ASKED = 4_096;
 
 /** So many pieces that a peer was not told of yet do not wait for another message to it. */
 export const MAX_NEWS = 8;
+
+const MAX_UNITS = MAX_PIECE_LENGTH / UNIT_LENGTH;
 
 /** Cancelled requests of one peer that are remembered. */
 const MAX_CANCELLED = 512;
@@ -173,9 +175,10 @@ export class PeerSession implements WireHandler {
 
   request(block: Block): void {
     this.sendNews();
-    const now = this.#now();
-    this.received.start(now);
-    if (this.#outstanding.size === 0) this.#heardAt = now;
+    if (this.#outstanding.size === 0) {
+      this.#heardAt = this.#now();
+      this.received.resume(this.#heardAt);
+    }
     this.#outstanding.set(keyOf(block), block);
     this.#outstandingBytes += block.length;
     this.wire.request(block);
@@ -219,6 +222,7 @@ export class PeerSession implements WireHandler {
     const blocks = [...this.#outstanding.values()];
     this.#outstanding.clear();
     this.#outstandingBytes = 0;
+    this.received.pause(this.#now());
     return blocks;
   }
 
@@ -403,10 +407,12 @@ export class PeerSession implements WireHandler {
     if (!this.#waitsFor(block)) return false;
     this.#outstanding.delete(keyOf(block));
     this.#outstandingBytes -= block.length;
+    if (this.#outstanding.size === 0) this.received.pause(this.#now());
     return true;
   }
 }
 
-function keyOf(block: Block): number {
-  return block.index * UNIT_LENGTH + block.offset / UNIT_LENGTH;
+/** Of where a block begins and how long it is: a piece may be asked for in longer blocks one time than another. */
+function keyOf({ index, offset, length }: Block): number {
+  return (index * MAX_UNITS + offset / UNIT_LENGTH) * 2 * MAX_UNITS + Math.ceil(length / UNIT_LENGTH);
 }

@@ -170,7 +170,7 @@ export class Uploads {
     peer.serving = false;
     peer.sendBlock(block, piece);
     this.#parts.sent(peer, block.length);
-    this.#parts.distribution?.sent(peer, this.#parts.now());
+    this.#parts.distribution?.sent(peer, block.index, this.#parts.now());
     this.#show(peer);
   }
 

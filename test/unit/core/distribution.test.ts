@@ -4,6 +4,7 @@ import {
   Distribution,
   FIRST_PIECE_COPIES,
   GRANT_SECONDS,
+  LONGEST_FETCH_MS,
   MAX_GRANTS,
   MIN_GRANTS,
   UNREPLICATED_MS,
@@ -72,6 +73,7 @@ describe('the first source of a blob', () => {
     expect(distribution.grant('fastest', 1e12, PIECE, 0)).toHaveLength(MAX_GRANTS);
     expect(distribution.has('slow', 3)).toBe(false);
     expect(distribution.grant('slow', 0, PIECE, 0)).toEqual([]);
+    distribution.sent('slow', 0, 0);
     expect(distribution.has('slow', 0)).toBe(true);
     expect(distribution.has('slow', 0)).toBe(false);
     expect(distribution.grant('slow', 0, PIECE, 0)).toHaveLength(1);
@@ -112,18 +114,34 @@ describe('the first source of a blob', () => {
   it('shows a piece that is still being sent to nobody else, by name neither', () => {
     const distribution = source(2, ['a', 'b']);
     distribution.grant('a', 0, PIECE, 0);
-    distribution.sent('a', UNREPLICATED_MS - 1);
+    distribution.sent('a', 0, UNREPLICATED_MS - 1);
     expect(distribution.grant('b', 0, PIECE, UNREPLICATED_MS)).toEqual([]);
     expect(distribution.want('b', 1, UNREPLICATED_MS - 2 + WANT_GRACE_MS)).toBe(false);
     expect(distribution.grant('b', 0, PIECE, 2 * UNREPLICATED_MS - 2)).toEqual([]);
     expect(distribution.grant('b', 0, PIECE, 2 * UNREPLICATED_MS - 1)).toEqual([0, 1]);
   });
 
+  it('does not wait for ever for a peer that fetches too slowly', () => {
+    const distribution = source(1, ['a', 'b']);
+    distribution.grant('a', 0, PIECE, 0);
+    for (let now = 0; now < 2 * LONGEST_FETCH_MS; now += 500) distribution.sent('a', 0, now);
+    expect(distribution.want('b', 0, LONGEST_FETCH_MS - 500 + WANT_GRACE_MS - 1)).toBe(false);
+    expect(distribution.want('b', 0, LONGEST_FETCH_MS - 500 + WANT_GRACE_MS)).toBe(true);
+  });
+
+  it('does not take the word of a peer that was sent nothing of a piece', () => {
+    const distribution = source(9, ['a']);
+    distribution.grant('a', 0, PIECE, 0);
+    distribution.sent('a', 1, 0);
+    expect(distribution.has('a', 0)).toBe(false);
+    expect(distribution.has('a', 1)).toBe(true);
+  });
+
   it('does not count what is sent after the peer has it', () => {
     const distribution = source(1, ['a', 'b']);
     distribution.grant('a', 0, PIECE, 0);
     distribution.has('a', 0);
-    distribution.sent('a', UNREPLICATED_MS - 1);
+    distribution.sent('a', 0, UNREPLICATED_MS - 1);
     expect(distribution.grant('b', 0, PIECE, UNREPLICATED_MS)).toEqual([0]);
   });
 

@@ -22,10 +22,22 @@ describe('a rate', () => {
 
   it('counts the time that the first block was waited for', () => {
     const rate = new Rate();
-    rate.start(0);
+    rate.resume(0);
     expect(rate.perSecond(4_000)).toBe(0);
     rate.add(BLOCK, 4_000);
     expect(rate.perSecond(4_000)).toBeLessThan(BLOCK);
+  });
+
+  it('is what it was when nothing was waited for meanwhile', () => {
+    const rate = new Rate();
+    rate.resume(0);
+    for (let now = 0; now < 3_000; now++) rate.add(5_000, now);
+    rate.pause(3_000);
+    const before = rate.perSecond(3_000);
+    expect(rate.perSecond(60_000)).toBe(before);
+    rate.resume(60_000);
+    expect(rate.perSecond(60_000)).toBeCloseTo(before);
+    expect(rate.perSecond(61_000) / before).toBeLessThan(0.6);
   });
 
   it('is half after each second of silence', () => {

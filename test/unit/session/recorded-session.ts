@@ -10,8 +10,8 @@ const deaf: PeerEvents = {
   disowned: none,
   ready: none,
   introduced: none,
-  wants: () => false,
-  arrived: none,
+  wants: () => true,
+  arrived: (_peer, _block, memory) => memory.release(),
   lost: none,
   interest: none,
   serve: none,
@@ -26,8 +26,9 @@ const deaf: PeerEvents = {
 export async function recordedSession(
   stack: AsyncDisposableStack,
   role: PeerRole = 'agent',
+  now = (): number => 0,
 ): Promise<{ peer: PeerSession; heard: RecordingHandler }> {
   const { dialer, listener } = await connectedPair(stack);
-  const parts = { events: deaf, pool: new PiecePool(0), now: () => 0 };
+  const parts = { events: deaf, pool: new PiecePool(0), now };
   return { peer: new PeerSession(dialer.wire, { role, count: PIECES }, parts), heard: listener.handler };
 }
