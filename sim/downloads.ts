@@ -106,6 +106,7 @@ export class SimDownloads {
     this.shareImports(waitedMs);
     for (const peer of this.#peers) {
       if (peer.outstanding.length === 0 || peer.heardAt >= now - REQUEST_TIMEOUT_MS) continue;
+      if (isSending(peer)) continue;
       peer.snubbedUntil = now + SNUB_MS;
       this.abandon(peer.takeBack());
     }
@@ -130,11 +131,9 @@ export class SimDownloads {
 
   #isLate(index: number, waitedMs: number): boolean {
     if (waitedMs < RESCUE_AFTER_MS) return false;
-    const isSending = (peer: SimPeer): boolean =>
-      !peer.silent &&
-      peer.other.sending !== undefined &&
-      peer.outstanding.some((block) => block.index === index);
-    return waitedMs >= RESCUE_LATEST_MS || !this.#peers.some(isSending);
+    const isSendingIt = (peer: SimPeer): boolean =>
+      isSending(peer) && peer.outstanding.some((block) => block.index === index);
+    return waitedMs >= RESCUE_LATEST_MS || !this.#peers.some(isSendingIt);
   }
 
   #mayAsk(peer: SimPeer): boolean {
@@ -170,4 +169,9 @@ export class SimDownloads {
     }
     return false;
   }
+}
+
+/** Bytes of a block are on their way from it. */
+function isSending(peer: SimPeer): boolean {
+  return !peer.silent && peer.other.sending !== undefined;
 }

@@ -47,8 +47,11 @@ export const RESCUE_LATEST_MS = 2_000;
 /** A peer that sends fewer bytes than this in `TICK_MS` only trickles. */
 export const TRICKLE_BYTES = 8 * 1024;
 
-/** A peer that was asked and has not sent one block in this time is not waited for any more. Milliseconds. */
+/** A peer that was asked and has sent neither a block nor `HEARD_BYTES` of one in this time is not waited for any more. Milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5_000;
+
+/** So much is no news of pieces: it sends a block, if over a slow link. Bytes. */
+export const HEARD_BYTES = 64 * 1024;
 
 /** Nor is it asked again before this time. Milliseconds. */
 export const SNUB_MS = 10_000;

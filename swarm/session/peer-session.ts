@@ -5,7 +5,7 @@ import { Rate, blockBytes, pipelineBytes } from '#swarm/core/pipeline.ts';
 import { DEFAULT_REQUEST_QUEUE } from '#swarm/wire/defaults.ts';
 import type { ExtendedHandshake, Wire, WireHandler } from '#swarm/wire/wire.ts';
 import { EXTENSION, decodePieceIndex, encodePieceIndex } from '#swarm/wire/shoal-messages.ts';
-import { TRICKLE_BYTES } from './defaults.ts';
+import { HEARD_BYTES, TRICKLE_BYTES } from './defaults.ts';
 import { offenderOf } from './offender.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 
@@ -79,11 +79,12 @@ export class PeerSession implements WireHandler {
   peerInterested = false;
   /** It has not answered in time and is not asked before then, unless it sends something. Milliseconds. */
   snubbedUntil = 0;
-  /** When it last sent a block, or was first asked for one after having nothing to send. Milliseconds. */
+  /** When it last sent a block or much of one, or was first asked for one after having nothing to send. Milliseconds. */
   #heardAt = 0;
   /** More than a trickle came from it between the last two looks. */
   #sending = false;
   #readAtLook = 0;
+  #readWhenHeard = 0;
   /** A read or a wait for bandwidth is under way for it. */
   serving = false;
   closed = false;
@@ -176,8 +177,8 @@ export class PeerSession implements WireHandler {
   request(block: Block): void {
     this.sendNews();
     if (this.#outstanding.size === 0) {
-      this.#heardAt = this.#now();
-      this.received.resume(this.#heardAt);
+      this.#heard();
+      this.received.resume(this.#now());
     }
     this.#outstanding.set(keyOf(block), block);
     this.#outstandingBytes += block.length;
@@ -198,6 +199,7 @@ export class PeerSession implements WireHandler {
     const { bytesRead } = this.wire;
     this.#sending = bytesRead - this.#readAtLook >= TRICKLE_BYTES;
     this.#readAtLook = bytesRead;
+    if (bytesRead - this.#readWhenHeard >= HEARD_BYTES) this.#heard();
   }
 
   /** Whether it was asked for some of the piece, and more than a trickle came from it lately. */
@@ -205,7 +207,7 @@ export class PeerSession implements WireHandler {
     return this.#sending && this.#outstanding.values().some((block) => block.index === index);
   }
 
-  /** Whether it was asked for something and has sent nothing since then. */
+  /** Whether it was asked for something and has sent no block, nor much of one, since then. */
   silentSince(then: number): boolean {
     return this.#outstanding.size > 0 && this.#heardAt < then;
   }
@@ -350,7 +352,7 @@ export class PeerSession implements WireHandler {
     if (!this.#settle(block)) return memory.release();
     this.#cancelled.delete(keyOf(block));
     this.snubbedUntil = 0;
-    this.#heardAt = this.#now();
+    this.#heard();
     this.received.add(block.length, this.#now());
     this.#events.arrived(this, block, memory);
   }
@@ -383,6 +385,11 @@ export class PeerSession implements WireHandler {
     this.#arriving = undefined;
     this.#events.lost(this.giveUp());
     this.#events.closed(this, error);
+  }
+
+  #heard(): void {
+    this.#heardAt = this.#now();
+    this.#readWhenHeard = this.wire.bytesRead;
   }
 
   #cancel(block: Block): void {

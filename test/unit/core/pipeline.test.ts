@@ -34,10 +34,22 @@ describe('a rate', () => {
     for (let now = 0; now < 3_000; now++) rate.add(5_000, now);
     rate.pause(3_000);
     const before = rate.perSecond(3_000);
-    expect(rate.perSecond(60_000)).toBe(before);
+    expect(rate.perSecond(4_500)).toBe(before);
+    rate.resume(4_500);
+    expect(rate.perSecond(4_500)).toBeCloseTo(before);
+    expect(rate.perSecond(5_500) / before).toBeLessThan(0.6);
+  });
+
+  it('is not known any more when nothing was waited for for long', () => {
+    const rate = new Rate();
+    rate.resume(0);
+    rate.add(1e6, 1_000);
+    rate.pause(1_000);
+    expect(rate.perSecond(60_000)).toBe(0);
     rate.resume(60_000);
-    expect(rate.perSecond(60_000)).toBeCloseTo(before);
-    expect(rate.perSecond(61_000) / before).toBeLessThan(0.6);
+    expect(rate.perSecond(61_000)).toBe(0);
+    rate.add(1_000, 61_000);
+    expect(rate.perSecond(61_000)).toBeLessThan(2_000);
   });
 
   it('is half after each second of silence', () => {

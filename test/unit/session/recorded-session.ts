@@ -1,5 +1,6 @@
 import { type PeerEvents, type PeerRole, PeerSession } from '#swarm/session/peer-session.ts';
 import { PiecePool } from '#swarm/session/piece-memory.ts';
+import type { Wire } from '#swarm/wire/wire.ts';
 import { connectedPair, type RecordingHandler } from '../wire/fixture.ts';
 
 export const PIECES = 64;
@@ -27,8 +28,9 @@ export async function recordedSession(
   stack: AsyncDisposableStack,
   role: PeerRole = 'agent',
   now = (): number => 0,
-): Promise<{ peer: PeerSession; heard: RecordingHandler }> {
+): Promise<{ peer: PeerSession; heard: RecordingHandler; far: Wire }> {
   const { dialer, listener } = await connectedPair(stack);
   const parts = { events: deaf, pool: new PiecePool(0), now };
-  return { peer: new PeerSession(dialer.wire, { role, count: PIECES }, parts), heard: listener.handler };
+  const peer = new PeerSession(dialer.wire, { role, count: PIECES }, parts);
+  return { peer, heard: listener.handler, far: listener.wire };
 }
