@@ -25,7 +25,10 @@ const RATE_HALF_LIFE_MS = 1_000;
 /** A rate is told as if it had been watched for this long at least: one block alone says nothing of speed. Milliseconds. */
 const FIRST_AGE_MS = 100;
 
-/** What a peer gave before it was asked for nothing for so long says nothing of what it gives now. Milliseconds. */
+/** A peer whose speed is not known is asked for blocks as if it gave so much. Bytes per second. */
+const UNKNOWN_RATE = FIRST_BLOCK_BYTES / BLOCK_SECONDS;
+
+/** More than that, given before a peer was asked for nothing for so long, says nothing of what it gives now. Milliseconds. */
 const FORGET_MS = 2_000;
 
 /** Bytes per second with exponential forgetting, while something is waited for; time is passed in, in milliseconds. */
@@ -37,18 +40,17 @@ export class Rate {
 
   /** Something is waited for from now on. */
   resume(now: number): void {
-    if (this.#forgotten(now)) {
+    if (this.#since === undefined || (this.#paused && this.perSecond(now) === 0)) {
       this.#bytes = 0;
-      this.#since = undefined;
-    }
-    if (this.#paused && this.#since !== undefined) this.#since += Math.max(0, now - this.#at);
-    this.#since ??= now;
+      this.#since = now;
+    } else if (this.#paused) this.#since += Math.max(0, now - this.#at);
     this.#at = Math.max(this.#at, now);
     this.#paused = false;
   }
 
   /** Nothing is waited for: time does not count until `resume`. */
   pause(now: number): void {
+    if (this.#paused) return;
     this.#since ??= now;
     this.#decay(now);
     this.#paused = true;
@@ -62,16 +64,14 @@ export class Rate {
 
   /** Bytes per second as of `now`; 0 where it is not known. */
   perSecond(now: number): number {
-    if (this.#since === undefined || this.#forgotten(now)) return 0;
+    if (this.#since === undefined) return 0;
     if (!this.#paused) this.#decay(now);
     const memory = RATE_HALF_LIFE_MS / Math.LN2;
     const age = Math.max(this.#at - this.#since, FIRST_AGE_MS);
     // Before the memory is full its weight is what has been seen of it, else young rates read too low.
-    return (this.#bytes * 1_000) / (memory * (1 - Math.exp(-age / memory)));
-  }
-
-  #forgotten(now: number): boolean {
-    return this.#paused && now - this.#at > FORGET_MS;
+    const rate = (this.#bytes * 1_000) / (memory * (1 - Math.exp(-age / memory)));
+    const isOld = this.#paused && now - this.#at > FORGET_MS;
+    return isOld && rate > UNKNOWN_RATE ? 0 : rate;
   }
 
   #decay(now: number): void {

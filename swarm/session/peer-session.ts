@@ -348,13 +348,14 @@ export class PeerSession implements WireHandler {
   onBlock(block: Block): void {
     const memory = this.#arriving;
     this.#arriving = undefined;
-    if (!memory) return;
-    if (!this.#settle(block)) return memory.release();
+    if (!this.#settle(block)) return memory?.release();
     this.#cancelled.delete(keyOf(block));
     this.snubbedUntil = 0;
     this.#heard();
     this.received.add(block.length, this.#now());
-    this.#events.arrived(this, block, memory);
+    if (memory) this.#events.arrived(this, block, memory);
+    // Others were quicker: it has done what it was asked for all the same.
+    else this.#events.ready(this);
   }
 
   onExtension(name: string, payload: Uint8Array): void {

@@ -99,7 +99,9 @@ function shoalHello(value: Bencoded | undefined): ShoalHello | undefined {
   const role = text(value, 'role');
   if (role !== 'agent' && role !== 'origin') return undefined;
   const block = positive(value.get('block')) ?? STRANGER_BLOCK_LENGTH;
-  const blockLength = Math.max(STRANGER_BLOCK_LENGTH, Math.min(block, MAX_BLOCK_LENGTH));
+  const most = Math.min(block, MAX_BLOCK_LENGTH);
+  // Blocks lie on a grid of the shortest.
+  const blockLength = Math.max(STRANGER_BLOCK_LENGTH, most - (most % STRANGER_BLOCK_LENGTH));
   const node = text(value, 'node');
   const zone = text(value, 'zone');
   return { role, blockLength, ...(node !== undefined && { node }), ...(zone !== undefined && { zone }) };

@@ -6,7 +6,7 @@ import { connectedPair, type RecordingHandler } from '../wire/fixture.ts';
 export const PIECES = 64;
 
 const none = (): void => {};
-const deaf: PeerEvents = {
+const events: PeerEvents = {
   gained: none,
   disowned: none,
   ready: none,
@@ -27,10 +27,10 @@ const deaf: PeerEvents = {
 export async function recordedSession(
   stack: AsyncDisposableStack,
   role: PeerRole = 'agent',
-  now = (): number => 0,
+  { now = (): number => 0, wants = true }: { now?: () => number; wants?: boolean } = {},
 ): Promise<{ peer: PeerSession; heard: RecordingHandler; far: Wire }> {
   const { dialer, listener } = await connectedPair(stack);
-  const parts = { events: deaf, pool: new PiecePool(0), now };
+  const parts = { events: { ...events, wants: () => wants }, pool: new PiecePool(0), now };
   const peer = new PeerSession(dialer.wire, { role, count: PIECES }, parts);
   return { peer, heard: listener.handler, far: listener.wire };
 }

@@ -24,6 +24,14 @@ describe('the extended handshake', () => {
     });
   });
 
+  test.each([
+    [20_000, 16_384],
+    [100_000, 98_304],
+    [1, 16_384],
+  ])('a member that takes blocks of %i bytes is asked for blocks of %i, on the grid', (block, agreed) => {
+    expect(proposed(block)).toBe(agreed);
+  });
+
   test('strangers are told nothing of the cluster', () => {
     const text = encodeExtendedHandshake({}, undefined).toString();
     expect(text).not.toMatch(/shoal|origin|node-1|eu.a/u);
