@@ -63,8 +63,9 @@ export class SimPeer {
   }
 
   get saturated(): boolean {
-    const rate = this.received.perSecond(this.torrent.world.clock.now);
-    return this.outstandingBytes >= pipelineBytes(this.blockLength, rate);
+    const { blockLength, clock } = this.torrent.world;
+    const rate = this.received.perSecond(clock.now);
+    return this.outstandingBytes >= pipelineBytes(blockBytes(blockLength, rate), rate);
   }
 
   asked(index: number, offset: number): boolean {

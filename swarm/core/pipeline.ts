@@ -1,4 +1,4 @@
-/** Blocks asked of a peer whose speed is not known yet. */
+/** Blocks kept asked of a peer at least, so that it has the next one to send when one has left. */
 const FIRST_BLOCKS = 2;
 
 /**

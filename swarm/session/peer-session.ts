@@ -148,7 +148,7 @@ export class PeerSession implements WireHandler {
   get saturated(): boolean {
     if (this.#outstanding.size >= this.#requestQueue) return true;
     const rate = this.received.perSecond(this.#now());
-    return this.#outstandingBytes >= pipelineBytes(this.blockLength, rate);
+    return this.#outstandingBytes >= pipelineBytes(blockBytes(this.wire.blockLength, rate), rate);
   }
 
   asked(index: number, offset: number): boolean {
