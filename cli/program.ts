@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { readFile } from 'node:fs/promises';
+
+import manifest from '../package.json' with { type: 'json' };
 
 /** One command: adds itself to the program. */
 interface CommandModule {
@@ -27,7 +28,7 @@ export async function createProgram(first: string | undefined): Promise<Command>
     .description(
       'Brings container images and build artifacts to many nodes, each byte once over the wide link.',
     )
-    .version(await readVersion())
+    .version(manifest.version)
     .showHelpAfterError('(see --help)')
     .exitOverride();
   const named = first === undefined ? undefined : COMMANDS[first];
@@ -35,11 +36,4 @@ export async function createProgram(first: string | undefined): Promise<Command>
   const modules = await Promise.all(loaders.map((load) => load()));
   modules.forEach((module) => module.register(program));
   return program;
-}
-
-/** Of this installation: an image has the file too. */
-async function readVersion(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
-  const { version }: { version: string } = JSON.parse(text);
-  return version;
 }

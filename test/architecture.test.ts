@@ -34,7 +34,7 @@ const ALLOWED: AllowList = {
   tracker: [...OUTSIDE, ...SWARM, 'registry', 'service', 'kubernetes'],
   origin: [...OUTSIDE, ...SWARM, MEMBER, 'registry', 'service', 'kubernetes'],
   agent: [...OUTSIDE, ...SWARM, MEMBER, 'registry', 'service'],
-  cli: [...OUTSIDE, ...SWARM, 'registry', 'service', 'agent', 'origin', 'tracker'],
+  cli: [...OUTSIDE, ...SWARM, 'registry', 'service', 'agent', 'origin', 'tracker', 'package.json'],
 };
 
 /** What would make a decision depend on more than what is passed in. */

@@ -61,7 +61,7 @@ function breachOf(path: string, name: string, allowed: AllowList): string | unde
   }
   const to = folderOf(target);
   if (to === folder) return undefined;
-  if (!name.startsWith('#')) return `other folders are imported by #${to}/`;
+  if (!name.startsWith('#') && target.includes('/')) return `other folders are imported by #${to}/`;
   return list.includes(to) || list.includes(target) ? undefined : `${folder}/ may not import ${target}`;
 }
 

@@ -5,13 +5,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 
 import { pause } from '#registry/retry.ts';
 
 import type { PlannedPart } from './plan.ts';
 
-const SHOAL = fileURLToPath(new URL('../shoal.ts', import.meta.url));
 const STOP_GRACE_MS = 10_000;
 const READY_TIMEOUT_MS = 30_000;
 const READY_POLL_MS = 100;
@@ -24,18 +22,25 @@ export interface Child extends AsyncDisposable {
   readonly ended: Promise<string>;
 }
 
+export interface ChildOptions {
+  /** Path of the `shoal` command. */
+  readonly program: string;
+  /** The part's YAML file is written there. */
+  readonly directory: string;
+  readonly output: { write(text: string): unknown };
+}
+
 /**
  * Starts `shoal <part>` in a process group of its own, so that Ctrl-C reaches only this process and the stop is in order,
  * and with a channel to it: should this process vanish, the part ends by itself.
  */
 export async function startChild(
   planned: PlannedPart,
-  directory: string,
-  output: { write(text: string): unknown },
+  { program, directory, output }: ChildOptions,
 ): Promise<Child> {
   const file = join(directory, `${planned.name}.yaml`);
   await writeFile(file, JSON.stringify(planned.config, undefined, 2), { mode: 0o600 }); // JSON is YAML 1.2
-  const child = spawn(process.execPath, [SHOAL, planned.part, '--config', file], {
+  const child = spawn(process.execPath, [program, planned.part, '--config', file], {
     detached: true,
     env: environment(),
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

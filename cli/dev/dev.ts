@@ -29,7 +29,9 @@ export async function startCluster(options: PlanOptions, parts: ClusterParts): P
   const planned = await planCluster(options);
   const taken = await firstTaken(planned.flatMap(({ ports }) => ports));
   if (taken !== undefined) throw new Error(`port ${taken} is taken: choose others with --port`);
-  const start = (part: PlannedPart): Promise<Child> => startChild(part, options.directory, output);
+  const program = process.argv[1]!; // this one, whose children are other commands of it
+  const start = (part: PlannedPart): Promise<Child> =>
+    startChild(part, { program, directory: options.directory, output });
   const children: Child[] = [];
   await using starting = new AsyncDisposableStack();
   for (const part of planned) children.push(starting.use(await start(part)));

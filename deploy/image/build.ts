@@ -45,9 +45,9 @@ export async function buildImage({ source, output, cache, say }: BuildOptions): 
   const pack = (entries: readonly TarEntry[]): Promise<ImageLayer> =>
     writeLayer(output, entries, { compression: 'gzip', level: GZIP_LEVEL });
   const lock = await readBaseLock();
-  say('packages and programs');
-  const application = await prepareApplication(source.project, source.folders, join(output, 'application'));
-  const upper = [await pack(application.packages), await pack(application.programs)];
+  say('programs');
+  const scratch = join(output, 'application');
+  const programs = await pack(await prepareApplication(source.project, source.folders, scratch));
   const manifests: object[] = [];
   for (const platform of PLATFORMS) {
     say(`linux/${platform.architecture}`);
@@ -56,12 +56,12 @@ export async function buildImage({ source, output, cache, say }: BuildOptions): 
     const layers = [
       await pack(base.libraries),
       await pack(base.node),
-      ...upper,
+      programs,
       await pack([textEntry(SBOM, `${contents}\n`)]),
     ];
     manifests.push(await writePlatform(output, platform, layers, source));
   }
-  await rm(join(output, 'application'), { recursive: true });
+  await rm(scratch, { recursive: true });
   const annotations = labelsOf(source);
   const document = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests, annotations };
   const index = await writeBlob(output, MEDIA_TYPES.index, document);
@@ -88,7 +88,7 @@ async function writePlatform(
       Labels: labelsOf(source),
     },
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
-    history: ['libraries', 'node', 'packages', 'programs', 'contents'].map((what) => ({
+    history: ['libraries', 'node', 'programs', 'contents'].map((what) => ({
       created: source.created,
       created_by: `npm run image: ${what}`,
     })),

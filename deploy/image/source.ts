@@ -47,7 +47,7 @@ export async function readSource(
 }
 
 /** The programs' folders, which package.json's `imports` name as `#folder/*`. */
-export function programFolders(imports: Readonly<Record<string, string>>): string[] {
+function programFolders(imports: Readonly<Record<string, string>>): string[] {
   return Object.keys(imports).map((name) => name.slice(1, -2));
 }
 

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { startChild, untilReady } from '#cli/dev/child.ts';
@@ -11,6 +12,8 @@ import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../support/temporary-directory.ts';
 
 /** The life of a part's process, with the tracker as the smallest of them. */
+
+const SHOAL = fileURLToPath(new URL('../../../cli/shoal.ts', import.meta.url));
 
 let dir: TemporaryDirectory;
 let tracker: PlannedPart;
@@ -37,7 +40,7 @@ afterEach(() => dir[Symbol.asyncDispose]());
 const soon = (): AbortSignal => AbortSignal.timeout(10_000);
 
 test('a part gets ready, logs under its name, and ends well when it is told to', async () => {
-  const child = await startChild(tracker, dir.path, output);
+  const child = await startChild(tracker, { program: SHOAL, directory: dir.path, output });
   await untilReady(child, tracker.status, soon());
   expect(lines).toContain('tracker | {');
   await child[Symbol.asyncDispose]();
@@ -47,7 +50,7 @@ test('a part gets ready, logs under its name, and ends well when it is told to',
 
 test('a part that cannot start says why and ends with 1', async () => {
   const broken = { ...tracker, config: { ...tracker.config, clusterKeyFile: dir.join('none') } };
-  const child = await startChild(broken, dir.path, output);
+  const child = await startChild(broken, { program: SHOAL, directory: dir.path, output });
   // Far less than the patience with a part that is slow to start.
   await expect(untilReady(child, tracker.status, soon())).rejects.toThrow('tracker ended with code 1');
   expect(await child.ended).toBe('ended with code 1');
@@ -58,7 +61,8 @@ test('a part ends by itself when its parent is killed', async () => {
   const script = `
     import { startChild, untilReady } from '#cli/dev/child.ts';
     const part = ${JSON.stringify(tracker)};
-    const child = await startChild(part, ${JSON.stringify(dir.path)}, { write: () => {} });
+    const options = ${JSON.stringify({ program: SHOAL, directory: dir.path })};
+    const child = await startChild(part, { ...options, output: { write: () => {} } });
     await untilReady(child, part.status, AbortSignal.timeout(10000));
     console.log(child.pid);
   `;
