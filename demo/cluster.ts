@@ -1,10 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { portsNeeded } from '#cli/dev/plan.ts';
 import { firstTaken } from '#cli/dev/ports.ts';
 import { startCluster } from '#cli/dev/dev.ts';
 import { portDanger, readTakenPorts } from '#service/config/ports.ts';
+
+const SHOAL = fileURLToPath(new URL('../cli/shoal.ts', import.meta.url));
 
 /** Above what systems keep for themselves, below Shoal's own ports and Kubernetes' NodePorts. */
 const FIRST_PORT = 10_000;
@@ -44,6 +47,7 @@ export async function startDemoCluster(
   const { directory, agents, logLevel, registry } = options;
   const plan = { directory, agents, firstPort, logLevel, plainHosts: [registry] };
   const cluster = await startCluster(plan, {
+    program: SHOAL,
     signal: AbortSignal.any([signal, over.signal]),
     stack,
     output: log,

@@ -55,7 +55,7 @@ async function dev(options: DevOptions): Promise<void> {
     const directory = await openDirectory(options.dir, stack);
     const cluster = await startCluster(
       { directory, agents, firstPort, logLevel, plainHosts },
-      { signal, stack, output: readableLog(process.stderr) },
+      { program: process.argv[1]!, signal, stack, output: readableLog(process.stderr) },
     );
     for (const { name, door, status } of cluster.parts)
       process.stdout.write(

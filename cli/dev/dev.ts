@@ -14,6 +14,8 @@ export interface Cluster {
 }
 
 export interface ClusterParts {
+  /** Path of the `shoal` command. */
+  readonly program: string;
   readonly signal: AbortSignal;
   /** Stops the parts. */
   readonly stack: AsyncDisposableStack;
@@ -25,11 +27,10 @@ export interface ClusterParts {
  * @throws Error when a port is taken, or a part ends before it is ready or does not get ready
  */
 export async function startCluster(options: PlanOptions, parts: ClusterParts): Promise<Cluster> {
-  const { signal, stack, output } = parts;
+  const { program, signal, stack, output } = parts;
   const planned = await planCluster(options);
   const taken = await firstTaken(planned.flatMap(({ ports }) => ports));
   if (taken !== undefined) throw new Error(`port ${taken} is taken: choose others with --port`);
-  const program = process.argv[1]!; // this one, whose children are other commands of it
   const start = (part: PlannedPart): Promise<Child> =>
     startChild(part, { program, directory: options.directory, output });
   const children: Child[] = [];
