@@ -25,6 +25,7 @@ const IMAGES = 5;
 const LAYERS = 2;
 /** Bytes of each layer: some pieces, so that the swarm brings it. */
 const LAYER_BYTES = 640 * 1024;
+const ZEROS = Buffer.alloc(LAYER_BYTES);
 
 /** The images one by one, each in the order in which a runtime asks for it: manifest, config, layers. */
 export function* selfTestImages(): Generator<readonly SelfTestContent[]> {
@@ -62,5 +63,5 @@ function descriptorOf({ mediaType, digest, bytes }: SelfTestContent): object {
 /** Bytes that are the same everywhere and that no disk or link can make smaller. */
 function noise(seed: string): Buffer {
   const key = createHash('sha256').update(`shoal self-test ${seed}`).digest();
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(LAYER_BYTES));
+  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(ZEROS);
 }
