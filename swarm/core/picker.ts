@@ -76,9 +76,8 @@ function pickBegun(
   peer: PickingPeer,
   { accepts = acceptsAll }: PickOptions,
 ): Block | undefined {
-  for (const piece of table.active.values()) {
-    if (piece.free > 0 && peer.pieces.has(piece.index) && accepts(piece.index))
-      return nextFree(piece, peer.blockLength);
+  for (const piece of table.open) {
+    if (peer.pieces.has(piece.index) && accepts(piece.index)) return nextFree(piece, peer.blockLength);
   }
   return undefined;
 }

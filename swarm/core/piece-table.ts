@@ -36,6 +36,7 @@ export class PieceTable {
   /** How many connected peers have each piece. */
   readonly availability: Uint16Array;
   readonly active = new Map<number, ActivePiece>();
+  #open: ActivePiece[] = [];
 
   constructor(size: number) {
     this.size = size;
@@ -52,6 +53,11 @@ export class PieceTable {
   /** Every piece is held or being fetched. */
   get allTaken(): boolean {
     return this.held.count + this.active.size >= this.count;
+  }
+
+  /** Active pieces with units that nobody was asked for, in the order of `active`; few, as a rule. */
+  get open(): readonly ActivePiece[] {
+    return this.#open;
   }
 
   sizeOf(index: number): number {
@@ -84,15 +90,17 @@ export class PieceTable {
     const units = Math.ceil(size / UNIT_LENGTH);
     const piece = { index, size, units: new Uint8Array(units), arrived: 0, free: units };
     this.active.set(index, piece);
+    this.#open.push(piece);
     return piece;
   }
 
   /** The units of `block` are asked for once more. */
   requested(block: Block): void {
-    this.#eachUnit(block, (piece, unit) => {
-      if (piece.units[unit] === 0) piece.free--;
-      if (piece.units[unit]! < MAX_REQUESTS) piece.units[unit]!++;
+    const piece = this.#eachUnit(block, (p, unit) => {
+      if (p.units[unit] === 0) p.free--;
+      if (p.units[unit]! < MAX_REQUESTS) p.units[unit]!++;
     });
+    if (piece?.free === 0) this.#close(piece);
   }
 
   /**
@@ -100,11 +108,15 @@ export class PieceTable {
    * made before the piece was dropped and taken up anew counts for nothing.
    */
   abandoned(block: Block): void {
+    const before = this.active.get(block.index)?.free;
     const piece = this.#eachUnit(block, (p, unit) => {
       if (p.units[unit] === 0) return;
       if (--p.units[unit]! === 0) p.free++;
     });
-    if (piece && piece.arrived === 0 && piece.free === piece.units.length) this.active.delete(piece.index);
+    if (!piece) return;
+    if (piece.arrived === 0 && piece.free === piece.units.length) this.#deactivate(piece.index);
+    else if (before === 0 && piece.free > 0)
+      this.#open = [...this.active.values()].filter(({ free }) => free > 0);
   }
 
   /** The bytes of `block` have come; true when the piece has all of them. */
@@ -114,6 +126,7 @@ export class PieceTable {
       p.units[unit] = ARRIVED;
       p.arrived++;
     });
+    if (piece?.free === 0) this.#close(piece);
     return piece !== undefined && piece.arrived === piece.units.length;
   }
 
@@ -128,14 +141,26 @@ export class PieceTable {
 
   /** The piece matched its hash. False if it was held before. */
   hold(index: number): boolean {
-    this.active.delete(index);
+    this.#deactivate(index);
     return this.held.add(index);
   }
 
   /** The piece did not match, or its bytes are gone: it is wanted anew. */
   drop(index: number): void {
-    this.active.delete(index);
+    this.#deactivate(index);
     this.held.remove(index);
+  }
+
+  #deactivate(index: number): void {
+    const piece = this.active.get(index);
+    if (!piece) return;
+    this.active.delete(index);
+    this.#close(piece);
+  }
+
+  #close(piece: ActivePiece): void {
+    const at = this.#open.indexOf(piece);
+    if (at >= 0) this.#open.splice(at, 1);
   }
 
   #eachUnit(block: Block, visit: (piece: ActivePiece, unit: number) => void): ActivePiece | undefined {

@@ -65,6 +65,7 @@ describe('the piece table', () => {
             expect(piece.arrived).toBe(units.filter((unit) => unit === ARRIVED).length);
             expect(piece.arrived).toBeLessThan(units.length);
           }
+          expect(table.open).toEqual([...table.active.values()].filter(({ free }) => free > 0));
         }
       }),
     );
