@@ -63,11 +63,10 @@ export class SimDownloads {
   }
 
   /** The far side has one more piece. @returns whether it is of use here */
-  gained(peer: SimPeer, index: number): boolean {
-    const table = this.#table;
-    table.peerHas(index);
-    if (table.held.has(index)) return false;
-    if (table.active.get(index)?.free !== 0) peer.emptyAt = -1;
+  canUse(peer: SimPeer, index: number): boolean {
+    const { held, active } = this.#table;
+    if (held.has(index)) return false;
+    if (peer.emptyAt === this.#freed && active.get(index)?.free !== 0) peer.emptyAt = -1;
     return true;
   }
 

@@ -27,6 +27,7 @@ export class SimPeer {
   other!: SimPeer;
   sending: Block | undefined;
   outstandingBytes = 0;
+  #saturated = false;
   choked = true;
   choking = true;
   interested = false;
@@ -62,10 +63,13 @@ export class SimPeer {
     return blockBytes(blockLength, this.received.perSecond(clock.now));
   }
 
+  /** Asked for as much as its speed is worth. It stays so until something is settled: meanwhile its rate only falls. */
   get saturated(): boolean {
+    if (this.#saturated) return true;
     const { blockLength, clock } = this.torrent.world;
     const rate = this.received.perSecond(clock.now);
-    return this.outstandingBytes >= pipelineBytes(blockBytes(blockLength, rate), rate);
+    this.#saturated = this.outstandingBytes >= pipelineBytes(blockBytes(blockLength, rate), rate);
+    return this.#saturated;
   }
 
   asked(index: number, offset: number): boolean {
@@ -89,12 +93,14 @@ export class SimPeer {
     if (at < 0) return false;
     this.outstanding.splice(at, 1);
     this.outstandingBytes -= block.length;
+    this.#saturated = false;
     if (this.outstanding.length === 0) this.received.pause(this.torrent.world.clock.now);
     return true;
   }
 
   takeBack(): Block[] {
     this.outstandingBytes = 0;
+    this.#saturated = false;
     this.received.pause(this.torrent.world.clock.now);
     const blocks = this.outstanding.splice(0);
     for (const block of blocks) this.#cancel(block);

@@ -124,16 +124,25 @@ export class SimTorrent {
     if (lost.length > 0) this.downloads.fillAll();
   }
 
-  /** The far side has one more piece. */
-  gained(peer: SimPeer, index: number): void {
-    if (this.#note(peer, index)) this.#welcomeNews(peer);
+  /** The far side has that piece. @returns whether it was news, to be welcomed */
+  note(peer: SimPeer, index: number): boolean {
+    if (!peer.pieces.add(index)) return false;
+    this.table.peerHas(index);
+    return true;
+  }
+
+  /** The far side has one more piece, and it is noted. */
+  welcome(peer: SimPeer, index: number): void {
+    this.uploads.peerHas(peer, index);
+    if (this.downloads.canUse(peer, index)) this.#ask(peer);
   }
 
   /** The far side tells all that it has. */
   introduced(peer: SimPeer, indices: readonly number[]): void {
-    let useful = false;
-    for (const index of indices) useful = this.#note(peer, index) || useful;
-    if (useful) this.#welcomeNews(peer);
+    const news = indices.filter((index) => this.note(peer, index));
+    for (const index of news) this.uploads.peerHas(peer, index);
+    const useful = news.filter((index) => this.downloads.canUse(peer, index));
+    if (useful.length > 0) this.#ask(peer);
   }
 
   arrived(peer: SimPeer, block: Block): void {
@@ -156,14 +165,7 @@ export class SimTorrent {
     if (this.connections.peers.length < MIN_PEERS || waitedMs >= STARVED_MS) this.#askMore(now);
   }
 
-  /** @returns whether it is of use here */
-  #note(peer: SimPeer, index: number): boolean {
-    if (!peer.pieces.add(index)) return false;
-    this.uploads.peerHas(peer, index);
-    return this.downloads.gained(peer, index);
-  }
-
-  #welcomeNews(peer: SimPeer): void {
+  #ask(peer: SimPeer): void {
     if (!this.wanted) return;
     peer.setInterested(true);
     this.downloads.fill(peer);

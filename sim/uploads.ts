@@ -11,8 +11,8 @@ export class SimUploads {
   readonly #peers: readonly SimPeer[];
   /** An origin's: each piece but the first is shown to one peer. */
   readonly #distribution: Distribution<SimPeer> | undefined;
-  /** How far peers are away, each distance once. Milliseconds. */
-  readonly #distances: number[] = [];
+  /** Peers by how far they are away. Milliseconds. */
+  readonly #byDistance = new Map<number, SimPeer[]>();
   #chosenAt = -Infinity;
   #turn = 0;
 
@@ -25,7 +25,9 @@ export class SimUploads {
 
   /** Tells a new peer what there is. */
   greet(peer: SimPeer): void {
-    if (!this.#distances.includes(peer.delayMs)) this.#distances.push(peer.delayMs);
+    const equallyFar = this.#byDistance.get(peer.delayMs);
+    if (equallyFar) equallyFar.push(peer);
+    else this.#byDistance.set(peer.delayMs, [peer]);
     const { held } = this.#torrent.table;
     if (this.#distribution) {
       this.#distribution.join(peer);
@@ -43,7 +45,8 @@ export class SimUploads {
       return this.#showAll();
     }
     const { clock } = this.#torrent.world;
-    for (const delayMs of this.#distances) clock.after(delayMs, () => this.#deliverHaves(index, delayMs));
+    for (const [delayMs, peers] of this.#byDistance)
+      clock.after(delayMs, () => this.#deliverHaves(index, peers));
   }
 
   peerHas(peer: SimPeer, index: number): void {
@@ -51,6 +54,8 @@ export class SimUploads {
   }
 
   leave(peer: SimPeer): void {
+    const equallyFar = this.#byDistance.get(peer.delayMs)!;
+    equallyFar.splice(equallyFar.indexOf(peer), 1);
     this.#distribution?.leave(peer);
   }
 
@@ -127,19 +132,19 @@ export class SimUploads {
     });
   }
 
-  #deliverHaves(index: number, delayMs: number): void {
-    const { host } = this.#torrent;
-    for (const peer of this.#peers) {
-      if (peer.delayMs !== delayMs || peer.silent) continue;
-      // An origin shows the next piece to who has taken the last.
-      if (peer.pieces.has(index) && peer.host.role !== 'origin') continue;
-      host.messages++;
-      peer.other.torrent.gained(peer.other, index);
-    }
+  /** Step by step for all peers, not peer by peer: their memory, spread wide, is fetched at the same time then. */
+  #deliverHaves(index: number, peers: readonly SimPeer[]): void {
+    // An origin shows the next piece to who has taken the last.
+    const told = peers.filter(
+      ({ silent, pieces, host }) => !silent && (!pieces.has(index) || host.role === 'origin'),
+    );
+    this.#torrent.host.messages += told.length;
+    const news = told.filter(({ other }) => other.torrent.note(other, index));
+    for (const { other } of news) other.torrent.welcome(other, index);
   }
 
   #have(peer: SimPeer, index: number): void {
-    peer.tell((far) => far.torrent.gained(far, index));
+    peer.tell((far) => far.torrent.introduced(far, [index]));
   }
 
   /** New pieces go round: who was shown one last is offered the next one last. */
