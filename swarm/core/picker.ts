@@ -115,7 +115,7 @@ function pickEndgame(
       const block = runOf(
         piece,
         peer.blockLength,
-        (state, offset) => state === copies && !peer.asked(piece.index, offset),
+        (requests, offset) => requests === copies && !peer.asked(piece.index, offset),
       );
       if (block) return block;
     }
@@ -133,24 +133,33 @@ export function pickRescue(table: PieceTable, peer: PickingPeer, index: number):
   return runOf(piece, peer.blockLength, (_requests, offset) => !peer.asked(index, offset));
 }
 
+const isFree = (requests: number): boolean => requests === 0;
+
 function nextFree(piece: ActivePiece, blockLength: number): Block | undefined {
-  return piece.free === 0 ? undefined : runOf(piece, blockLength, (state) => state === 0);
+  return piece.free === 0 ? undefined : runOf(piece, blockLength, isFree);
 }
 
-/** The first run of units that satisfy `wanted`, at most `blockLength` bytes. */
+/** The first run of units that have not come and satisfy `wanted`, at most `blockLength` bytes. */
 function runOf(
   piece: ActivePiece,
   blockLength: number,
-  wanted: (state: number, offset: number) => boolean,
+  wanted: (requests: number, offset: number) => boolean,
 ): Block | undefined {
-  const take = (unit: number): boolean =>
-    piece.units[unit] !== ARRIVED && wanted(piece.units[unit]!, unit * UNIT_LENGTH);
+  const { index, size, units } = piece;
   let first = 0;
-  while (first < piece.units.length && !take(first)) first++;
-  if (first === piece.units.length) return undefined;
-  const longest = Math.min(piece.units.length, first + blockLength / UNIT_LENGTH);
+  while (first < units.length && !takes(units, first, wanted)) first++;
+  if (first === units.length) return undefined;
+  const longest = Math.min(units.length, first + blockLength / UNIT_LENGTH);
   let end = first + 1;
-  while (end < longest && take(end)) end++;
+  while (end < longest && takes(units, end, wanted)) end++;
   const offset = first * UNIT_LENGTH;
-  return { index: piece.index, offset, length: Math.min(end * UNIT_LENGTH, piece.size) - offset };
+  return { index, offset, length: Math.min(end * UNIT_LENGTH, size) - offset };
+}
+
+function takes(
+  units: Uint8Array,
+  unit: number,
+  wanted: (requests: number, offset: number) => boolean,
+): boolean {
+  return units[unit] !== ARRIVED && wanted(units[unit]!, unit * UNIT_LENGTH);
 }
