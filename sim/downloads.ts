@@ -39,8 +39,12 @@ export class SimDownloads {
   /** Asks `peer` for as much as its speed is worth. */
   fill(peer: SimPeer): void {
     if (peer.emptyAt === this.#freed && !this.#table.allTaken) return;
+    if (this.#mayAsk(peer)) this.#ask(peer);
+  }
+
+  #ask(peer: SimPeer): void {
     const blocks: Block[] = [];
-    while (this.#mayAsk(peer)) {
+    do {
       const block = pickBlock(this.#table, peer, this.#optionsFor(peer));
       if (!block) {
         peer.emptyAt = this.#freed;
@@ -48,7 +52,7 @@ export class SimDownloads {
       }
       this.#request(peer, block);
       blocks.push(block);
-    }
+    } while (this.#mayAsk(peer));
     // Requests that are made at once leave in one packet.
     if (blocks.length > 0) peer.tell((far) => far.torrent.uploads.requested(far, blocks));
   }
@@ -62,11 +66,12 @@ export class SimDownloads {
     for (const peer of this.#peers) this.fill(peer);
   }
 
-  /** The far side has one more piece. @returns whether it is of use here */
-  canUse(peer: SimPeer, index: number): boolean {
-    const { held, active } = this.#table;
-    if (held.has(index)) return false;
-    if (peer.emptyAt === this.#freed && active.get(index)?.free !== 0) peer.emptyAt = -1;
+  /** The far side has one more piece. @returns whether it is of use here; to an origin, all that a peer has is */
+  gained(peer: SimPeer, index: number): boolean {
+    const table = this.#table;
+    table.peerHas(index);
+    if (table.held.has(index)) return peer.sent !== undefined;
+    if (peer.emptyAt === this.#freed && table.active.get(index)?.free !== 0) peer.emptyAt = -1;
     return true;
   }
 

@@ -12,8 +12,11 @@ export interface Flow {
   readonly slot: number;
 }
 
-/** Called when what was started has passed, at that time (milliseconds), perhaps a grain ago. It may start the next. */
-type OnPassed = (at: number) => void;
+/** Whose bytes a flow carries. */
+export interface Sender {
+  /** What was started has passed, at that time (milliseconds), perhaps a grain ago. It may start the next. */
+  passed(at: number): void;
+}
 
 /**
  * Flows that share links max-min fairly. Shares are worked out anew when a flow starts or ends, but at most once a
@@ -30,11 +33,13 @@ export class Fluid {
   #left = new Float64Array(FIRST_CAPACITY);
   /** Place among those that flow; -1 while nothing does. */
   #places = new Int32Array(FIRST_CAPACITY).fill(-1);
-  readonly #onPassed: OnPassed[] = [];
+  readonly #senders: Sender[] = [];
   readonly #free: number[] = [];
   /** Slots of those that flow. */
   #flowing = new Int32Array(FIRST_CAPACITY);
   #count = 0;
+  /** Slots of those whose block has passed when time goes on. */
+  #passed = new Int32Array(FIRST_CAPACITY);
   #at = 0;
   #changed = false;
   /** When shares are looked at next. */
@@ -46,10 +51,10 @@ export class Fluid {
   }
 
   /** @param links the sender's and the receiver's, and those between them if any */
-  open(links: readonly number[], onPassed: OnPassed): Flow {
-    const slot = this.#free.pop() ?? this.#onPassed.length;
+  open(links: readonly number[], sender: Sender): Flow {
+    const slot = this.#free.pop() ?? this.#senders.length;
     if (slot === this.#rates.length) this.#grow();
-    this.#onPassed[slot] = onPassed;
+    this.#senders[slot] = sender;
     for (let at = 0; at < LINKS_PER_FLOW; at++)
       this.#links[slot * LINKS_PER_FLOW + at] = links[at] ?? NO_LINK;
     return { slot };
@@ -129,15 +134,18 @@ export class Fluid {
     const from = this.#at;
     this.#at = now;
     if (now === from) return;
-    const passed: number[] = [];
+    let passed = 0;
     for (let at = 0; at < this.#count; at++) {
       const slot = this.#flowing[at]!;
       const budget = this.#rates[slot]! * (now - from);
       if (this.#left[slot]! > budget + ROUNDING) this.#left[slot]! -= budget;
-      else passed.push(slot);
+      else this.#passed[passed++] = slot;
     }
     // What they do next may start and stop others.
-    for (const slot of passed) this.#pass(slot, this.#rates[slot]! * (now - from), now);
+    for (let at = 0; at < passed; at++) {
+      const slot = this.#passed[at]!;
+      this.#pass(slot, this.#rates[slot]! * (now - from), now);
+    }
   }
 
   #pass(slot: number, budget: number, now: number): void {
@@ -148,7 +156,7 @@ export class Fluid {
       }
       budget = Math.max(0, budget - this.#left[slot]!);
       this.#left[slot] = 0;
-      this.#onPassed[slot]!(now - budget / this.#rates[slot]!);
+      this.#senders[slot]!.passed(now - budget / this.#rates[slot]!);
       if (this.#left[slot] === 0) return this.stop({ slot });
     }
   }
@@ -159,6 +167,7 @@ export class Fluid {
     this.#rates = copied(this.#rates, new Float64Array(size));
     this.#left = copied(this.#left, new Float64Array(size));
     this.#places = copied(this.#places, new Int32Array(size).fill(-1));
+    this.#passed = copied(this.#passed, new Int32Array(size));
     this.#flowing = copied(this.#flowing, new Int32Array(size));
   }
 }

@@ -2,12 +2,12 @@ import { Bitfield } from '#swarm/core/bitfield.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
 import { blockBytes, pipelineBytes, Rate } from '#swarm/core/pipeline.ts';
 import type { DialTarget } from '#swarm/session/addresses.ts';
-import type { Flow } from './fluid.ts';
+import type { Flow, Sender } from './fluid.ts';
 import type { SimHost } from './host.ts';
 import type { SimTorrent } from './torrent.ts';
 
 /** Mirrors `swarm/session/peer-session.ts`: one end of a connection of one torrent. */
-export class SimPeer {
+export class SimPeer implements Sender {
   readonly torrent: SimTorrent;
   /** The far side's. */
   readonly host: SimHost;
@@ -51,7 +51,7 @@ export class SimPeer {
     this.usefulAt = world.clock.now;
     this.host = far;
     this.sent = host.role === 'origin' ? new Rate() : undefined;
-    this.flow = world.fluid.open(host.linksTo(far), (at) => torrent.uploads.passed(this, at));
+    this.flow = world.fluid.open(host.linksTo(far), this);
   }
 
   get outgoing(): boolean {
@@ -114,6 +114,10 @@ export class SimPeer {
       this.settle(block);
       this.#cancel(block);
     }
+  }
+
+  passed(at: number): void {
+    this.torrent.uploads.passed(this, at);
   }
 
   setInterested(interested: boolean): void {

@@ -124,25 +124,23 @@ export class SimTorrent {
     if (lost.length > 0) this.downloads.fillAll();
   }
 
-  /** The far side has that piece. @returns whether it was news, to be welcomed */
+  /** The far side has that piece. @returns whether it is of use here: then it is to be welcomed */
   note(peer: SimPeer, index: number): boolean {
-    if (!peer.pieces.add(index)) return false;
-    this.table.peerHas(index);
-    return true;
+    return peer.pieces.add(index) && this.downloads.gained(peer, index);
   }
 
-  /** The far side has one more piece, and it is noted. */
+  /** The far side has one more piece of use. */
   welcome(peer: SimPeer, index: number): void {
     this.uploads.peerHas(peer, index);
-    if (this.downloads.canUse(peer, index)) this.#ask(peer);
+    if (!this.wanted) return;
+    peer.setInterested(true);
+    this.downloads.fill(peer);
   }
 
-  /** The far side tells all that it has. */
-  introduced(peer: SimPeer, indices: readonly number[]): void {
+  /** The far side tells of these pieces. */
+  told(peer: SimPeer, indices: readonly number[]): void {
     const news = indices.filter((index) => this.note(peer, index));
-    for (const index of news) this.uploads.peerHas(peer, index);
-    const useful = news.filter((index) => this.downloads.canUse(peer, index));
-    if (useful.length > 0) this.#ask(peer);
+    for (const index of news) this.welcome(peer, index);
   }
 
   arrived(peer: SimPeer, block: Block): void {
@@ -163,12 +161,6 @@ export class SimTorrent {
     this.connections.dial();
     this.world.stalled(this, waitedMs);
     if (this.connections.peers.length < MIN_PEERS || waitedMs >= STARVED_MS) this.#askMore(now);
-  }
-
-  #ask(peer: SimPeer): void {
-    if (!this.wanted) return;
-    peer.setInterested(true);
-    this.downloads.fill(peer);
   }
 
   #hold(index: number): void {

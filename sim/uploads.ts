@@ -34,7 +34,7 @@ export class SimUploads {
       this.#show(peer);
     } else if (held.count > 0) {
       const pieces = [...held];
-      peer.tell((far) => far.torrent.introduced(far, pieces));
+      peer.tell((far) => far.torrent.told(far, pieces));
     }
   }
 
@@ -79,7 +79,7 @@ export class SimUploads {
   /** Requests have come. */
   requested(peer: SimPeer, blocks: readonly Block[]): void {
     if (peer.choking) return this.#reject(peer, blocks);
-    peer.queue.push(...blocks);
+    for (const block of blocks) peer.queue.push(block);
     this.#serve(peer);
   }
 
@@ -144,7 +144,7 @@ export class SimUploads {
   }
 
   #have(peer: SimPeer, index: number): void {
-    peer.tell((far) => far.torrent.introduced(far, [index]));
+    peer.tell((far) => far.torrent.told(far, [index]));
   }
 
   /** New pieces go round: who was shown one last is offered the next one last. */

@@ -12,7 +12,8 @@ test('two that share a link take turns at its rate, and the one left has all of 
   const { clock, fluid, link } = setUp(0);
   const sender = link(10);
   const passed: [string, number][] = [];
-  const open = (name: string) => fluid.open([sender, link(100)], (at) => void passed.push([name, at]));
+  const open = (name: string) =>
+    fluid.open([sender, link(100)], { passed: (at) => void passed.push([name, at]) });
   const short = open('short');
   const long = open('long');
   fluid.start(short, 100);
@@ -29,10 +30,11 @@ test('what is started when something has passed goes on without a gap, also with
   for (const grain of [0, 7]) {
     const { clock, fluid, link } = setUp(grain);
     const ends: number[] = [];
-    const flow = fluid.open([link(10), link(10)], (at) => {
+    const passed = (at: number): void => {
       ends.push(at);
       if (ends.length < 5) fluid.start(flow, 30);
-    });
+    };
+    const flow = fluid.open([link(10), link(10)], { passed });
     fluid.start(flow, 30);
     clock.run(() => false, Infinity);
     expect(ends.map((at) => Math.round(at * 1e6) / 1e6)).toEqual([3, 6, 9, 12, 15]);
@@ -44,8 +46,8 @@ test('a flow that is stopped gives its share back and is not heard of again', ()
   const sender = link(10);
   let stoppedPassed = false;
   const ends: number[] = [];
-  const stopped = fluid.open([sender, link(10)], () => (stoppedPassed = true));
-  const other = fluid.open([sender, link(10)], (at) => void ends.push(at));
+  const stopped = fluid.open([sender, link(10)], { passed: () => void (stoppedPassed = true) });
+  const other = fluid.open([sender, link(10)], { passed: (at) => void ends.push(at) });
   fluid.start(stopped, 1_000);
   fluid.start(other, 100);
   clock.at(10, () => fluid.close(stopped));
