@@ -104,12 +104,25 @@ async function pullImage(
   await Promise.all(layers.map((layer) => pull(pool, layer, signal)));
 }
 
-async function pull(pool: Pool, { kind, digest }: SelfTestContent, signal: AbortSignal): Promise<void> {
+async function pull(
+  pool: Pool,
+  { kind, digest, bytes }: SelfTestContent,
+  signal: AbortSignal,
+): Promise<void> {
   const { registry, repository } = SELF_TEST;
   const path = `/v2/${repository}/${kind}s/${digest}?ns=${registry}`;
   const { statusCode, body } = await pool.request({ path, method: 'GET', signal });
+  if (statusCode !== 200) {
+    await body.dump();
+    throw new Error(`${kind} ${digest} was answered ${statusCode}`);
+  }
   const hash = createHash(digestAlgorithm(digest));
-  for await (const chunk of body) hash.update(chunk);
-  if (statusCode !== 200) throw new Error(`${kind} ${digest} was answered ${statusCode}`);
-  if (!digest.endsWith(hash.digest('hex'))) throw new Error(`${kind} ${digest} came with other bytes`);
+  let left = bytes.length;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    left -= chunk.length;
+    if (left < 0) break; // cuts the connection
+    hash.update(chunk);
+  }
+  if (left !== 0 || !digest.endsWith(hash.digest('hex')))
+    throw new Error(`${kind} ${digest} came with other bytes`);
 }

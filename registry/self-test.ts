@@ -25,7 +25,6 @@ const IMAGES = 5;
 const LAYERS = 2;
 /** Bytes of each layer: some pieces, so that the swarm brings it. */
 const LAYER_BYTES = 640 * 1024;
-const ZEROS = Buffer.alloc(LAYER_BYTES);
 
 /** The images one by one, each in the order in which a runtime asks for it: manifest, config, layers. */
 export function* selfTestImages(): Generator<readonly SelfTestContent[]> {
@@ -33,8 +32,9 @@ export function* selfTestImages(): Generator<readonly SelfTestContent[]> {
 }
 
 function selfTestImage(image: number): readonly SelfTestContent[] {
+  const zeros = Buffer.alloc(LAYER_BYTES);
   const layers = Array.from({ length: LAYERS }, (_, layer) =>
-    blobOf(noise(`image ${image}, layer ${layer}`), 'application/vnd.oci.image.layer.v1.tar'),
+    blobOf(noise(`image ${image}, layer ${layer}`, zeros), 'application/vnd.oci.image.layer.v1.tar'),
   );
   const rootfs = { type: 'layers', diff_ids: layers.map(({ digest }) => digest) };
   const config = blobOf(
@@ -61,7 +61,7 @@ function descriptorOf({ mediaType, digest, bytes }: SelfTestContent): object {
 }
 
 /** Bytes that are the same everywhere and that no disk or link can make smaller. */
-function noise(seed: string): Buffer {
+function noise(seed: string, zeros: Buffer): Buffer {
   const key = createHash('sha256').update(`shoal self-test ${seed}`).digest();
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(ZEROS);
+  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(zeros);
 }
