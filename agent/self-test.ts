@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { digestAlgorithm } from '#registry/digest.ts';
+import { digestHash, digestHex } from '#registry/digest.ts';
 import { backoffMs } from '#registry/retry.ts';
 import { SELF_TEST, type SelfTestContent, selfTestImages } from '#registry/self-test.ts';
 import type { Logger } from '#service/logger.ts';
@@ -116,13 +115,13 @@ async function pull(
     await body.dump();
     throw new Error(`${kind} ${digest} was answered ${statusCode}`);
   }
-  const hash = createHash(digestAlgorithm(digest));
+  const hash = digestHash(digest);
   let left = bytes.length;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     left -= chunk.length;
     if (left < 0) break; // cuts the connection
     hash.update(chunk);
   }
-  if (left !== 0 || !digest.endsWith(hash.digest('hex')))
+  if (left !== 0 || hash.digest('hex') !== digestHex(digest))
     throw new Error(`${kind} ${digest} came with other bytes`);
 }

@@ -79,7 +79,7 @@ export class SimUploads {
   /** Requests have come. */
   requested(peer: SimPeer, blocks: readonly Block[]): void {
     if (peer.choking) return this.#reject(peer, blocks);
-    for (const block of blocks) peer.queue.push(block);
+    peer.queue.push(...blocks);
     this.#serve(peer);
   }
 
