@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Account } from './account.ts';
 import type { AttemptReport } from './attempt.ts';
+import { Ballast } from './ballast.ts';
 import { Content, type Blob } from './content.ts';
 import { DOOR_PORT, REPOSITORY, RUNTIME_CONCURRENCY, UPSTREAM_PORT } from './defaults.ts';
 import { mountDisk } from './disk.ts';
-import { layGround, touchMemory, type Ground } from './ground.ts';
+import { layGround, type Ground } from './ground.ts';
 import { Network, type Host, type LinkRate, type NetworkOptions } from './network.ts';
 import { Part } from './part.ts';
 import { Plans } from './plans.ts';
@@ -62,8 +63,8 @@ export interface Measured<T> {
 }
 
 const SETTLE_MS = 300;
-/** Memory touched before a measurement ÷ what the agents are going to store. */
-const TOUCHED = 1.25;
+/** Memory kept for the agents' stores ÷ what is pulled. */
+const BALLAST = 1.25;
 /** Content, the origin's and the warmer's copies, beside those of the agents. */
 const OTHER_COPIES = 3;
 
@@ -212,7 +213,11 @@ export class Rig implements AsyncDisposable {
   /** Runs the work and says what it took. Parts that come or go meanwhile are to be told to the account by the work. */
   async measure<T>(work: (account: Account) => Promise<T>): Promise<Measured<T>> {
     const { options, ground } = this.#base;
-    await touchMemory(ground, options.contentBytes * options.agents * TOUCHED);
+    await using _ballast = await Ballast.take(
+      ground,
+      options.contentBytes * options.agents * BALLAST,
+      this.signal,
+    );
     const account = new Account();
     const parts = [this.tracker, ...this.origins, ...this.agents];
     await Promise.all(parts.map((part) => account.enter(part, this.signal)));
