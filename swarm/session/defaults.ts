@@ -7,8 +7,12 @@ export const MAX_ADDRESSES = 256;
 /** Dials under way at once per torrent. */
 export const MAX_DIALS = 4;
 
-/** Verified pieces kept in memory for those who ask next, over all torrents. Bytes. */
-export const PIECE_CACHE_BYTES = 16 * 1024 * 1024;
+/** Verified pieces kept in memory for those who ask next, over all torrents. */
+export const PIECE_CACHE_LIMITS = {
+  bytes: 16 * 1024 * 1024,
+  awaitedBytes: 12 * 1024 * 1024,
+  awaitedMs: 5_000,
+};
 
 /** Memory of pieces that nobody uses and that is kept for the next. Bytes. */
 export const FREE_PIECE_BYTES = 8 * 1024 * 1024;

@@ -15,7 +15,7 @@ import {
   IDLE_MS,
   MAX_POISONED,
   MAX_TORRENTS,
-  PIECE_CACHE_BYTES,
+  PIECE_CACHE_LIMITS,
   POISONED_MS,
   TICK_MS,
   WANTED_PEERS,
@@ -104,7 +104,7 @@ export interface EngineStatus {
 export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
   readonly #options: EngineOptions;
-  readonly #cache = new PieceCache(PIECE_CACHE_BYTES);
+  readonly #cache: PieceCache;
   readonly #pool = new PiecePool(FREE_PIECE_BYTES);
   readonly #reads = new ReadMemory(this.#pool);
   readonly #scores = new PeerScores();
@@ -126,6 +126,7 @@ export class Engine implements AsyncDisposable {
   constructor(parts: EngineParts, options: EngineOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#cache = new PieceCache(PIECE_CACHE_LIMITS, parts.now);
     this.#downloads = new Bandwidth(options.limits.downloadBytesPerSecond, parts.now);
     this.#uploads = new Bandwidth(options.limits.uploadBytesPerSecond, parts.now);
     this.#torrentParts = this.#partsOfTorrents();

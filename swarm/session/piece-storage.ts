@@ -1,6 +1,7 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
-import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import { Bitfield } from '#swarm/core/bitfield.ts';
+import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
@@ -18,6 +19,8 @@ export class PieceStorage implements AsyncDisposable {
   readonly #cache: PieceCache;
   readonly #pool: PiecePool;
   readonly #size: number;
+  /** Pieces that no reader of this process is to come to any more. */
+  readonly #passed: Bitfield;
   readonly #writes = new Set<Promise<void>>();
   readonly #onFull: (error: unknown) => void;
   #place: PiecePlace;
@@ -41,6 +44,7 @@ export class PieceStorage implements AsyncDisposable {
     this.#onFull = parts.onFull;
     this.#key = blob.key;
     this.#size = blob.size;
+    this.#passed = new Bitfield(pieceCount(blob.size));
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
   }
@@ -94,8 +98,10 @@ export class PieceStorage implements AsyncDisposable {
     return this.read(index, 0, sizeOfPiece(this.#size, index));
   }
 
-  /** The piece is not needed any more. True where it was in memory only and so is gone. */
+  /** No reader of this process needs the piece any more. True where it was in memory only and so is gone. */
   release(index: number): boolean {
+    this.#passed.add(index);
+    this.#cache.passed(this.#cacheKey(index));
     const piece = this.#overflow?.get(index);
     if (!piece) return false;
     this.#overflowBytes -= piece.data.length;
@@ -150,13 +156,13 @@ export class PieceStorage implements AsyncDisposable {
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
     const { data } = memory.retain();
-    this.#cache.put(key, memory, true);
+    this.#cache.put(key, memory, { unwritten: true, awaited: this.#awaited(index) });
     this.#unwritten += data.length;
     const write = blob
       .write(index * pieceLength(this.#size), data)
       .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
-        this.#cache.unpin(key);
+        this.#cache.written(key);
         memory.release();
         this.#unwritten -= data.length;
         this.#writes.delete(write);
@@ -201,13 +207,20 @@ export class PieceStorage implements AsyncDisposable {
       memory.release();
       throw error;
     }
-    this.#cache.put(this.#cacheKey(index), memory.retain(), false);
+    this.#cache.put(this.#cacheKey(index), memory.retain(), {
+      unwritten: false,
+      awaited: this.#awaited(index),
+    });
     return lend(memory, offset, length);
   }
 
+  /** Of a stored blob peers want pieces in any order, and readers have one of their own. */
+  #awaited(index: number): boolean {
+    return this.#place?.kind === 'partial' && !this.#passed.has(index);
+  }
+
   #forgetCached(): void {
-    const count = Math.ceil(this.#size / pieceLength(this.#size));
-    for (let index = 0; index < count; index++) this.#cache.delete(this.#cacheKey(index));
+    for (let index = 0; index < this.#passed.length; index++) this.#cache.delete(this.#cacheKey(index));
   }
 
   #cacheKey(index: number): string {
