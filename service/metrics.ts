@@ -41,12 +41,22 @@ export function registryLabel(): (registry: string) => string {
   };
 }
 
+/** Of these prom-client wakes the process a hundred times a second, which is most of what an idle one does. */
+const SAMPLED_LAGS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'];
+const NEVER_MS = 2 ** 31 - 1;
+
+/** CPU, memory, garbage, and how long the event loop lags when it is scraped. */
+function collectProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: NEVER_MS });
+  for (const lag of SAMPLED_LAGS) registry.removeSingleMetric(`nodejs_eventloop_lag_${lag}_seconds`);
+}
+
 /**
  * @param options.process whether the process' own metrics (CPU, memory, event loop) are collected; default true.
  */
 export function createMetrics(part: string, options: { process?: boolean } = {}): Metrics {
   const registry = new Registry();
-  if (options.process ?? true) collectDefaultMetrics({ register: registry });
+  if (options.process ?? true) collectProcessMetrics(registry);
   const full = (name: string): string => `shoal_${part}_${name}`;
   const base = (name: string, help: string) => ({ name: full(name), help, registers: [registry] });
   return {

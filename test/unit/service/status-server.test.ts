@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
-import { expect, test } from 'vitest';
+import performanceHooks from 'node:perf_hooks';
+import { expect, test, vi } from 'vitest';
 
 import { createLogger } from '#service/logger.ts';
 import { createMetrics } from '#service/metrics.ts';
@@ -40,6 +41,16 @@ test('on loopback anyone on the machine reads metrics, the process’ own among 
   expect(status).toBe(200);
   expect(text).toContain('shoal_test_pulls_total{result="ok"} 3');
   expect(text).toContain('process_resident_memory_bytes');
+  expect(text).toContain('nodejs_eventloop_lag_seconds');
+});
+
+test('no metric has the process woken many times a second while nobody asks', async () => {
+  const monitor = vi.spyOn(performanceHooks, 'monitorEventLoopDelay');
+  await using server = await start();
+  const resolutions = monitor.mock.calls.map(([options]) => options?.resolution ?? 10);
+  expect(resolutions.filter((ms) => ms < 60_000)).toEqual([]);
+  // What is not sampled is not shown either.
+  expect((await get(server.port, '/metrics'))[1]).not.toContain('eventloop_lag_p99');
 });
 
 test('readiness follows the part; who is on the machine is told why', async () => {
