@@ -13,6 +13,13 @@ export type PiecePlace =
   | { readonly kind: 'stored'; readonly blob: StoredBlob }
   | undefined;
 
+/** A piece on its way from the disk. */
+interface DiskRead {
+  readonly memory: Promise<PieceMemory>;
+  /** Who is to be lent it. */
+  waiting: number;
+}
+
 /** Reads and writes one blob's pieces, through the cache of those that were verified last. */
 export class PieceStorage implements AsyncDisposable {
   readonly #key: string;
@@ -22,6 +29,7 @@ export class PieceStorage implements AsyncDisposable {
   /** Pieces that no reader of this process is to come to any more. */
   readonly #passed: Bitfield;
   readonly #writes = new Set<Promise<void>>();
+  readonly #reads = new Map<number, DiskRead>();
   readonly #onFull: (error: unknown) => void;
   #place: PiecePlace;
   /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
@@ -190,7 +198,21 @@ export class PieceStorage implements AsyncDisposable {
     }
   }
 
+  /** Several blocks of a piece are asked for at one time: it is read and compared with its hash once for all of them. */
   async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
+    let read = this.#reads.get(index);
+    if (!read) {
+      read = { memory: this.#load(index).finally(() => this.#reads.delete(index)), waiting: 0 };
+      this.#reads.set(index, read);
+    }
+    read.waiting++;
+    const memory = await read.memory;
+    read.waiting--;
+    // The last takes the read's own hold over.
+    return lend(read.waiting > 0 ? memory.retain() : memory, offset, length);
+  }
+
+  async #load(index: number): Promise<PieceMemory> {
     const place = this.#place;
     if (!place) throw new Error(`piece ${index} is not in memory any more`);
     const memory = this.#pool.take(sizeOfPiece(this.#size, index));
@@ -207,11 +229,9 @@ export class PieceStorage implements AsyncDisposable {
       memory.release();
       throw error;
     }
-    this.#cache.put(this.#cacheKey(index), memory.retain(), {
-      unwritten: false,
-      awaited: this.#awaited(index),
-    });
-    return lend(memory, offset, length);
+    const use = { unwritten: false, awaited: this.#awaited(index) };
+    this.#cache.put(this.#cacheKey(index), memory.retain(), use);
+    return memory;
   }
 
   /** Of a stored blob peers want pieces in any order, and readers have one of their own. */
