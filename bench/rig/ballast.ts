@@ -8,7 +8,7 @@ import type { Ground } from './ground.ts';
 const PART_OF_FREE = 0.6;
 const CHUNK_BYTES = 1024 * 1024;
 /** Given back beyond what stores have taken: for what comes until the next look, and for sockets and heaps. */
-const AHEAD_BYTES = 64 * 1024 * 1024;
+const AHEAD_BYTES = 512 * 1024 * 1024;
 const LOOK_EVERY_MS = 25;
 
 /**
