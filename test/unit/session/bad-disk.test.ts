@@ -7,7 +7,7 @@ const PIECE = 256 * 1024;
 /** More than is kept in memory. */
 const PIECES = 80;
 /** Neither among the first, which readers are to come to, nor among the last that came: this piece is read from disk. */
-const DAMAGED = 55 * PIECE + 1_000;
+const DAMAGED = 40 * PIECE + 1_000;
 const blob = deterministicBytes('on a bad disk', PIECES * PIECE);
 const request = { digest: digestOf(blob), scope: 'registry.example', size: blob.length };
 const deadline = (): AbortSignal => AbortSignal.timeout(30_000);
