@@ -45,7 +45,7 @@ export function registryLabel(): (registry: string) => string {
 const SAMPLED_LAGS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'];
 const NEVER_MS = 2 ** 31 - 1;
 
-/** CPU, memory, garbage, and how long the event loop lags when it is scraped. */
+/** CPU, memory, garbage, and how long the event loop lagged when it was last scraped. */
 function collectProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: NEVER_MS });
   for (const lag of SAMPLED_LAGS) registry.removeSingleMetric(`nodejs_eventloop_lag_${lag}_seconds`);

@@ -14,6 +14,7 @@ export const MAX_DIALS = 4;
 export const PIECE_CACHE_LIMITS = {
   bytes: 16 * 1024 * 1024,
   awaitedBytes: 8 * 1024 * 1024,
+  /** A reader that lags by more than a few seconds lags by more than half of the cache holds. */
   awaitedMs: 5_000,
 };
 

@@ -13,15 +13,15 @@ export interface PieceCacheLimits {
 export interface PieceUse {
   /** It is being written and so exists nowhere else: it stays until `written`, whatever the limit; who puts it bounds how much. */
   readonly unwritten: boolean;
-  /** Readers of this process, the digest among them, are still to come to it: until `passed` it makes no room for others. */
+  /** Readers of this process, the digest among them, are still to come to it: as far as the limits go it makes no room for others until it is `passed`. */
   readonly awaited: boolean;
 }
 
 interface Entry {
   readonly memory: PieceMemory;
   unwritten: boolean;
-  /** Undefined: by nobody. */
-  awaitedUntil: number | undefined;
+  /** Of what is kept for own readers. */
+  awaitedUntil: number;
 }
 
 /**
@@ -33,6 +33,8 @@ export class PieceCache {
   readonly #limits: PieceCacheLimits;
   readonly #now: () => number;
   readonly #entries = new Map<string, Entry>();
+  /** What is kept for own readers, the oldest first. */
+  readonly #awaited = new Set<Entry>();
   #bytes = 0;
   #awaitedBytes = 0;
 
@@ -58,11 +60,16 @@ export class PieceCache {
   put(key: string, memory: PieceMemory, { unwritten, awaited }: PieceUse): void {
     this.delete(key);
     const { length } = memory.data;
-    const entry: Entry = { memory, unwritten, awaitedUntil: undefined };
+    const now = this.#now();
+    const entry: Entry = { memory, unwritten, awaitedUntil: now + this.#limits.awaitedMs };
     this.#entries.set(key, entry);
     this.#bytes += length;
+    for (const oldest of this.#awaited) {
+      if (oldest.awaitedUntil > now) break;
+      this.#pass(oldest);
+    }
     if (awaited && this.#awaitedBytes + length <= this.#limits.awaitedBytes) {
-      entry.awaitedUntil = this.#now() + this.#limits.awaitedMs;
+      this.#awaited.add(entry);
       this.#awaitedBytes += length;
     }
     this.#shrink();
@@ -92,17 +99,15 @@ export class PieceCache {
   }
 
   #pass(entry: Entry): void {
-    if (entry.awaitedUntil === undefined) return;
-    entry.awaitedUntil = undefined;
+    if (!this.#awaited.delete(entry)) return;
     this.#awaitedBytes -= entry.memory.data.length;
   }
 
   #shrink(): void {
     if (this.#bytes <= this.#limits.bytes) return;
-    const now = this.#now();
-    for (const [key, { unwritten, awaitedUntil = now }] of this.#entries) {
+    for (const [key, entry] of this.#entries) {
       if (this.#bytes <= this.#limits.bytes) return;
-      if (!unwritten && awaitedUntil <= now) this.delete(key);
+      if (!entry.unwritten && !this.#awaited.has(entry)) this.delete(key);
     }
   }
 }

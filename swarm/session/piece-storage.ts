@@ -1,6 +1,5 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
-import { Bitfield } from '#swarm/core/bitfield.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
@@ -20,14 +19,16 @@ interface DiskRead {
   waiting: number;
 }
 
+/** Storages so far. */
+let storages = 0;
+
 /** Reads and writes one blob's pieces, through the cache of those that were verified last. */
 export class PieceStorage implements AsyncDisposable {
-  readonly #key: string;
+  /** Of this storage alone: two of one blob may be open at a time, and what one was given is no proof for the other. */
+  readonly #key = ++storages;
   readonly #cache: PieceCache;
   readonly #pool: PiecePool;
   readonly #size: number;
-  /** Pieces that no reader of this process is to come to any more. */
-  readonly #passed: Bitfield;
   readonly #writes = new Set<Promise<void>>();
   readonly #reads = new Map<number, DiskRead>();
   readonly #onFull: (error: unknown) => void;
@@ -39,20 +40,19 @@ export class PieceStorage implements AsyncDisposable {
   #ending: Promise<void> | undefined;
   /** SHA-256 of a piece, where it is known: what disks give back is compared with it. */
   expected: (index: number) => Buffer | undefined = () => undefined;
+  /** Whether the digest or a reader of this process is still to come to the piece. */
+  awaited: (index: number) => boolean = () => false;
   /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
   onGone: ((index: number) => void) | undefined;
 
-  /** @param blob.key unlike that of any other torrent that shares the cache */
   constructor(
     parts: { cache: PieceCache; pool: PiecePool; onFull: (error: unknown) => void },
-    blob: { key: string; size: number; place: PiecePlace },
+    blob: { size: number; place: PiecePlace },
   ) {
     this.#cache = parts.cache;
     this.#pool = parts.pool;
     this.#onFull = parts.onFull;
-    this.#key = blob.key;
     this.#size = blob.size;
-    this.#passed = new Bitfield(pieceCount(blob.size));
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
   }
@@ -106,10 +106,13 @@ export class PieceStorage implements AsyncDisposable {
     return this.read(index, 0, sizeOfPiece(this.#size, index));
   }
 
-  /** No reader of this process needs the piece any more. True where it was in memory only and so is gone. */
-  release(index: number): boolean {
-    this.#passed.add(index);
+  /** The piece is not awaited any more: it makes room in the cache like others. */
+  passed(index: number): void {
     this.#cache.passed(this.#cacheKey(index));
+  }
+
+  /** The piece is not needed any more. True where it was in memory only and so is gone. */
+  release(index: number): boolean {
     const piece = this.#overflow?.get(index);
     if (!piece) return false;
     this.#overflowBytes -= piece.data.length;
@@ -163,8 +166,10 @@ export class PieceStorage implements AsyncDisposable {
 
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
+    // A read that began before tells what was there then.
+    this.#reads.delete(index);
     const { data } = memory.retain();
-    this.#cache.put(key, memory, { unwritten: true, awaited: this.#awaited(index) });
+    this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
     this.#unwritten += data.length;
     const write = blob
       .write(index * pieceLength(this.#size), data)
@@ -202,7 +207,10 @@ export class PieceStorage implements AsyncDisposable {
   async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
     let read = this.#reads.get(index);
     if (!read) {
-      read = { memory: this.#load(index).finally(() => this.#reads.delete(index)), waiting: 0 };
+      const memory = this.#load(index).finally(() => {
+        if (this.#reads.get(index)?.memory === memory) this.#reads.delete(index);
+      });
+      read = { memory, waiting: 0 };
       this.#reads.set(index, read);
     }
     read.waiting++;
@@ -229,18 +237,16 @@ export class PieceStorage implements AsyncDisposable {
       memory.release();
       throw error;
     }
-    const use = { unwritten: false, awaited: this.#awaited(index) };
-    this.#cache.put(this.#cacheKey(index), memory.retain(), use);
+    // Once the storage ends, nobody would take it out again.
+    if (!this.#ending) {
+      const use = { unwritten: false, awaited: this.awaited(index) };
+      this.#cache.put(this.#cacheKey(index), memory.retain(), use);
+    }
     return memory;
   }
 
-  /** Of a stored blob peers want pieces in any order, and readers have one of their own. */
-  #awaited(index: number): boolean {
-    return this.#place?.kind === 'partial' && !this.#passed.has(index);
-  }
-
   #forgetCached(): void {
-    for (let index = 0; index < this.#passed.length; index++) this.#cache.delete(this.#cacheKey(index));
+    for (let index = 0; index < pieceCount(this.#size); index++) this.#cache.delete(this.#cacheKey(index));
   }
 
   #cacheKey(index: number): string {

@@ -10,10 +10,14 @@ const PIECE = 256 * 1024;
 const HALF = PIECE / 2;
 const content = deterministicBytes('pieces', 2 * PIECE);
 
+const cacheOf = (bytes: number): PieceCache =>
+  new PieceCache({ bytes, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
+
 /** A stored blob whose reads are counted, and fail for as long as `broken` is set. */
 class Disk implements StoredBlob {
   readonly digest = digestOf(content);
   readonly size = content.length;
+  readonly pool = new PiecePool(PIECE);
   reads = 0;
   broken = false;
 
@@ -34,14 +38,9 @@ class Disk implements StoredBlob {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  storage(cacheBytes: number): PieceStorage {
-    const cache = new PieceCache({ bytes: cacheBytes, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
-    const parts = { cache, pool: new PiecePool(0), onFull: () => undefined };
-    return new PieceStorage(parts, {
-      key: 'blob',
-      size: this.size,
-      place: { kind: 'stored', blob: this },
-    });
+  storage(cache: PieceCache): PieceStorage {
+    const parts = { cache, pool: this.pool, onFull: () => undefined };
+    return new PieceStorage(parts, { size: this.size, place: { kind: 'stored', blob: this } });
   }
 }
 
@@ -49,7 +48,7 @@ const halves = (storage: PieceStorage) => [0, HALF].map(async (offset) => storag
 
 test('blocks of a piece asked for at one time are read once', async () => {
   const disk = new Disk();
-  await using storage = disk.storage(PIECE);
+  await using storage = disk.storage(cacheOf(PIECE));
   const lent = await Promise.all(halves(storage));
   expect(disk.reads).toBe(1);
   expect(Buffer.concat(lent.map(({ bytes }) => bytes)).equals(content.subarray(PIECE))).toBe(true);
@@ -57,7 +56,7 @@ test('blocks of a piece asked for at one time are read once', async () => {
 
 test('each who waited for a read has a hold of its own, and nobody one more', async () => {
   const disk = new Disk();
-  await using storage = disk.storage(0);
+  await using storage = disk.storage(cacheOf(0));
   const lent = await Promise.all(halves(storage));
   for (const { memory } of lent) memory.release();
   expect(() => lent[0]!.memory.release()).toThrow('given back twice');
@@ -68,11 +67,28 @@ test('each who waited for a read has a hold of its own, and nobody one more', as
 test('a read that failed has failed for all who waited, and the next one tries again', async () => {
   const disk = new Disk();
   disk.broken = true;
-  await using storage = disk.storage(PIECE);
+  await using storage = disk.storage(cacheOf(PIECE));
+  const spare = disk.pool.take(PIECE);
+  const { buffer } = spare.data;
+  spare.release();
   const outcomes = await Promise.allSettled(halves(storage));
   expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  // Its memory is there for others again.
+  const again = disk.pool.take(PIECE);
+  expect(again.data.buffer).toBe(buffer);
+  again.release();
   disk.broken = false;
   const { bytes } = await storage.readPiece(1);
   expect(bytes.equals(content.subarray(PIECE))).toBe(true);
   expect(disk.reads).toBe(2);
+});
+
+test('two storages of one blob have nothing of each other', async () => {
+  const [disk, other] = [new Disk(), new Disk()];
+  const cache = cacheOf(2 * PIECE);
+  await using first = disk.storage(cache);
+  await using second = other.storage(cache);
+  await first.readPiece(1);
+  await second.readPiece(1);
+  expect([disk.reads, other.reads]).toEqual([1, 1]);
 });
