@@ -7,10 +7,7 @@ export const MAX_ADDRESSES = 256;
 /** Dials under way at once per torrent. */
 export const MAX_DIALS = 4;
 
-/**
- * Verified pieces kept in memory for those who ask next, over all torrents. Half of it for own readers: with three quarters
- * fifty blobs at one time left peers so little that readers turned to the registry (docs/performance.md).
- */
+/** Verified pieces kept in memory for those who ask next, over all torrents; half of it for own readers at most. */
 export const PIECE_CACHE_LIMITS = {
   bytes: 16 * 1024 * 1024,
   awaitedBytes: 8 * 1024 * 1024,

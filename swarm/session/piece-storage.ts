@@ -12,13 +12,6 @@ export type PiecePlace =
   | { readonly kind: 'stored'; readonly blob: StoredBlob }
   | undefined;
 
-/** A piece on its way from the disk. */
-interface DiskRead {
-  readonly memory: Promise<PieceMemory>;
-  /** Who is to be lent it. */
-  waiting: number;
-}
-
 /** Storages so far. */
 let storages = 0;
 
@@ -30,7 +23,6 @@ export class PieceStorage implements AsyncDisposable {
   readonly #pool: PiecePool;
   readonly #size: number;
   readonly #writes = new Set<Promise<void>>();
-  readonly #reads = new Map<number, DiskRead>();
   readonly #onFull: (error: unknown) => void;
   #place: PiecePlace;
   /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
@@ -166,8 +158,6 @@ export class PieceStorage implements AsyncDisposable {
 
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
-    // A read that began before tells what was there then.
-    this.#reads.delete(index);
     const { data } = memory.retain();
     this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
     this.#unwritten += data.length;
@@ -203,21 +193,8 @@ export class PieceStorage implements AsyncDisposable {
     }
   }
 
-  /** Several blocks of a piece are asked for at one time: it is read and compared with its hash once for all of them. */
   async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
-    let read = this.#reads.get(index);
-    if (!read) {
-      const memory = this.#load(index).finally(() => {
-        if (this.#reads.get(index)?.memory === memory) this.#reads.delete(index);
-      });
-      read = { memory, waiting: 0 };
-      this.#reads.set(index, read);
-    }
-    read.waiting++;
-    const memory = await read.memory;
-    read.waiting--;
-    // The last takes the read's own hold over.
-    return lend(read.waiting > 0 ? memory.retain() : memory, offset, length);
+    return lend(await this.#load(index), offset, length);
   }
 
   async #load(index: number): Promise<PieceMemory> {
