@@ -8,8 +8,6 @@ export interface PieceSource {
   has(index: number): boolean;
   /** A piece that is there, lent; at once when it is in memory. */
   piece(index: number): PieceBytes | Promise<PieceBytes>;
-  /** The piece has been hashed: `next` is beyond it. */
-  hashed(index: number): void;
 }
 
 /** Hashes a blob's pieces in order while they come, to tell at the end whether the whole is what its digest says. */
@@ -42,7 +40,7 @@ export class DigestCheck {
         const { bytes, memory } = piece instanceof Promise ? await piece : piece;
         this.#hash.update(bytes);
         memory.release();
-        this.#source.hashed(this.#next++);
+        this.#next++;
       }
     } finally {
       this.#running = false;

@@ -15,7 +15,7 @@ import {
   IDLE_MS,
   MAX_POISONED,
   MAX_TORRENTS,
-  PIECE_CACHE_LIMITS,
+  PIECE_CACHE_BYTES,
   POISONED_MS,
   TICK_MS,
   WANTED_PEERS,
@@ -104,7 +104,7 @@ export interface EngineStatus {
 export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
   readonly #options: EngineOptions;
-  readonly #cache: PieceCache;
+  readonly #cache = new PieceCache(PIECE_CACHE_BYTES);
   readonly #pool = new PiecePool(FREE_PIECE_BYTES);
   readonly #reads = new ReadMemory(this.#pool);
   readonly #scores = new PeerScores();
@@ -126,7 +126,6 @@ export class Engine implements AsyncDisposable {
   constructor(parts: EngineParts, options: EngineOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#cache = new PieceCache(PIECE_CACHE_LIMITS, parts.now);
     this.#downloads = new Bandwidth(options.limits.downloadBytesPerSecond, parts.now);
     this.#uploads = new Bandwidth(options.limits.uploadBytesPerSecond, parts.now);
     this.#torrentParts = this.#partsOfTorrents();
@@ -319,7 +318,7 @@ export class Engine implements AsyncDisposable {
           pool: this.#pool,
           onFull: (error) => this.#noRoom(digest, error),
         },
-        { size, place: partial && { kind: 'partial', blob: partial } },
+        { key, size, place: partial && { kind: 'partial', blob: partial } },
       );
       const torrent = new Torrent(
         this.#torrentParts,
@@ -378,7 +377,7 @@ export class Engine implements AsyncDisposable {
       if (!blob) throw new Error(`${digest} is not stored any more`);
       const storage = new PieceStorage(
         { cache: this.#cache, pool: this.#pool, onFull: () => undefined },
-        { size: blob.size, place: { kind: 'stored', blob } },
+        { key: digest, size: blob.size, place: { kind: 'stored', blob } },
       );
       const torrent = new Torrent(
         this.#torrentParts,

@@ -1,6 +1,6 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
-import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
@@ -12,13 +12,9 @@ export type PiecePlace =
   | { readonly kind: 'stored'; readonly blob: StoredBlob }
   | undefined;
 
-/** Storages so far. */
-let storages = 0;
-
 /** Reads and writes one blob's pieces, through the cache of those that were verified last. */
 export class PieceStorage implements AsyncDisposable {
-  /** Of this storage alone: two of one blob may be open at a time, and what one was given is no proof for the other. */
-  readonly #key = ++storages;
+  readonly #key: string;
   readonly #cache: PieceCache;
   readonly #pool: PiecePool;
   readonly #size: number;
@@ -32,18 +28,18 @@ export class PieceStorage implements AsyncDisposable {
   #ending: Promise<void> | undefined;
   /** SHA-256 of a piece, where it is known: what disks give back is compared with it. */
   expected: (index: number) => Buffer | undefined = () => undefined;
-  /** Whether the digest or a reader of this process is still to come to the piece. */
-  awaited: (index: number) => boolean = () => false;
   /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
   onGone: ((index: number) => void) | undefined;
 
+  /** @param blob.key unlike that of any other torrent that shares the cache */
   constructor(
     parts: { cache: PieceCache; pool: PiecePool; onFull: (error: unknown) => void },
-    blob: { size: number; place: PiecePlace },
+    blob: { key: string; size: number; place: PiecePlace },
   ) {
     this.#cache = parts.cache;
     this.#pool = parts.pool;
     this.#onFull = parts.onFull;
+    this.#key = blob.key;
     this.#size = blob.size;
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
@@ -96,11 +92,6 @@ export class PieceStorage implements AsyncDisposable {
   /** The whole piece, lent likewise. */
   readPiece(index: number): PieceBytes | Promise<PieceBytes> {
     return this.read(index, 0, sizeOfPiece(this.#size, index));
-  }
-
-  /** The piece is not awaited any more: it makes room in the cache like others. */
-  passed(index: number): void {
-    this.#cache.passed(this.#cacheKey(index));
   }
 
   /** The piece is not needed any more. True where it was in memory only and so is gone. */
@@ -159,13 +150,13 @@ export class PieceStorage implements AsyncDisposable {
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
     const { data } = memory.retain();
-    this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
+    this.#cache.put(key, memory, true);
     this.#unwritten += data.length;
     const write = blob
       .write(index * pieceLength(this.#size), data)
       .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
-        this.#cache.written(key);
+        this.#cache.unpin(key);
         memory.release();
         this.#unwritten -= data.length;
         this.#writes.delete(write);
@@ -194,10 +185,6 @@ export class PieceStorage implements AsyncDisposable {
   }
 
   async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
-    return lend(await this.#load(index), offset, length);
-  }
-
-  async #load(index: number): Promise<PieceMemory> {
     const place = this.#place;
     if (!place) throw new Error(`piece ${index} is not in memory any more`);
     const memory = this.#pool.take(sizeOfPiece(this.#size, index));
@@ -214,16 +201,13 @@ export class PieceStorage implements AsyncDisposable {
       memory.release();
       throw error;
     }
-    // Once the storage ends, nobody would take it out again.
-    if (!this.#ending) {
-      const use = { unwritten: false, awaited: this.awaited(index) };
-      this.#cache.put(this.#cacheKey(index), memory.retain(), use);
-    }
-    return memory;
+    this.#cache.put(this.#cacheKey(index), memory.retain(), false);
+    return lend(memory, offset, length);
   }
 
   #forgetCached(): void {
-    for (let index = 0; index < pieceCount(this.#size); index++) this.#cache.delete(this.#cacheKey(index));
+    const count = Math.ceil(this.#size / pieceLength(this.#size));
+    for (let index = 0; index < count; index++) this.#cache.delete(this.#cacheKey(index));
   }
 
   #cacheKey(index: number): string {

@@ -142,12 +142,7 @@ export class Torrent implements AsyncDisposable {
     this.#usedAt = this.#quietAt = parts.now();
     this.pieces = new Pieces(
       { digest, size, complete: options.complete },
-      {
-        storage: options.storage,
-        pool: parts.pool,
-        events: this.#pieceEvents(),
-        isAhead: (index) => this.#readers.anyUpTo(index),
-      },
+      { storage: options.storage, pool: parts.pool, events: this.#pieceEvents() },
     );
     const { table, storage } = this.pieces;
     const peers = (): Iterable<PeerSession> => this.connections.values();
@@ -316,9 +311,7 @@ export class Torrent implements AsyncDisposable {
         yield piece.bytes;
         before?.release();
         before = piece.memory;
-        if (!read) continue;
-        cursor.index = index + 1;
-        this.pieces.release(index);
+        if (read) this.pieces.release(index);
       }
     } finally {
       this.release();

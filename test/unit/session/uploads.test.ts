@@ -25,12 +25,8 @@ it('shows a peer that has taken a piece the next one at once, not only when it l
       table,
       storage: stack.use(
         new PieceStorage(
-          {
-            cache: new PieceCache({ bytes: 0, awaitedBytes: 0, awaitedMs: 0 }, () => 0),
-            pool,
-            onFull: () => undefined,
-          },
-          { size: table.size, place: undefined },
+          { cache: new PieceCache(0), pool, onFull: () => undefined },
+          { key: 'blob', size: table.size, place: undefined },
         ),
       ),
       bandwidth: stack.use(new Bandwidth(undefined, () => 0)),
