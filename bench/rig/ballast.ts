@@ -2,10 +2,8 @@ import { open, rm, statfs, type FileHandle } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { setInterval as every } from 'node:timers/promises';
-import type { Ground } from './ground.ts';
+import { PART_OF_FREE, type Ground } from './ground.ts';
 
-/** Of what is free. */
-const PART_OF_FREE = 0.6;
 const CHUNK_BYTES = 1024 * 1024;
 /**
  * Given back beyond what stores have taken: for what comes until the next look, and for sockets and heaps. With 64 MiB
@@ -16,8 +14,8 @@ const LOOK_EVERY_MS = 25;
 
 /**
  * Memory that stores are going to need. Where the machine is a virtual one, its host gives memory page by page at the
- * first touch, which makes a copy to it ten times as dear, and takes back what has been free for a second; neither is to
- * be put down to the parts. So it is touched, kept, and given back as fast as the stores grow.
+ * first touch, which makes a copy to it ten times as dear, and takes back what is free; neither is to
+ * be put down to the parts. So it is touched, kept, and given back as the stores grow.
  */
 export class Ballast implements AsyncDisposable {
   readonly #directory: string;
@@ -59,16 +57,16 @@ export class Ballast implements AsyncDisposable {
       signal.throwIfAborted();
       await this.#file.write(chunk);
     }
-    this.#given = this.#giveBack(this.#bytes, await this.#used());
+    this.#given = this.#giveBack(this.#bytes, (await this.#used()) - this.#bytes);
     this.#given.catch(() => undefined); // told when it is disposed of
   }
 
-  /** @param held of the ballast, and `used` of the file system with it. Bytes */
-  async #giveBack(held: number, used: number): Promise<void> {
+  /** @param held of the ballast, and `others` of the file system beside it. Bytes */
+  async #giveBack(held: number, others: number): Promise<void> {
     const { signal } = this.#stop;
     try {
       for await (const _ of every(LOOK_EVERY_MS, undefined, { signal })) {
-        const grown = (await this.#used()) - this.#bytes - (used - held);
+        const grown = (await this.#used()) - this.#bytes - others;
         const left = Math.max(0, held - grown - AHEAD_BYTES);
         if (left >= this.#bytes) continue;
         await this.#file.truncate(left);

@@ -7,7 +7,7 @@ const MEMORY = '/dev/shm';
 /** Magic number of tmpfs, statfs(2). */
 const TMPFS = 0x01021994;
 /** Of what is free, for stores in memory. */
-const PART_OF_FREE = 0.6;
+export const PART_OF_FREE = 0.6;
 
 /** Where content and stores are. */
 export interface Ground extends AsyncDisposable {

@@ -45,7 +45,7 @@ test('on loopback anyone on the machine reads metrics, the process’ own among 
 });
 
 test('no metric has the process woken many times a second while nobody asks', async () => {
-  const monitor = vi.spyOn(performanceHooks, 'monitorEventLoopDelay');
+  using monitor = vi.spyOn(performanceHooks, 'monitorEventLoopDelay');
   await using server = await start();
   const resolutions = monitor.mock.calls.map(([options]) => options?.resolution ?? 10);
   expect(resolutions.filter((ms) => ms < 60_000)).toEqual([]);
