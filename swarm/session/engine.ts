@@ -318,7 +318,7 @@ export class Engine implements AsyncDisposable {
           pool: this.#pool,
           onFull: (error) => this.#noRoom(digest, error),
         },
-        { key, size, place: partial && { kind: 'partial', blob: partial } },
+        { size, place: partial && { kind: 'partial', blob: partial } },
       );
       const torrent = new Torrent(
         this.#torrentParts,
@@ -377,7 +377,7 @@ export class Engine implements AsyncDisposable {
       if (!blob) throw new Error(`${digest} is not stored any more`);
       const storage = new PieceStorage(
         { cache: this.#cache, pool: this.#pool, onFull: () => undefined },
-        { key: digest, size: blob.size, place: { kind: 'stored', blob } },
+        { size: blob.size, place: { kind: 'stored', blob } },
       );
       const torrent = new Torrent(
         this.#torrentParts,

@@ -1,6 +1,6 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
-import { pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
+import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
@@ -12,9 +12,13 @@ export type PiecePlace =
   | { readonly kind: 'stored'; readonly blob: StoredBlob }
   | undefined;
 
+/** Storages so far. */
+let storages = 0;
+
 /** Reads and writes one blob's pieces, through the cache of those that were verified last. */
 export class PieceStorage implements AsyncDisposable {
-  readonly #key: string;
+  /** Of this storage alone: two of one blob may be open at a time, and what one was given is no proof for the other. */
+  readonly #key = ++storages;
   readonly #cache: PieceCache;
   readonly #pool: PiecePool;
   readonly #size: number;
@@ -31,15 +35,13 @@ export class PieceStorage implements AsyncDisposable {
   /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
   onGone: ((index: number) => void) | undefined;
 
-  /** @param blob.key unlike that of any other torrent that shares the cache */
   constructor(
     parts: { cache: PieceCache; pool: PiecePool; onFull: (error: unknown) => void },
-    blob: { key: string; size: number; place: PiecePlace },
+    blob: { size: number; place: PiecePlace },
   ) {
     this.#cache = parts.cache;
     this.#pool = parts.pool;
     this.#onFull = parts.onFull;
-    this.#key = blob.key;
     this.#size = blob.size;
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
@@ -206,8 +208,7 @@ export class PieceStorage implements AsyncDisposable {
   }
 
   #forgetCached(): void {
-    const count = Math.ceil(this.#size / pieceLength(this.#size));
-    for (let index = 0; index < count; index++) this.#cache.delete(this.#cacheKey(index));
+    for (let index = 0; index < pieceCount(this.#size); index++) this.#cache.delete(this.#cacheKey(index));
   }
 
   #cacheKey(index: number): string {

@@ -26,7 +26,7 @@ it('shows a peer that has taken a piece the next one at once, not only when it l
       storage: stack.use(
         new PieceStorage(
           { cache: new PieceCache(0), pool, onFull: () => undefined },
-          { key: 'blob', size: table.size, place: undefined },
+          { size: table.size, place: undefined },
         ),
       ),
       bandwidth: stack.use(new Bandwidth(undefined, () => 0)),
