@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { parseDocument } from 'yaml';
+import { type Document, isNode, parseDocument, visit } from 'yaml';
 
 import { describeError } from '#registry/redact.ts';
 import { ConfigError, show } from './config-error.ts';
@@ -57,10 +57,21 @@ function readYaml(path: string): unknown {
   if (error)
     throw new ConfigError(`${path} is not valid YAML: ${sentenceOf(error.message)}`, { cause: error });
   try {
+    refuseCycles(document);
     return document.toJS({ maxAliasCount: 100 }) as unknown;
   } catch (cause) {
     throw new ConfigError(`${path} is not valid YAML: ${describeError(cause)}`, { cause });
   }
+}
+
+/** YAML lets a node contain itself; nothing that goes through a configuration expects that. */
+function refuseCycles(document: Document): void {
+  visit(document, {
+    Alias(_key, alias, above) {
+      if (above.some((node) => isNode(node) && 'anchor' in node && node.anchor === alias.source))
+        throw new Error(`*${alias.source} stands within &${alias.source} itself`);
+    },
+  });
 }
 
 /** The first line of what the parser says, without the colon in front of its drawing. */

@@ -188,6 +188,14 @@ describe('what stops the start', () => {
     expect(refusal('agent', { file: dir.join('none') })).toContain('cannot read the configuration');
   });
 
+  test.each(['&a [*a]', 'door: &a {listen: [*a]}', '&a {door: &b {listen: *a}}'])(
+    'a file that contains itself: %j',
+    async (text) => {
+      const file = await writeYaml(text);
+      expect(refusal('agent', { file })).toBe(`${file} is not valid YAML: *a stands within &a itself`);
+    },
+  );
+
   test('a missing value that has no default', () => {
     expect(refusal('origin', { flags: OFF })).toBe('signingKeyFile is not set: a file path is needed');
     expect(refusal('agent', {})).toContain('clusterKeyFile is not set');
