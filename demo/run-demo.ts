@@ -11,6 +11,7 @@ import type { DemoResult, NodeResult } from './result-table.ts';
 import { pullTogether, type Round } from './round.ts';
 import { formatBytes, formatSeconds } from './units.ts';
 import { UpstreamRegistry } from './upstream-registry.ts';
+import { warmUp } from './warm-up.ts';
 import { openWorkspace } from './workspace.ts';
 
 const REPOSITORY = 'demo/app';
@@ -119,9 +120,22 @@ async function pullFromAgents(scene: Scene, cluster: DemoCluster): Promise<NodeP
     await Promise.all(nodes.map(({ pull, door }) => learnSources(pull, door, signal)));
   };
   const pulls = nodes.map(({ pull, door }) => ({ pull, from: { base: door, ns: registry.host } }));
+  await warmUpNodes(scene, cluster, broken.signal);
+  registry.log.clear();
   await runRound(scene, { title: 'Through Shoal', pulls, learn }, broken.signal);
   broken.signal.throwIfAborted();
   return nodes.map(({ pull }) => pull);
+}
+
+async function warmUpNodes(scene: Scene, { agents }: DemoCluster, broken: AbortSignal): Promise<void> {
+  const { directory, registry, say } = scene;
+  const doors = agents.map(({ door }) => door);
+  const signal = AbortSignal.any([scene.signal, broken]);
+  await timed(say, 'Pulling small images first, as nodes in use have done', async () => {
+    const waits = await warmUp({ directory, registry, doors, signal });
+    const told = waits.map((ms) => formatSeconds(ms / 1000));
+    return [undefined, `the first byte of a layer came after ${told.join(', ')}`];
+  });
 }
 
 async function pullDirectly(scene: Scene): Promise<NodePull[]> {
