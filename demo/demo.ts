@@ -1,9 +1,13 @@
+import { setFlagsFromString } from 'node:v8';
 import { reportFailure } from '#cli/failure.ts';
 import { parseOptions } from './options.ts';
 import { renderResult, summarize } from './result-table.ts';
 import { runDemo } from './run-demo.ts';
 import { StopSignals } from './stop-signals.ts';
 import { findFaults } from './verdict.ts';
+
+// What pulls takes from two cores what the parts need: without this, V8 looks through all of the heap after each 10 MiB pulled.
+setFlagsFromString('--external-memory-accounted-in-global-limit');
 
 using stop = new StopSignals();
 try {
