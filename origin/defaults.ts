@@ -19,9 +19,11 @@ export const OTHERS_AHEAD_PATIENCE_MS = 500;
 
 /** Reads of blobs from upstream that run at one time; who asks for more is sent to another origin. */
 export const MAX_READS = 256;
-/** A batch of hashes is signed when it has so many, or when its first has waited so long. */
+/** A batch of hashes is signed when it has so many, or so long after the one before. Each costs every agent an Ed25519 check and a write. */
 export const BATCH_PIECES = 64;
-export const BATCH_MS = 20;
+export const BATCH_MS = 100;
+/** The same for as many pieces at a blob's end, and so for all of a small one: whoever waits for them waits for nothing else. */
+export const LAST_BATCH_MS = 20;
 /** Hashes in a batch that is signed for the verified whole. */
 export const VERIFIED_BATCH_PIECES = 4096;
 /** A read pauses while so much of its blob waits to be written, or of all blobs together. */
