@@ -22,7 +22,8 @@ export const MAX_READS = 256;
 /** A batch of hashes is signed when it has so many, or so long after the one before. Each costs every agent an Ed25519 check and a write. */
 export const BATCH_PIECES = 64;
 export const BATCH_MS = 100;
-/** The same for as many pieces at a blob's end, and so for all of a small one: whoever waits for them waits for nothing else. */
+/** The same for so many pieces at a blob's end, and so for all of a small one: whoever waits for them waits for nothing else. */
+export const LAST_PIECES = 16;
 export const LAST_BATCH_MS = 20;
 /** Hashes in a batch that is signed for the verified whole. */
 export const VERIFIED_BATCH_PIECES = 4096;

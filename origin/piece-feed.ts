@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PieceMemory } from '#swarm/session/piece-memory.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
-import { BATCH_MS, BATCH_PIECES, LAST_BATCH_MS } from './defaults.ts';
+import { BATCH_MS, BATCH_PIECES, LAST_BATCH_MS, LAST_PIECES } from './defaults.ts';
 import type { HashSigner } from './hash-signer.ts';
 
 interface Piece {
@@ -97,7 +97,7 @@ export class PieceFeed implements Disposable {
       return this.flush();
     }
     this.#waiting.push({ index, memory, hash: createHash('sha256').update(memory.data).digest() });
-    const betweenMs = table.count - index <= BATCH_PIECES ? LAST_BATCH_MS : BATCH_MS;
+    const betweenMs = table.count - index <= LAST_PIECES ? LAST_BATCH_MS : BATCH_MS;
     const untilNext = this.#signedAt + betweenMs - this.#now();
     if (untilNext <= 0 || this.#waiting.length >= BATCH_PIECES) this.flush();
     else this.#timer ??= setTimeout(() => this.#flushLate(), untilNext);

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
-import { BATCH_MS, BATCH_PIECES, LAST_BATCH_MS } from '#origin/defaults.ts';
+import { BATCH_MS, LAST_BATCH_MS, LAST_PIECES } from '#origin/defaults.ts';
 import { HashSigner } from '#origin/hash-signer.ts';
 import { PieceFeed } from '#origin/piece-feed.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { SwarmFixture } from '../session/swarm-fixture.ts';
 
 const PIECE = 256 * 1024;
-const PIECES = 120;
+const PIECES = 60;
 
 test('what comes within a tenth of a second is signed together, the first piece and the last ones as soon as may be', async () => {
   await using fixture = await SwarmFixture.start();
@@ -28,12 +28,12 @@ test('what comes within a tenth of a second is signed together, the first piece 
     if (signed > batches.length) batches.push(index);
     now += LAST_BATCH_MS;
   }
-  const last = PIECES - BATCH_PIECES;
+  const last = PIECES - LAST_PIECES;
   const perBatch = BATCH_MS / LAST_BATCH_MS;
   const early = batches.filter((index) => index < last);
   expect(early).toEqual(Array.from({ length: early.length }, (_, at) => at * perBatch));
   expect(early.at(-1)).toBeGreaterThanOrEqual(last - perBatch);
-  expect(batches.slice(early.length)).toEqual(Array.from({ length: BATCH_PIECES }, (_, at) => last + at));
+  expect(batches.slice(early.length)).toEqual(Array.from({ length: LAST_PIECES }, (_, at) => last + at));
   feed.flush();
   await torrent.whenComplete(AbortSignal.timeout(30_000));
 });
