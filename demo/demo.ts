@@ -6,7 +6,7 @@ import { runDemo } from './run-demo.ts';
 import { StopSignals } from './stop-signals.ts';
 import { findFaults } from './verdict.ts';
 
-// What pulls takes from two cores what the parts need: without this, V8 looks through all of the heap after each 10 MiB pulled.
+// What pulls shares the cores with the parts: without this flag of Node 26, V8 marks all of the heap after every few MiB pulled.
 setFlagsFromString('--external-memory-accounted-in-global-limit');
 
 using stop = new StopSignals();

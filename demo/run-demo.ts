@@ -11,7 +11,7 @@ import type { DemoResult, NodeResult } from './result-table.ts';
 import { pullTogether, type Round } from './round.ts';
 import { formatBytes, formatSeconds } from './units.ts';
 import { UpstreamRegistry } from './upstream-registry.ts';
-import { warmUp } from './warm-up.ts';
+import { WARM_UP_BYTES, warmUp } from './warm-up.ts';
 import { openWorkspace } from './workspace.ts';
 
 const REPOSITORY = 'demo/app';
@@ -43,7 +43,9 @@ export interface DemoOutcome {
 export async function runDemo(options: DemoOptions, parts: DemoParts): Promise<DemoOutcome> {
   const { signal, screen } = parts;
   const say = (text: string): void => void screen.write(`${text}\n`);
-  await using workspace = await openWorkspace(options.imageSize * (options.nodes + ORIGINS + 1) * 1.1);
+  await using workspace = await openWorkspace(
+    (options.imageSize + WARM_UP_BYTES) * (options.nodes + ORIGINS + 1) * 1.1,
+  );
   say(introduction(options));
   const image = await timed(say, 'Making an image of real files', async () => {
     const layers = await chooseLayers(options.imageSize);
@@ -130,7 +132,8 @@ async function pullFromAgents(scene: Scene, cluster: DemoCluster): Promise<NodeP
 async function warmUpNodes(scene: Scene, { agents }: DemoCluster, broken: AbortSignal): Promise<void> {
   const { directory, registry, say } = scene;
   const doors = agents.map(({ door }) => door);
-  const signal = AbortSignal.any([scene.signal, broken]);
+  const signal = AbortSignal.any([scene.signal, broken, AbortSignal.timeout(PATIENCE_MS)]);
+  setMaxListeners(0, signal); // every request of every node listens
   await timed(say, 'Pulling small images first, as nodes in use have done', async () => {
     const waits = await warmUp({ directory, registry, doors, signal });
     const told = waits.map((ms) => formatSeconds(ms / 1000));

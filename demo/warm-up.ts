@@ -6,6 +6,8 @@ import type { UpstreamRegistry } from './upstream-registry.ts';
 const IMAGES = 3;
 const LAYER_BYTES = 1e6;
 const TAG = 'v1';
+/** What they take of a disk that they are written to, all of them together. */
+export const WARM_UP_BYTES = IMAGES * 2 * LAYER_BYTES;
 
 interface WarmUpParts {
   readonly directory: string;
@@ -16,8 +18,8 @@ interface WarmUpParts {
 }
 
 /**
- * All nodes pull small images, one after the other, as nodes that are in use have pulled others before: code that runs
- * for the first time is slow, here and in the parts, and that is not what is to be measured.
+ * All nodes pull small images, one after the other, as nodes that are in use have pulled others before: what a program
+ * does for the first time is slow, here and in the parts, and that is not what is to be measured.
  * @returns of each image the longest wait for the first byte of a layer, milliseconds
  */
 export async function warmUp({ directory, registry, doors, signal }: WarmUpParts): Promise<number[]> {
@@ -30,7 +32,7 @@ export async function warmUp({ directory, registry, doors, signal }: WarmUpParts
     const pulls = doors.map((base) =>
       pullImage({ base, ns: registry.host, repository, reference: TAG, signal }),
     );
-    // None goes on when one has failed.
+    // None is left that still pulls when one has failed.
     await Promise.allSettled(pulls);
     const pulled = await Promise.all(pulls);
     waits.push(Math.max(...pulled.map(({ firstByteMs }) => firstByteMs)));

@@ -19,12 +19,19 @@ export const OTHERS_AHEAD_PATIENCE_MS = 500;
 
 /** Reads of blobs from upstream that run at one time; who asks for more is sent to another origin. */
 export const MAX_READS = 256;
-/** A batch of hashes is signed when it has so many, or so long after the one before. Each costs every agent an Ed25519 check and a write. */
+/** Hashes of stored pieces in a batch that is signed anew. */
 export const BATCH_PIECES = 64;
-export const BATCH_MS = 100;
-/** The same for so many pieces at a blob's end, and so for all of a small one: whoever waits for them waits for nothing else. */
+/**
+ * What is being read is signed so long after the batch before: a twentieth of the time that the read has gone on, within these bounds, for
+ * each batch costs every agent an Ed25519 check and a write, and each millisecond keeps a piece from those who wait. Milliseconds.
+ */
+export const BATCH_SHARE = 0.05;
+export const BATCH_LEAST_MS = 20;
+export const BATCH_MOST_MS = 100;
+/** The shortest wait is that of so many pieces at a blob's end: whoever waits for them waits for nothing else. */
 export const LAST_PIECES = 16;
-export const LAST_BATCH_MS = 20;
+/** As soon as so much waits, it is signed. */
+export const BATCH_BYTES = 4 * 1024 * 1024;
 /** Hashes in a batch that is signed for the verified whole. */
 export const VERIFIED_BATCH_PIECES = 4096;
 /** A read pauses while so much of its blob waits to be written, or of all blobs together. */

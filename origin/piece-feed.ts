@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PieceMemory } from '#swarm/session/piece-memory.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
-import { BATCH_MS, BATCH_PIECES, LAST_BATCH_MS, LAST_PIECES } from './defaults.ts';
+import { BATCH_BYTES, BATCH_LEAST_MS, BATCH_MOST_MS, BATCH_SHARE, LAST_PIECES } from './defaults.ts';
 import type { HashSigner } from './hash-signer.ts';
 
 interface Piece {
@@ -12,7 +12,7 @@ interface Piece {
 
 /**
  * Makes pieces of a stream of a blob's bytes, signs their hashes in small batches and hands both to the torrent:
- * a piece moves between agents a tenth of a second after its last byte came, and sooner at the start and end of the blob.
+ * a piece moves between agents a tenth of a second after its last byte came at the latest, and sooner at the start of the read and the end of the blob.
  */
 export class PieceFeed implements Disposable {
   readonly #torrent: Torrent;
@@ -23,7 +23,9 @@ export class PieceFeed implements Disposable {
   #filled = 0;
   /** Consecutive pieces whose batch is not signed yet. */
   #waiting: Piece[] = [];
+  #waitingBytes = 0;
   #timer: NodeJS.Timeout | undefined;
+  readonly #startedAt: number;
   #signedAt = -Infinity;
   #failure: unknown;
   readonly #onSupplied: (index: number) => void;
@@ -39,6 +41,7 @@ export class PieceFeed implements Disposable {
     this.#torrent = parts.torrent;
     this.#signer = parts.signer;
     this.#now = parts.now;
+    this.#startedAt = parts.now();
     this.#onSupplied = parts.onSupplied;
     this.#index = first;
     this.#memory = this.#torrent.pieces.room(first);
@@ -68,6 +71,7 @@ export class PieceFeed implements Disposable {
     this.#timer = undefined;
     if (this.#failure !== undefined) throw this.#failure;
     const pieces = this.#waiting.splice(0);
+    this.#waitingBytes = 0;
     const [first] = pieces;
     if (first === undefined) return;
     this.#signedAt = this.#now();
@@ -79,8 +83,9 @@ export class PieceFeed implements Disposable {
     }
   }
 
+  /** Signs what waits, so that it is kept also where the read was broken off. */
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
+    this.#flushLate();
     this.#memory.release();
     for (const { memory } of this.#waiting.splice(0)) memory.release();
   }
@@ -97,10 +102,17 @@ export class PieceFeed implements Disposable {
       return this.flush();
     }
     this.#waiting.push({ index, memory, hash: createHash('sha256').update(memory.data).digest() });
-    const betweenMs = table.count - index <= LAST_PIECES ? LAST_BATCH_MS : BATCH_MS;
-    const untilNext = this.#signedAt + betweenMs - this.#now();
-    if (untilNext <= 0 || this.#waiting.length >= BATCH_PIECES) this.flush();
-    else this.#timer ??= setTimeout(() => this.#flushLate(), untilNext);
+    this.#waitingBytes += memory.data.length;
+    const untilNext = this.#signedAt + this.#betweenMs(index) - this.#now();
+    if (untilNext <= 0 || this.#waitingBytes >= BATCH_BYTES) return this.flush();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#flushLate(), untilNext);
+  }
+
+  #betweenMs(index: number): number {
+    if (this.#torrent.pieces.table.count - index <= LAST_PIECES) return BATCH_LEAST_MS;
+    const share = (this.#now() - this.#startedAt) * BATCH_SHARE;
+    return Math.max(BATCH_LEAST_MS, Math.min(BATCH_MOST_MS, share));
   }
 
   #flushLate(): void {

@@ -10,7 +10,7 @@ export function register(program: Command): void {
     'origin',
     'Reads blobs once from upstream registries, hashes, signs and seeds them.',
     async () => {
-      // Otherwise V8 looks through all of the heap after each 10 MiB that an upstream has sent.
+      // Without this flag of Node 26, V8 marks all of the heap after each 10 MiB or so that an upstream has sent.
       setFlagsFromString('--external-memory-accounted-in-global-limit');
       return (await import('#origin/origin.ts')).startOrigin;
     },

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { type Document, isNode, parseDocument, visit } from 'yaml';
+import { type Document, isAlias, parseDocument, visit } from 'yaml';
 
 import { describeError } from '#registry/redact.ts';
 import { ConfigError, show } from './config-error.ts';
@@ -60,16 +60,20 @@ function readYaml(path: string): unknown {
     refuseCycles(document);
     return document.toJS({ maxAliasCount: 100 }) as unknown;
   } catch (cause) {
-    throw new ConfigError(`${path} is not valid YAML: ${describeError(cause)}`, { cause });
+    throw new ConfigError(`${path} cannot be taken: ${describeError(cause)}`, { cause });
   }
 }
 
 /** YAML lets a node contain itself; nothing that goes through a configuration expects that. */
 function refuseCycles(document: Document): void {
+  // An alias means the last node before it that has this anchor.
+  const anchored = new Map<string, unknown>();
   visit(document, {
-    Alias(_key, alias, above) {
-      if (above.some((node) => isNode(node) && 'anchor' in node && node.anchor === alias.source))
-        throw new Error(`*${alias.source} stands within &${alias.source} itself`);
+    Node(_key, node, above) {
+      if (isAlias(node)) {
+        if (above.some((outer) => outer === anchored.get(node.source)))
+          throw new Error(`*${node.source} stands within &${node.source} itself`);
+      } else if (node.anchor !== undefined) anchored.set(node.anchor, node);
     },
   });
 }

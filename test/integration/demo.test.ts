@@ -102,6 +102,7 @@ describe('the demo', () => {
     expect(read('peerBytes')).toBeGreaterThan(0);
     for (const name of ['p50Seconds', 'maxSeconds', 'directMaxSeconds', 'ttfbSeconds'])
       expect(read(name)).toBeGreaterThan(0);
+    expect(stdout).toMatch(/^Pulling small images first, .* came after ([\d.]+ m?s, ){2}[\d.]+ m?s /mu);
     expect(stdout.match(/^agent-\d .* verified$/gm)).toHaveLength(3);
     await expectNothingLeft(demo);
   });

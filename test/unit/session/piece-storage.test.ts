@@ -8,14 +8,14 @@ import { deterministicBytes } from '../../support/bytes.ts';
 
 const PIECE = 256 * 1024;
 
+/** Holds something else than its digest says, so that it can be told what was read of it. */
 class Disk implements StoredBlob {
   readonly #content: Buffer;
-  readonly digest;
-  readonly size = 2 * PIECE;
+  readonly digest = digestOf(Buffer.from('one blob'));
+  readonly size = 12 * PIECE;
 
   constructor(seed: string) {
     this.#content = deterministicBytes(seed, this.size);
-    this.digest = digestOf(this.#content);
   }
 
   piece(index: number): Buffer {
@@ -37,24 +37,31 @@ class Disk implements StoredBlob {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-test('two storages that share a cache have nothing of each other, nor does the end of one take from the other', async () => {
-  const cache = new PieceCache(4 * PIECE);
-  const pool = new PiecePool(0);
-  const open = (disk: Disk): PieceStorage =>
-    new PieceStorage(
-      { cache, pool, onFull: () => undefined },
-      { size: disk.size, place: { kind: 'stored', blob: disk } },
-    );
-  const [first, second] = [new Disk('first'), new Disk('second')];
-  await using one = open(first);
-  const other = open(second);
-  (await one.readPiece(1)).memory.release();
-  const { bytes, memory } = await other.readPiece(1);
-  expect(bytes.equals(second.piece(1))).toBe(true);
+async function read(storage: PieceStorage, index: number): Promise<Buffer> {
+  const { bytes, memory } = await storage.readPiece(index);
   memory.release();
-  await other[Symbol.asyncDispose]();
+  return Buffer.from(bytes);
+}
+
+test('two storages of one blob have nothing of each other, and the end of one takes what is its own and no more', async () => {
+  const cache = new PieceCache(16 * PIECE);
+  const pool = new PiecePool(0);
+  const disks = Array.from({ length: 11 }, (_, number) => new Disk(`disk ${number}`));
+  const storages = disks.map(
+    (blob) =>
+      new PieceStorage(
+        { cache, pool, onFull: () => undefined },
+        { size: blob.size, place: { kind: 'stored', blob } },
+      ),
+  );
+  for (const [number, storage] of storages.entries())
+    expect((await read(storage, 1)).equals(disks[number]!.piece(1))).toBe(true);
+  expect((await read(storages[0]!, 11)).equals(disks[0]!.piece(11))).toBe(true);
+  expect(cache.bytes).toBe(12 * PIECE);
+  await storages[10]![Symbol.asyncDispose]();
+  expect(cache.bytes).toBe(11 * PIECE);
   // In memory still, so that it is there at once.
-  const kept = one.readPiece(1);
-  expect(kept).not.toBeInstanceOf(Promise);
-  expect((await kept).bytes.equals(first.piece(1))).toBe(true);
+  expect(storages[0]!.readPiece(1)).not.toBeInstanceOf(Promise);
+  await Promise.all(storages.map((storage) => storage[Symbol.asyncDispose]()));
+  expect(cache.bytes).toBe(0);
 });

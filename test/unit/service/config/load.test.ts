@@ -181,20 +181,25 @@ describe('what stops the start', () => {
         .split('')
         .map((name, index) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[index]}`).join(',')}]`),
     ];
-    expect(refusal('agent', { file: await writeYaml(bomb.join('\n')) })).toContain('is not valid YAML');
+    expect(refusal('agent', { file: await writeYaml(bomb.join('\n')) })).toContain('cannot be taken');
     expect(refusal('agent', { file: await writeYaml(`# ${'x'.repeat(2 ** 20)}`) })).toContain(
       'at most 1048576 are allowed',
     );
     expect(refusal('agent', { file: dir.join('none') })).toContain('cannot read the configuration');
   });
 
-  test.each(['&a [*a]', 'door: &a {listen: [*a]}', '&a {door: &b {listen: *a}}'])(
+  test.each(['&a [*a]', 'door: &a {listen: [*a]}', '&a {door: &b {listen: [[[[*a]]]]}}'])(
     'a file that contains itself: %j',
     async (text) => {
       const file = await writeYaml(text);
-      expect(refusal('agent', { file })).toBe(`${file} is not valid YAML: *a stands within &a itself`);
+      expect(refusal('agent', { file })).toBe(`${file} cannot be taken: *a stands within &a itself`);
     },
   );
+
+  test('not an anchor that is used again within what had it before', async () => {
+    const file = await writeYaml('door: &a {listen: &a 127.0.0.1:1234, publicUrl: *a}');
+    expect(refusal('agent', { file })).not.toContain('itself');
+  });
 
   test('a missing value that has no default', () => {
     expect(refusal('origin', { flags: OFF })).toBe('signingKeyFile is not set: a file path is needed');
