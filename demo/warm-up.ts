@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { makeImage } from './image.ts';
 import { pullImage } from './pull-image.ts';
 import type { UpstreamRegistry } from './upstream-registry.ts';
@@ -6,6 +7,8 @@ import type { UpstreamRegistry } from './upstream-registry.ts';
 const IMAGES = 3;
 const LAYER_BYTES = 1e6;
 const TAG = 'v1';
+/** Small images reach the disks half a second after they were pulled. */
+const SETTLE_MS = 1_000;
 /** What they take of a disk that they are written to, all of them together. */
 export const WARM_UP_BYTES = IMAGES * 2 * LAYER_BYTES;
 
@@ -37,5 +40,6 @@ export async function warmUp({ directory, registry, doors, signal }: WarmUpParts
     const pulled = await Promise.all(pulls);
     waits.push(Math.max(...pulled.map(({ firstByteMs }) => firstByteMs)));
   }
+  await sleep(SETTLE_MS, undefined, { signal });
   return waits;
 }
