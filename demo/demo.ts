@@ -1,4 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
+import { countBuffersAsHeap } from '#cli/buffers-as-heap.ts';
 import { reportFailure } from '#cli/failure.ts';
 import { parseOptions } from './options.ts';
 import { renderResult, summarize } from './result-table.ts';
@@ -6,8 +6,8 @@ import { runDemo } from './run-demo.ts';
 import { StopSignals } from './stop-signals.ts';
 import { findFaults } from './verdict.ts';
 
-// What pulls shares the cores with the parts: without this flag of Node 26, V8 marks all of the heap after every few MiB pulled.
-setFlagsFromString('--external-memory-accounted-in-global-limit');
+// What pulls shares the cores with the parts.
+countBuffersAsHeap();
 
 using stop = new StopSignals();
 try {

@@ -22,8 +22,9 @@ export const MAX_READS = 256;
 /** Hashes of stored pieces in a batch that is signed anew. */
 export const BATCH_PIECES = 64;
 /**
- * What is being read is signed so long after the batch before: a twentieth of the time that the read has gone on, within these bounds, for
- * each batch costs every agent an Ed25519 check and a write, and each millisecond keeps a piece from those who wait. Milliseconds.
+ * What is being read is signed so long after the batch before: a twentieth of the time that the read has gone on,
+ * within these bounds, for each batch costs every agent an Ed25519 check and a write, and each millisecond keeps a
+ * piece from those who wait. Milliseconds.
  */
 export const BATCH_SHARE = 0.05;
 export const BATCH_LEAST_MS = 20;

@@ -12,7 +12,8 @@ interface Piece {
 
 /**
  * Makes pieces of a stream of a blob's bytes, signs their hashes in small batches and hands both to the torrent:
- * a piece moves between agents a tenth of a second after its last byte came at the latest, and sooner at the start of the read and the end of the blob.
+ * a piece moves between agents a tenth of a second after its last byte came at the latest, and sooner at the start of
+ * the read and the end of the blob.
  */
 export class PieceFeed implements Disposable {
   readonly #torrent: Torrent;
@@ -23,7 +24,6 @@ export class PieceFeed implements Disposable {
   #filled = 0;
   /** Consecutive pieces whose batch is not signed yet. */
   #waiting: Piece[] = [];
-  #waitingBytes = 0;
   #timer: NodeJS.Timeout | undefined;
   readonly #startedAt: number;
   #signedAt = -Infinity;
@@ -71,7 +71,6 @@ export class PieceFeed implements Disposable {
     this.#timer = undefined;
     if (this.#failure !== undefined) throw this.#failure;
     const pieces = this.#waiting.splice(0);
-    this.#waitingBytes = 0;
     const [first] = pieces;
     if (first === undefined) return;
     this.#signedAt = this.#now();
@@ -85,7 +84,7 @@ export class PieceFeed implements Disposable {
 
   /** Signs what waits, so that it is kept also where the read was broken off. */
   [Symbol.dispose](): void {
-    this.#flushLate();
+    this.#tryFlush();
     this.#memory.release();
     for (const { memory } of this.#waiting.splice(0)) memory.release();
   }
@@ -102,20 +101,20 @@ export class PieceFeed implements Disposable {
       return this.flush();
     }
     this.#waiting.push({ index, memory, hash: createHash('sha256').update(memory.data).digest() });
-    this.#waitingBytes += memory.data.length;
-    const untilNext = this.#signedAt + this.#betweenMs(index) - this.#now();
-    if (untilNext <= 0 || this.#waitingBytes >= BATCH_BYTES) return this.flush();
+    const now = this.#now();
+    const untilNext = this.#signedAt + this.#betweenMs(index, now) - now;
+    if (untilNext <= 0 || this.#waiting.length * table.pieceLength >= BATCH_BYTES) return this.flush();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#flushLate(), untilNext);
+    this.#timer = setTimeout(() => this.#tryFlush(), untilNext);
   }
 
-  #betweenMs(index: number): number {
+  #betweenMs(index: number, now: number): number {
     if (this.#torrent.pieces.table.count - index <= LAST_PIECES) return BATCH_LEAST_MS;
-    const share = (this.#now() - this.#startedAt) * BATCH_SHARE;
+    const share = (now - this.#startedAt) * BATCH_SHARE;
     return Math.max(BATCH_LEAST_MS, Math.min(BATCH_MOST_MS, share));
   }
 
-  #flushLate(): void {
+  #tryFlush(): void {
     try {
       this.flush();
     } catch (error) {
