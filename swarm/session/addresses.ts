@@ -40,16 +40,27 @@ export class Addresses {
     this.#entries.set(key, { target, failures: 0, nextAt: 0, busy: false });
   }
 
-  /** Up to `count` addresses to dial now, origins first; they count as busy until `failed`. */
+  /**
+   * Up to `count` addresses to dial now, origins first; they count as busy until `failed`. Of one process at a time only one: it
+   * may be known by several swarm ids, and one connection serves.
+   */
   take(count: number, now: number, connected: (peerId: string) => boolean): DialTarget[] {
-    const due = [...this.#entries.values()].filter(
-      ({ busy, nextAt, target }) =>
-        !busy && nextAt <= now && !(target.peerId !== undefined && connected(target.peerId)),
+    const entries = [...this.#entries.values()];
+    const engaged = new Set(entries.filter(({ busy }) => busy).map(({ target }) => processOf(target)));
+    const due = entries.filter(
+      ({ nextAt, target }) => nextAt <= now && !(target.peerId !== undefined && connected(target.peerId)),
     );
     due.sort((a, b) => Number(b.target.role === 'origin') - Number(a.target.role === 'origin'));
-    const taken = due.slice(0, count);
-    for (const entry of taken) entry.busy = true;
-    return taken.map(({ target }) => target);
+    const taken: DialTarget[] = [];
+    for (const entry of due) {
+      if (taken.length === count) break;
+      const process = processOf(entry.target);
+      if (engaged.has(process)) continue;
+      engaged.add(process);
+      entry.busy = true;
+      taken.push(entry.target);
+    }
+    return taken;
   }
 
   connected(target: DialTarget): void {
@@ -74,6 +85,10 @@ export class Addresses {
   }
 }
 
-function keyOf({ host, port, infoHash }: DialTarget): string {
-  return `${host} ${port} ${infoHash.toString('hex')}`;
+function processOf({ host, port }: DialTarget): string {
+  return `${host} ${port}`;
+}
+
+function keyOf(target: DialTarget): string {
+  return `${processOf(target)} ${target.infoHash.toString('hex')}`;
 }
