@@ -39,8 +39,8 @@ export interface PickOptions {
 
 /**
  * The next block to ask `peer` for: what readers wait for first, then what was begun, then the rarest piece
- * (random among equals, so that peers don't all ask for the same one), and at the very end what others were
- * asked for already. Undefined when the peer has nothing to give.
+ * (random among equals, so that peers don't all ask for the same one). What another was asked for already only at
+ * the very beginning and at the very end. Undefined when the peer has nothing to give.
  */
 export function pickBlock(table: PieceTable, peer: PickingPeer, options: PickOptions): Block | undefined {
   const urgent = pickInWindow(table, peer, options);
@@ -60,15 +60,29 @@ function pickInWindow(
   { cursors, windowOnly, accepts = acceptsAll }: PickOptions,
 ): Block | undefined {
   const pieces = windowOnly ? UNSTORED_WINDOW_PIECES : WINDOW_PIECES;
+  const isOpening = table.held.count === 0;
   for (const cursor of cursors) {
     const end = Math.min(cursor + pieces, table.count);
     for (let index = cursor; index < end; index++) {
       if (table.held.has(index) || !peer.pieces.has(index) || !accepts(index)) continue;
-      const block = nextFree(table.active.get(index) ?? table.activate(index), peer.blockLength);
+      const piece = table.active.get(index) ?? table.activate(index);
+      const isFirst = isOpening && index === cursor;
+      const block = nextFree(piece, peer.blockLength) ?? (isFirst ? endOf(piece, peer) : undefined);
       if (block) return block;
     }
   }
   return undefined;
+}
+
+/**
+ * The end of a piece that another peer was asked for, of a second one, once: the first to have what all readers begin with is
+ * asked by all at once, and sends to each as slowly.
+ */
+function endOf(piece: ActivePiece, peer: PickingPeer): Block | undefined {
+  const end = piece.units.length * UNIT_LENGTH - peer.blockLength;
+  const isOnce = (requests: number, offset: number): boolean =>
+    offset >= end && requests === 1 && !peer.asked(piece.index, offset);
+  return runOf(piece, peer.blockLength, isOnce);
 }
 
 function pickBegun(

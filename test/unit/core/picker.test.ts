@@ -107,6 +107,23 @@ describe('the picker', () => {
     expect(order[WINDOW_PIECES]).toBe(7);
   });
 
+  it('asks a second peer for the end of the piece that a reader waits for, once, while nothing is held', () => {
+    const [first, second, third] = [new Asked(ALL), new Asked([0]), new Asked([0])];
+    const table = tableWith([first, second, third]);
+    const reader = { cursors: [0] };
+    expect(first.ask(table, reader)).toEqual({ index: 0, offset: 0, length: PIECE / 2 });
+    expect(second.ask(table, reader)).toEqual({ index: 0, offset: PIECE / 2, length: PIECE / 2 });
+    expect(first.ask(table, reader)).toEqual({ index: 0, offset: PIECE / 2, length: PIECE / 2 });
+    expect(third.ask(table, reader)).toBeUndefined();
+
+    const [one, other] = [new Asked([0]), new Asked([0])];
+    const later = tableWith([one, other], [7]);
+    one.ask(later, reader);
+    one.ask(later, reader);
+    expect(one.blocks).toHaveLength(2);
+    expect(other.ask(later, reader)).toBeUndefined();
+  });
+
   it('ends a piece that was begun before it begins another', () => {
     const slow = new Asked(ALL, UNIT_LENGTH);
     const table = tableWith([slow]);
