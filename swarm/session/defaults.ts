@@ -7,8 +7,16 @@ export const MAX_ADDRESSES = 256;
 /** Dials under way at once per torrent. */
 export const MAX_DIALS = 4;
 
-/** Verified pieces kept in memory for those who ask next, over all torrents. Bytes. */
-export const PIECE_CACHE_BYTES = 16 * 1024 * 1024;
+/** Verified pieces kept in memory for those who ask next, over all torrents; half of it for own readers at most. */
+export const PIECE_CACHE_LIMITS = {
+  bytes: 16 * 1024 * 1024,
+  awaitedBytes: 8 * 1024 * 1024,
+  /** A reader that lags by more than a few seconds lags by more than half of the cache holds. */
+  awaitedMs: 5_000,
+};
+
+/** So long after the disk has given a piece back as it was, blocks of it are read for peers without its hash. Milliseconds. */
+export const PROVEN_MS = 60_000;
 
 /** Memory of pieces that nobody uses and that is kept for the next. Bytes. */
 export const FREE_PIECE_BYTES = 8 * 1024 * 1024;

@@ -8,6 +8,8 @@ export interface PieceSource {
   has(index: number): boolean;
   /** A piece that is there, lent; at once when it is in memory. */
   piece(index: number): PieceBytes | Promise<PieceBytes>;
+  /** The piece has been hashed: `next` is beyond it. */
+  hashed(index: number): void;
 }
 
 /** Hashes a blob's pieces in order while they come, to tell at the end whether the whole is what its digest says. */
@@ -40,7 +42,7 @@ export class DigestCheck {
         const { bytes, memory } = piece instanceof Promise ? await piece : piece;
         this.#hash.update(bytes);
         memory.release();
-        this.#next++;
+        this.#source.hashed(this.#next++);
       }
     } finally {
       this.#running = false;

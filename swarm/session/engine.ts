@@ -15,7 +15,7 @@ import {
   IDLE_MS,
   MAX_POISONED,
   MAX_TORRENTS,
-  PIECE_CACHE_BYTES,
+  PIECE_CACHE_LIMITS,
   POISONED_MS,
   TICK_MS,
   WANTED_PEERS,
@@ -104,7 +104,7 @@ export interface EngineStatus {
 export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
   readonly #options: EngineOptions;
-  readonly #cache = new PieceCache(PIECE_CACHE_BYTES);
+  readonly #cache: PieceCache;
   readonly #pool = new PiecePool(FREE_PIECE_BYTES);
   readonly #reads = new ReadMemory(this.#pool);
   readonly #scores = new PeerScores();
@@ -126,6 +126,7 @@ export class Engine implements AsyncDisposable {
   constructor(parts: EngineParts, options: EngineOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#cache = new PieceCache(PIECE_CACHE_LIMITS, parts.now);
     this.#downloads = new Bandwidth(options.limits.downloadBytesPerSecond, parts.now);
     this.#uploads = new Bandwidth(options.limits.uploadBytesPerSecond, parts.now);
     this.#torrentParts = this.#partsOfTorrents();
@@ -316,6 +317,7 @@ export class Engine implements AsyncDisposable {
         {
           cache: this.#cache,
           pool: this.#pool,
+          now: this.#parts.now,
           onFull: (error) => this.#noRoom(digest, error),
         },
         { size, place: partial && { kind: 'partial', blob: partial } },
@@ -376,7 +378,7 @@ export class Engine implements AsyncDisposable {
       const blob = await this.#parts.store.open(digest, this.#closing.signal);
       if (!blob) throw new Error(`${digest} is not stored any more`);
       const storage = new PieceStorage(
-        { cache: this.#cache, pool: this.#pool, onFull: () => undefined },
+        { cache: this.#cache, pool: this.#pool, now: this.#parts.now, onFull: () => undefined },
         { size: blob.size, place: { kind: 'stored', blob } },
       );
       const torrent = new Torrent(

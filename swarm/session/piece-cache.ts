@@ -1,26 +1,54 @@
 import type { PieceMemory } from './piece-memory.ts';
 
-/** A piece in memory; `pinned` while it is being written and so exists nowhere else. */
+export interface PieceCacheLimits {
+  /** All pieces together. */
+  readonly bytes: number;
+  /** Of these, what is kept for this process' own readers. */
+  readonly awaitedBytes: number;
+  /** How long it is kept for them; a reader that takes longer reads the disk. Milliseconds. */
+  readonly awaitedMs: number;
+}
+
+/** What is to become of a piece that is put. */
+export interface PieceUse {
+  /** It is being written and so exists nowhere else: it stays until `written`, whatever the limit; who puts it bounds how much. */
+  readonly unwritten: boolean;
+  /** Readers of this process, the digest among them, are still to come to it: as far as the limits go it makes no room for others until it is `passed`. */
+  readonly awaited: boolean;
+}
+
 interface Entry {
   readonly memory: PieceMemory;
-  pinned: boolean;
+  unwritten: boolean;
+  /** Of what is kept for own readers. */
+  awaitedUntil: number;
 }
 
 /**
- * Verified pieces kept in memory for those who ask next, over all torrents, least recently used first out.
- * Pinned ones stay whatever the limit; who pins bounds how much.
+ * Verified pieces kept in memory for those who ask next, over all torrents, least recently used first out. Those that
+ * this process' readers are still to come to stay: they are read in order and come out of order, so that the oldest is
+ * the next to be wanted, and where they lie further apart than the limit each of them would be gone just before.
  */
 export class PieceCache {
-  readonly #limit: number;
+  readonly #limits: PieceCacheLimits;
+  readonly #now: () => number;
   readonly #entries = new Map<string, Entry>();
+  /** What is kept for own readers, the oldest first. */
+  readonly #awaited = new Set<Entry>();
   #bytes = 0;
+  #awaitedBytes = 0;
 
-  constructor(limitBytes: number) {
-    this.#limit = limitBytes;
+  constructor(limits: PieceCacheLimits, now: () => number) {
+    this.#limits = limits;
+    this.#now = now;
   }
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key);
   }
 
   /** Still the cache's: who keeps it retains it. */
@@ -33,33 +61,57 @@ export class PieceCache {
   }
 
   /** Takes over the memory. */
-  put(key: string, memory: PieceMemory, pinned: boolean): void {
+  put(key: string, memory: PieceMemory, { unwritten, awaited }: PieceUse): void {
     this.delete(key);
-    this.#entries.set(key, { memory, pinned });
-    this.#bytes += memory.data.length;
+    const { length } = memory.data;
+    const now = this.#now();
+    const entry: Entry = { memory, unwritten, awaitedUntil: now + this.#limits.awaitedMs };
+    this.#entries.set(key, entry);
+    this.#bytes += length;
+    for (const oldest of this.#awaited) {
+      if (oldest.awaitedUntil > now) break;
+      this.#pass(oldest);
+    }
+    if (awaited && this.#awaitedBytes + length <= this.#limits.awaitedBytes) {
+      this.#awaited.add(entry);
+      this.#awaitedBytes += length;
+    }
     this.#shrink();
   }
 
-  unpin(key: string): void {
+  /** The disk has it. */
+  written(key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
-    entry.pinned = false;
+    entry.unwritten = false;
     this.#shrink();
+  }
+
+  /** No reader of this process awaits it any more. */
+  passed(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry) this.#pass(entry);
   }
 
   delete(key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
+    this.#pass(entry);
     this.#entries.delete(key);
     this.#bytes -= entry.memory.data.length;
     entry.memory.release();
   }
 
+  #pass(entry: Entry): void {
+    if (!this.#awaited.delete(entry)) return;
+    this.#awaitedBytes -= entry.memory.data.length;
+  }
+
   #shrink(): void {
-    if (this.#bytes <= this.#limit) return;
+    if (this.#bytes <= this.#limits.bytes) return;
     for (const [key, entry] of this.#entries) {
-      if (this.#bytes <= this.#limit) return;
-      if (!entry.pinned) this.delete(key);
+      if (this.#bytes <= this.#limits.bytes) return;
+      if (!entry.unwritten && !this.#awaited.has(entry)) this.delete(key);
     }
   }
 }

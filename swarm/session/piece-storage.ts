@@ -1,7 +1,8 @@
+import type { Block } from '#swarm/core/piece-table.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
-import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES } from './defaults.ts';
+import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES, PROVEN_MS } from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
@@ -24,6 +25,9 @@ export class PieceStorage implements AsyncDisposable {
   readonly #size: number;
   readonly #writes = new Set<Promise<void>>();
   readonly #onFull: (error: unknown) => void;
+  readonly #now: () => number;
+  /** When the disk last gave each piece back as it was, where that was looked at. Milliseconds. */
+  readonly #provenAt: Float64Array;
   #place: PiecePlace;
   /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
   #overflow: Map<number, PieceMemory> | undefined;
@@ -32,16 +36,20 @@ export class PieceStorage implements AsyncDisposable {
   #ending: Promise<void> | undefined;
   /** SHA-256 of a piece, where it is known: what disks give back is compared with it. */
   expected: (index: number) => Buffer | undefined = () => undefined;
+  /** Whether the digest or a reader of this process is still to come to the piece. */
+  awaited: (index: number) => boolean = () => false;
   /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
   onGone: ((index: number) => void) | undefined;
 
   constructor(
-    parts: { cache: PieceCache; pool: PiecePool; onFull: (error: unknown) => void },
+    parts: { cache: PieceCache; pool: PiecePool; now: () => number; onFull: (error: unknown) => void },
     blob: { size: number; place: PiecePlace },
   ) {
     this.#cache = parts.cache;
     this.#pool = parts.pool;
     this.#onFull = parts.onFull;
+    this.#now = parts.now;
+    this.#provenAt = new Float64Array(pieceCount(blob.size)).fill(-Infinity);
     this.#size = blob.size;
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
@@ -91,9 +99,26 @@ export class PieceStorage implements AsyncDisposable {
     return this.#fromDisk(index, offset, length);
   }
 
+  /**
+   * A block for a peer, lent likewise. Over a slow connection its piece is long gone from memory when the next block is asked for:
+   * of a piece that the disk has just given back as it was, no more than the block is read.
+   */
+  readBlock({ index, offset, length }: Block): PieceBytes | Promise<PieceBytes> {
+    const isProven = this.#now() - this.#provenAt[index]! < PROVEN_MS;
+    const isInMemory = this.#overflow?.has(index) || this.#cache.has(this.#cacheKey(index));
+    return isProven && !isInMemory
+      ? this.#blockFromDisk(index, offset, length)
+      : this.read(index, offset, length);
+  }
+
   /** The whole piece, lent likewise. */
   readPiece(index: number): PieceBytes | Promise<PieceBytes> {
     return this.read(index, 0, sizeOfPiece(this.#size, index));
+  }
+
+  /** The piece is not awaited any more: it makes room in the cache like others. */
+  passed(index: number): void {
+    this.#cache.passed(this.#cacheKey(index));
   }
 
   /** The piece is not needed any more. True where it was in memory only and so is gone. */
@@ -152,13 +177,13 @@ export class PieceStorage implements AsyncDisposable {
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
     const { data } = memory.retain();
-    this.#cache.put(key, memory, true);
+    this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
     this.#unwritten += data.length;
     const write = blob
       .write(index * pieceLength(this.#size), data)
       .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
-        this.#cache.unpin(key);
+        this.#cache.written(key);
         memory.release();
         this.#unwritten -= data.length;
         this.#writes.delete(write);
@@ -186,6 +211,19 @@ export class PieceStorage implements AsyncDisposable {
     }
   }
 
+  async #blockFromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
+    const place = this.#place;
+    if (!place) throw new Error(`piece ${index} is not in memory any more`);
+    const memory = this.#pool.take(length);
+    try {
+      await place.blob.read(index * pieceLength(this.#size) + offset, memory.data);
+    } catch (error) {
+      memory.release();
+      throw error;
+    }
+    return { bytes: memory.data, memory };
+  }
+
   async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
     const place = this.#place;
     if (!place) throw new Error(`piece ${index} is not in memory any more`);
@@ -194,16 +232,22 @@ export class PieceStorage implements AsyncDisposable {
       await place.blob.read(index * pieceLength(this.#size), memory.data);
       const expected = this.expected(index);
       // A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them.
-      if (expected)
+      if (expected) {
         comparePiece(
           { index, data: memory.data, expected },
           place.kind === 'stored' ? place.blob : undefined,
         );
+        this.#provenAt[index] = this.#now();
+      }
     } catch (error) {
       memory.release();
       throw error;
     }
-    this.#cache.put(this.#cacheKey(index), memory.retain(), false);
+    // Once the storage ends, nobody would take it out again.
+    if (!this.#ending) {
+      const use = { unwritten: false, awaited: this.awaited(index) };
+      this.#cache.put(this.#cacheKey(index), memory.retain(), use);
+    }
     return lend(memory, offset, length);
   }
 

@@ -62,6 +62,7 @@ export class Pieces {
    */
   readonly #unsigned = new Map<number, Buffer>();
   readonly #pool: PiecePool;
+  readonly #isAhead: (index: number) => boolean;
   /** Pieces that were held and are not any more. Peers that have them did not say so, as they were not wanted. */
   readonly lost: Bitfield;
   /** Pieces that an earlier run may have left on disk, as long as nobody has looked. */
@@ -75,7 +76,13 @@ export class Pieces {
   /** @param blob.complete all of it is in the storage and was verified before */
   constructor(
     blob: { digest: Digest; size: number; complete: boolean },
-    parts: { storage: PieceStorage; pool: PiecePool; events: PieceEvents },
+    parts: {
+      storage: PieceStorage;
+      pool: PiecePool;
+      events: PieceEvents;
+      /** Whether a reader is at this piece or before it. */
+      isAhead: (index: number) => boolean;
+    },
   ) {
     this.digest = blob.digest;
     this.table = new PieceTable(blob.size);
@@ -83,6 +90,7 @@ export class Pieces {
     this.storage = parts.storage;
     this.#events = parts.events;
     this.#pool = parts.pool;
+    this.#isAhead = parts.isAhead;
     this.#assembly = new Assembly(parts.pool);
     this.#sources = new Uint8Array(this.table.count);
     this.#verified = blob.complete;
@@ -90,8 +98,10 @@ export class Pieces {
       count: this.table.count,
       has: (index) => this.table.held.has(index),
       piece: (index) => this.storage.readPiece(index),
+      hashed: (index) => this.#passed(index),
     });
     this.lost = new Bitfield(this.table.count);
+    this.storage.awaited = (index) => this.#awaited(index);
     this.storage.onGone = (index) => this.lose(index);
     this.storage.expected = (index) => this.hashes.get(index) ?? this.#unsigned.get(index);
     if (blob.complete) this.table.held.fill();
@@ -238,8 +248,9 @@ export class Pieces {
     return SOURCES[this.#sources[index]!]!;
   }
 
-  /** Nobody here needs the piece any more. Where it is in memory only it is gone, to be fetched anew if asked for. */
+  /** A reader has had the piece. Where it is in memory only and the digest has had it too it is gone, to be fetched anew if asked for. */
   release(index: number): void {
+    this.#passed(index);
     if (index < this.#check.next && this.storage.release(index)) this.lose(index);
   }
 
@@ -247,6 +258,14 @@ export class Pieces {
   lose(index: number): void {
     this.table.drop(index);
     this.lost.add(index);
+  }
+
+  #awaited(index: number): boolean {
+    return (!this.#verified && index >= this.#check.next) || this.#isAhead(index);
+  }
+
+  #passed(index: number): void {
+    if (!this.#awaited(index)) this.storage.passed(index);
   }
 
   #verify(index: number): void {

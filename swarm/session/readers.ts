@@ -15,6 +15,12 @@ export class Readers {
     return this.#cursors;
   }
 
+  /** Whether one is at this piece or before it. */
+  anyUpTo(index: number): boolean {
+    for (const cursor of this.#cursors) if (cursor.index <= index) return true;
+    return false;
+  }
+
   /** From now on the reader can wait; when the signal aborts, its wait ends with the reason. */
   open(index: number, signal: AbortSignal): Cursor & Disposable {
     const abort = (): void => {

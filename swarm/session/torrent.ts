@@ -142,7 +142,12 @@ export class Torrent implements AsyncDisposable {
     this.#usedAt = this.#quietAt = parts.now();
     this.pieces = new Pieces(
       { digest, size, complete: options.complete },
-      { storage: options.storage, pool: parts.pool, events: this.#pieceEvents() },
+      {
+        storage: options.storage,
+        pool: parts.pool,
+        events: this.#pieceEvents(),
+        isAhead: (index) => this.#readers.anyUpTo(index),
+      },
     );
     const { table, storage } = this.pieces;
     const peers = (): Iterable<PeerSession> => this.connections.values();
@@ -311,7 +316,9 @@ export class Torrent implements AsyncDisposable {
         yield piece.bytes;
         before?.release();
         before = piece.memory;
-        if (read) this.pieces.release(index);
+        if (!read) continue;
+        cursor.index = index + 1;
+        this.pieces.release(index);
       }
     } finally {
       this.release();

@@ -148,7 +148,7 @@ export class Uploads {
   }
 
   #send(peer: PeerSession, block: Block): void {
-    const piece = this.#parts.storage.read(block.index, block.offset, block.length);
+    const piece = this.#parts.storage.readBlock(block);
     if (!(piece instanceof Promise)) return this.#sent(peer, block, piece);
     piece.then(
       (read) => {

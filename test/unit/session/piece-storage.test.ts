@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
+import { PROVEN_MS } from '#swarm/session/defaults.ts';
 import { PieceCache } from '#swarm/session/piece-cache.ts';
 import { PiecePool } from '#swarm/session/piece-memory.ts';
 import { PieceStorage } from '#swarm/session/piece-storage.ts';
@@ -13,6 +15,8 @@ class Disk implements StoredBlob {
   readonly #content: Buffer;
   readonly digest = digestOf(Buffer.from('one blob'));
   readonly size = 12 * PIECE;
+  /** Bytes of each read. */
+  readonly reads: number[] = [];
 
   constructor(seed: string) {
     this.#content = deterministicBytes(seed, this.size);
@@ -23,6 +27,7 @@ class Disk implements StoredBlob {
   }
 
   async read(position: number, target: Uint8Array): Promise<void> {
+    this.reads.push(target.length);
     target.set(this.#content.subarray(position, position + target.length));
   }
 
@@ -44,13 +49,13 @@ async function read(storage: PieceStorage, index: number): Promise<Buffer> {
 }
 
 test('two storages of one blob have nothing of each other, and the end of one takes what is its own and no more', async () => {
-  const cache = new PieceCache(16 * PIECE);
+  const cache = new PieceCache({ bytes: 16 * PIECE, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
   const pool = new PiecePool(0);
   const disks = Array.from({ length: 11 }, (_, number) => new Disk(`disk ${number}`));
   const storages = disks.map(
     (blob) =>
       new PieceStorage(
-        { cache, pool, onFull: () => undefined },
+        { cache, pool, now: () => 0, onFull: () => undefined },
         { size: blob.size, place: { kind: 'stored', blob } },
       ),
   );
@@ -64,4 +69,31 @@ test('two storages of one blob have nothing of each other, and the end of one ta
   expect(storages[0]!.readPiece(1)).not.toBeInstanceOf(Promise);
   await Promise.all(storages.map((storage) => storage[Symbol.asyncDispose]()));
   expect(cache.bytes).toBe(0);
+});
+
+test('of a piece that a disk has just given back as it was a peer costs no more than its block, and no memory for longer', async () => {
+  const disk = new Disk('blocks');
+  const cache = new PieceCache({ bytes: 0, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
+  let now = 0;
+  await using storage = new PieceStorage(
+    { cache, pool: new PiecePool(0), now: () => now, onFull: () => undefined },
+    { size: disk.size, place: { kind: 'stored', blob: disk } },
+  );
+  storage.expected = (index) => hash('sha256', disk.piece(index), 'buffer');
+  const block = { index: 3, offset: 32 * 1024, length: 32 * 1024 };
+  const bytes = disk.piece(3).subarray(block.offset, block.offset + block.length);
+  const readBlock = async (): Promise<number[]> => {
+    const lent = await storage.readBlock(block);
+    expect(lent.bytes.equals(bytes)).toBe(true);
+    lent.memory.release();
+    return disk.reads.splice(0);
+  };
+  expect(await readBlock()).toEqual([PIECE]);
+  expect(await readBlock()).toEqual([block.length]);
+  // A reader of this node is given only what was compared.
+  await read(storage, 3);
+  expect(disk.reads.splice(0)).toEqual([PIECE]);
+  now = PROVEN_MS;
+  expect(await readBlock()).toEqual([PIECE]);
+  expect(await readBlock()).toEqual([block.length]);
 });

@@ -25,7 +25,12 @@ it('shows a peer that has taken a piece the next one at once, not only when it l
       table,
       storage: stack.use(
         new PieceStorage(
-          { cache: new PieceCache(0), pool, onFull: () => undefined },
+          {
+            cache: new PieceCache({ bytes: 0, awaitedBytes: 0, awaitedMs: 0 }, () => 0),
+            pool,
+            now: () => 0,
+            onFull: () => undefined,
+          },
           { size: table.size, place: undefined },
         ),
       ),

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { digestOf } from '#registry/digest.ts';
+import type { Torrent } from '#swarm/session/torrent.ts';
+import { deterministicBytes } from '../../support/bytes.ts';
+import { SwarmFixture } from './swarm-fixture.ts';
+
+const PIECE = 256 * 1024;
+/** More than is kept in memory. */
+const PIECES = 80;
+const blob = deterministicBytes('read by its own node', PIECES * PIECE);
+const request = { digest: digestOf(blob), scope: 'registry.example', size: blob.length };
+const deadline = (): AbortSignal => AbortSignal.timeout(30_000);
+
+const isInMemory = ({ pieces }: Torrent, index: number): boolean => {
+  const piece = pieces.storage.read(index, 0, 1);
+  if (!(piece instanceof Promise)) {
+    piece.memory.release();
+    return true;
+  }
+  piece.then(
+    ({ memory }) => memory.release(),
+    () => undefined,
+  );
+  return false;
+};
+
+/** Everything is fed but the first piece, so that nothing can be read in order. */
+async function withHole(fixture: SwarmFixture): Promise<Torrent> {
+  const { swarm } = await fixture.member('agent');
+  const torrent = await swarm.engine.torrent(request);
+  fixture.feed(torrent, blob, 1);
+  await torrent.caughtUp();
+  return torrent;
+}
+
+test('behind a hole the pieces that come next stay in memory, however many come after them', async () => {
+  await using fixture = await SwarmFixture.start();
+  const torrent = await withHole(fixture);
+  expect(isInMemory(torrent, 1)).toBe(true);
+  expect(isInMemory(torrent, 20)).toBe(true);
+});
+
+test('what the digest has passed stays only while a reader is still to come to it', async () => {
+  await using fixture = await SwarmFixture.start();
+  const torrent = await withHole(fixture);
+  const reading = torrent.read(0, blob.length, deadline());
+  const first = reading.next();
+  fixture.feed(torrent, blob, 0, 1);
+  await torrent.whenComplete(deadline());
+  await first;
+  const others = async (): Promise<void> => {
+    for (let index = PIECES - 1; index > 20; index--)
+      (await torrent.pieces.storage.readPiece(index)).memory.release();
+  };
+  await others();
+  expect(isInMemory(torrent, 2)).toBe(true);
+  for (let index = 1; index <= 4; index++) await reading.next();
+  await others();
+  expect([1, 2, 5].map((index) => isInMemory(torrent, index))).toEqual([false, false, true]);
+  await reading.return(undefined);
+});
