@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { HttpConnection, type Response } from './http-connection.ts';
 import { pullBlob, type PulledBlob, type PullOptions } from './pull-blob.ts';
 import { digestOf } from '#registry/digest.ts';
 
@@ -11,8 +13,11 @@ const ACCEPT = [
 /** Layers at a time, as containerd has it by default. */
 const PARALLEL_LAYERS = 3;
 
+/** Of an error's body. */
+const KEPT_TEXT_BYTES = 300;
+
 export interface ImagePullOptions {
-  /** Where to ask, without a trailing slash: a mirror's or a registry's own. */
+  /** Where to ask, by plain HTTP and without a trailing slash: a mirror's or a registry's own. */
   base: string;
   repository: string;
   /** Tag or digest. */
@@ -112,22 +117,59 @@ class Session {
   }
 
   async blob({ digest, size }: Descriptor, onFirst?: () => void): Promise<PulledPart> {
-    let seen = 0;
-    const onBytes = (count: number): void => {
-      if (seen === 0) onFirst?.();
-      seen += count;
-      this.#options.onBytes?.(count, digest);
+    const started = performance.now();
+    const path = `blobs/${digest}`;
+    const hash = createHash('sha256');
+    let bytes = 0;
+    let firstByteMs: number | undefined;
+    let refusal = '';
+    const onBody = (part: Uint8Array, { status }: Response): void => {
+      if (status !== 200) return void (refusal ||= Buffer.from(part).toString('utf8', 0, KEPT_TEXT_BYTES));
+      if (bytes === 0) onFirst?.();
+      firstByteMs ??= performance.now() - started;
+      bytes += part.length;
+      hash.update(part);
+      this.#options.onBytes?.(part.length, digest);
     };
-    const { bytes, sha256, firstByteMs } = await this.#get(`blobs/${digest}`, { onBytes });
-    if (bytes !== size || `sha256:${sha256}` !== digest) {
-      throw new Error(`blob ${digest} of ${size} bytes came as sha256:${sha256} of ${bytes} bytes`);
-    }
+    const { status } = await this.#stream(path, onBody).catch((cause: unknown) => {
+      this.#options.signal?.throwIfAborted();
+      throw new Error(`${path} was cut after ${bytes} bytes`, { cause });
+    });
+    if (status !== 200) throw new Error(`${path} was answered ${status}: ${refusal}`);
+    const actual = `sha256:${hash.digest('hex')}`;
+    if (bytes !== size || actual !== digest)
+      throw new Error(`blob ${digest} of ${size} bytes came as ${actual} of ${bytes} bytes`);
     return { digest, bytes, firstByteMs };
   }
 
+  /** A blob's body in memory that is used again: by `node:http` a gibibyte takes 2.3 CPU-seconds in place of 0.9, on cores that agents need. */
+  async #stream(path: string, onBody: (part: Uint8Array, response: Response) => void): Promise<Response> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    const url = new URL(this.#urlOf(path));
+    const connection = new HttpConnection({ host: url.hostname, port: Number(url.port || 80) });
+    const close = (): void => connection.close();
+    signal?.addEventListener('abort', close, { once: true });
+    try {
+      return await connection.get({
+        path: `${url.pathname}${url.search}`,
+        headers: this.#authorization === undefined ? {} : { authorization: this.#authorization },
+        onBody,
+      });
+    } finally {
+      signal?.removeEventListener('abort', close);
+      close();
+    }
+  }
+
+  #urlOf(path: string): string {
+    const { base, repository, ns } = this.#options;
+    return `${base}/v2/${repository}/${path}${ns === undefined ? '' : `?ns=${encodeURIComponent(ns)}`}`;
+  }
+
   async #get(path: string, options: PullOptions): Promise<PulledBlob> {
-    const { base, repository, ns, signal } = this.#options;
-    const url = `${base}/v2/${repository}/${path}${ns === undefined ? '' : `?ns=${encodeURIComponent(ns)}`}`;
+    const { signal } = this.#options;
+    const url = this.#urlOf(path);
     const ask = (): Promise<PulledBlob> =>
       pullBlob(url, {
         ...options,
@@ -140,7 +182,9 @@ class Session {
       pulled = await ask();
     }
     if (pulled.status !== 200) {
-      throw new Error(`${path} was answered ${pulled.status}: ${pulled.head.toString('utf8', 0, 300)}`);
+      throw new Error(
+        `${path} was answered ${pulled.status}: ${pulled.head.toString('utf8', 0, KEPT_TEXT_BYTES)}`,
+      );
     }
     if (!pulled.complete) throw new Error(`${path} was cut after ${pulled.bytes} bytes`);
     return pulled;

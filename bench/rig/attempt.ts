@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { openSync, readSync, closeSync } from 'node:fs';
-import { HttpConnection } from './http-connection.ts';
+import { HttpConnection } from '../../demo/http-connection.ts';
 
 /** One GET whose body is compared with what it should be, byte by byte, and which may fail. */
 export interface AttemptOrder {

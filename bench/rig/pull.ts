@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { HttpConnection } from './http-connection.ts';
+import { HttpConnection } from '../../demo/http-connection.ts';
 
 /** One GET; its body must have this digest. */
 export interface Fetch {

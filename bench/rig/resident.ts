@@ -1,5 +1,5 @@
 import { attempt, type AttemptOrder, type AttemptReport } from './attempt.ts';
-import { HttpConnection } from './http-connection.ts';
+import { HttpConnection } from '../../demo/http-connection.ts';
 import { pull, type PullOrder, type PullReport } from './pull.ts';
 
 /**

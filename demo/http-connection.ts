@@ -4,7 +4,7 @@ export interface Request {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sees each part of a body; the bytes are valid during the call only. */
-  readonly onBody: (bytes: Uint8Array) => void;
+  readonly onBody: (bytes: Uint8Array, response: Response) => void;
 }
 
 export interface Response {
@@ -14,7 +14,7 @@ export interface Response {
 }
 
 interface Exchange {
-  readonly onBody: (bytes: Uint8Array) => void;
+  readonly onBody: Request['onBody'];
   readonly resolve: (response: Response) => void;
   readonly reject: (error: Error) => void;
 }
@@ -101,7 +101,7 @@ export class HttpConnection {
   #readBody(response: Response, bytes: Uint8Array): void {
     if (bytes.length > this.#bodyLeft) throw new Error('the body is longer than its Content-Length');
     this.#bodyLeft -= bytes.length;
-    if (bytes.length > 0) this.#exchange?.onBody(bytes);
+    if (bytes.length > 0) this.#exchange?.onBody(bytes, response);
     if (this.#bodyLeft > 0) return;
     const { resolve } = this.#exchange!;
     this.#exchange = undefined;
