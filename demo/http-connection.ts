@@ -24,7 +24,7 @@ const MAX_HEAD_BYTES = 64 * 1024;
 
 /**
  * GETs over one kept-alive HTTP/1.1 connection, one after another. It exists because what pulls shares the cores with
- * what is measured: this costs a fraction of `node:http`. Bodies need a Content-Length.
+ * what is shown or measured: this costs a fraction of `node:http`. Bodies need a Content-Length.
  */
 export class HttpConnection {
   readonly #socket: Socket;

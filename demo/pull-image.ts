@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { HttpConnection, type Response } from './http-connection.ts';
 import { pullBlob, type PulledBlob, type PullOptions } from './pull-blob.ts';
+import { asError } from '#registry/as-error.ts';
 import { digestOf } from '#registry/digest.ts';
 
 const ACCEPT = [
@@ -65,7 +66,8 @@ interface ManifestJson {
 }
 
 /**
- * Pulls an image as a runtime does: index, manifest, config, then layers side by side; answers challenges.
+ * Pulls an image as a runtime does: index, manifest, config, then layers side by side; answers the challenge that its
+ * manifests are refused with. Blobs must come from `base` itself: redirects of theirs are not followed.
  * @throws Error that names the part which was refused, cut short, or not what its digest says.
  */
 export async function pullImage(options: ImagePullOptions): Promise<PulledImage> {
@@ -133,7 +135,7 @@ class Session {
     };
     const { status } = await this.#stream(path, onBody).catch((cause: unknown) => {
       this.#options.signal?.throwIfAborted();
-      throw new Error(`${path} was cut after ${bytes} bytes`, { cause });
+      throw new Error(`${path} was cut after ${bytes} bytes: ${asError(cause).message}`, { cause });
     });
     if (status !== 200) throw new Error(`${path} was answered ${status}: ${refusal}`);
     const actual = `sha256:${hash.digest('hex')}`;
@@ -147,6 +149,7 @@ class Session {
     const { signal } = this.#options;
     signal?.throwIfAborted();
     const url = new URL(this.#urlOf(path));
+    if (url.protocol !== 'http:') throw new Error(`${url.origin} is not asked by plain HTTP`);
     const connection = new HttpConnection({ host: url.hostname, port: Number(url.port || 80) });
     const close = (): void => connection.close();
     signal?.addEventListener('abort', close, { once: true });

@@ -39,8 +39,8 @@ export interface PickOptions {
 
 /**
  * The next block to ask `peer` for: what readers wait for first, then what was begun, then the rarest piece
- * (random among equals, so that peers don't all ask for the same one). What another was asked for already only at
- * the very beginning and at the very end. Undefined when the peer has nothing to give.
+ * (random among equals, so that peers don't all ask for the same one). What another was asked for already only while
+ * nothing is held, and at the very end. Undefined when the peer has nothing to give.
  */
 export function pickBlock(table: PieceTable, peer: PickingPeer, options: PickOptions): Block | undefined {
   const urgent = pickInWindow(table, peer, options);
@@ -60,7 +60,8 @@ function pickInWindow(
   { cursors, windowOnly, accepts = acceptsAll }: PickOptions,
 ): Block | undefined {
   const pieces = windowOnly ? UNSTORED_WINDOW_PIECES : WINDOW_PIECES;
-  const isOpening = table.held.count === 0;
+  // Where nothing can be stored, nothing is held for long either.
+  const isOpening = !windowOnly && table.held.count === 0;
   for (const cursor of cursors) {
     const end = Math.min(cursor + pieces, table.count);
     for (let index = cursor; index < end; index++) {
@@ -80,6 +81,7 @@ function pickInWindow(
  */
 function endOf(piece: ActivePiece, peer: PickingPeer): Block | undefined {
   const end = piece.units.length * UNIT_LENGTH - peer.blockLength;
+  if (end <= 0) return undefined;
   const isOnce = (requests: number, offset: number): boolean =>
     offset >= end && requests === 1 && !peer.asked(piece.index, offset);
   return runOf(piece, peer.blockLength, isOnce);

@@ -20,6 +20,9 @@ interface Entry {
   busy: boolean;
 }
 
+/** In the order in which they are dialled. */
+const ROLES: readonly PeerRole[] = ['origin', 'agent', 'stranger'];
+
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 /** An address that failed this often in a row is forgotten. */
@@ -41,22 +44,22 @@ export class Addresses {
   }
 
   /**
-   * Up to `count` addresses to dial now, origins first; they count as busy until `failed`. Of one process at a time only one: it
-   * may be known by several swarm ids, and one connection serves.
+   * Up to `count` targets to dial now, origins first and strangers last; they count as busy until `failed`. Of one address only one
+   * at a time: a process may be known by several swarm ids, and one connection serves.
    */
   take(count: number, now: number, connected: (peerId: string) => boolean): DialTarget[] {
     const entries = [...this.#entries.values()];
-    const engaged = new Set(entries.filter(({ busy }) => busy).map(({ target }) => processOf(target)));
+    const engaged = new Set(entries.filter(({ busy }) => busy).map(({ target }) => addressOf(target)));
     const due = entries.filter(
       ({ nextAt, target }) => nextAt <= now && !(target.peerId !== undefined && connected(target.peerId)),
     );
-    due.sort((a, b) => Number(b.target.role === 'origin') - Number(a.target.role === 'origin'));
+    due.sort((a, b) => ROLES.indexOf(a.target.role) - ROLES.indexOf(b.target.role));
     const taken: DialTarget[] = [];
     for (const entry of due) {
       if (taken.length === count) break;
-      const process = processOf(entry.target);
-      if (engaged.has(process)) continue;
-      engaged.add(process);
+      const address = addressOf(entry.target);
+      if (engaged.has(address)) continue;
+      engaged.add(address);
       entry.busy = true;
       taken.push(entry.target);
     }
@@ -85,10 +88,10 @@ export class Addresses {
   }
 }
 
-function processOf({ host, port }: DialTarget): string {
+function addressOf({ host, port }: DialTarget): string {
   return `${host} ${port}`;
 }
 
 function keyOf(target: DialTarget): string {
-  return `${processOf(target)} ${target.infoHash.toString('hex')}`;
+  return `${addressOf(target)} ${target.infoHash.toString('hex')}`;
 }

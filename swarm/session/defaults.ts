@@ -17,6 +17,8 @@ export const PIECE_CACHE_LIMITS = {
 
 /** So long after the disk has given a piece back as it was, blocks of it are read for peers without its hash. Milliseconds. */
 export const PROVEN_MS = 60_000;
+/** Longer ones are served out of the whole piece, which the next peers then find in memory. Of a piece. */
+export const SHORT_BLOCK = 1 / 4;
 
 /** Memory of pieces that nobody uses and that is kept for the next. Bytes. */
 export const FREE_PIECE_BYTES = 8 * 1024 * 1024;

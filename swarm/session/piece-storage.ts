@@ -2,7 +2,7 @@ import type { Block } from '#swarm/core/piece-table.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
-import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES, PROVEN_MS } from './defaults.ts';
+import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES, PROVEN_MS, SHORT_BLOCK } from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
@@ -26,8 +26,8 @@ export class PieceStorage implements AsyncDisposable {
   readonly #writes = new Set<Promise<void>>();
   readonly #onFull: (error: unknown) => void;
   readonly #now: () => number;
-  /** When the disk last gave each piece back as it was, where that was looked at. Milliseconds. */
-  readonly #provenAt: Float64Array;
+  /** When the disk last gave each piece back as it was; 0: not yet. Milliseconds. */
+  #provenAt: Float64Array | undefined;
   #place: PiecePlace;
   /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
   #overflow: Map<number, PieceMemory> | undefined;
@@ -36,7 +36,7 @@ export class PieceStorage implements AsyncDisposable {
   #ending: Promise<void> | undefined;
   /** SHA-256 of a piece, where it is known: what disks give back is compared with it. */
   expected: (index: number) => Buffer | undefined = () => undefined;
-  /** Whether the digest or a reader of this process is still to come to the piece. */
+  /** Whether the digest is still to come to the piece, or a reader of this process that has begun before it. */
   awaited: (index: number) => boolean = () => false;
   /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
   onGone: ((index: number) => void) | undefined;
@@ -49,7 +49,6 @@ export class PieceStorage implements AsyncDisposable {
     this.#pool = parts.pool;
     this.#onFull = parts.onFull;
     this.#now = parts.now;
-    this.#provenAt = new Float64Array(pieceCount(blob.size)).fill(-Infinity);
     this.#size = blob.size;
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
@@ -92,23 +91,24 @@ export class PieceStorage implements AsyncDisposable {
     this.#writes.add(write);
   }
 
-  /** Bytes of a piece that was put, lent until their memory is released: at once from memory, else from disk. */
+  /** Bytes of a piece that was put, lent to a reader of this process until their memory is released: at once from memory, else from disk. */
   read(index: number, offset: number, length: number): PieceBytes | Promise<PieceBytes> {
-    const memory = this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
-    if (memory) return lend(memory.retain(), offset, length);
-    return this.#fromDisk(index, offset, length);
+    return this.#lent(index, offset, length, this.awaited(index));
   }
 
   /**
-   * A block for a peer, lent likewise. Over a slow connection its piece is long gone from memory when the next block is asked for:
-   * of a piece that the disk has just given back as it was, no more than the block is read.
+   * A block for a peer, lent likewise. In short blocks, over a slow connection, a piece goes for so long that it is gone from memory when the
+   * next is asked for: of one that the disk has just given back as it was, no more than the block is read.
    */
   readBlock({ index, offset, length }: Block): PieceBytes | Promise<PieceBytes> {
-    const isProven = this.#now() - this.#provenAt[index]! < PROVEN_MS;
-    const isInMemory = this.#overflow?.has(index) || this.#cache.has(this.#cacheKey(index));
-    return isProven && !isInMemory
-      ? this.#blockFromDisk(index, offset, length)
-      : this.read(index, offset, length);
+    const size = sizeOfPiece(this.#size, index);
+    const isShort = length <= size * SHORT_BLOCK;
+    if (isShort && this.#isProven(index) && !this.#isInMemory(index))
+      return this.#load(this.#place, index, offset, length).then((memory) => ({
+        bytes: memory.data,
+        memory,
+      }));
+    return this.#lent(index, offset, length, false);
   }
 
   /** The whole piece, lent likewise. */
@@ -143,6 +143,8 @@ export class PieceStorage implements AsyncDisposable {
     const blob = await open(digest);
     if (!blob) throw new Error(`${digest} is not in the store right after it was put there`);
     this.#place = { kind: 'stored', blob };
+    // Of another file, if somebody else has stored the blob meanwhile.
+    this.#provenAt = undefined;
     await partial[Symbol.asyncDispose]();
   }
 
@@ -177,6 +179,7 @@ export class PieceStorage implements AsyncDisposable {
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
     const { data } = memory.retain();
+    if (this.#provenAt) this.#provenAt[index] = 0;
     this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
     this.#unwritten += data.length;
     const write = blob
@@ -211,44 +214,56 @@ export class PieceStorage implements AsyncDisposable {
     }
   }
 
-  async #blockFromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
-    const place = this.#place;
-    if (!place) throw new Error(`piece ${index} is not in memory any more`);
-    const memory = this.#pool.take(length);
-    try {
-      await place.blob.read(index * pieceLength(this.#size) + offset, memory.data);
-    } catch (error) {
-      memory.release();
-      throw error;
-    }
-    return { bytes: memory.data, memory };
+  #isInMemory(index: number): boolean {
+    return this.#overflow?.has(index) === true || this.#cache.has(this.#cacheKey(index));
   }
 
-  async #fromDisk(index: number, offset: number, length: number): Promise<PieceBytes> {
+  #isProven(index: number): boolean {
+    const provenAt = this.#provenAt?.[index] ?? 0;
+    return provenAt > 0 && this.#now() - provenAt < PROVEN_MS;
+  }
+
+  #lent(index: number, offset: number, length: number, awaited: boolean): PieceBytes | Promise<PieceBytes> {
+    const memory = this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
+    if (memory) return lend(memory.retain(), offset, length);
+    return this.#fromDisk(index, awaited).then((read) => lend(read, offset, length));
+  }
+
+  /** The whole piece, compared with its hash, and kept for those who ask next. */
+  async #fromDisk(index: number, awaited: boolean): Promise<PieceMemory> {
     const place = this.#place;
-    if (!place) throw new Error(`piece ${index} is not in memory any more`);
-    const memory = this.#pool.take(sizeOfPiece(this.#size, index));
+    const memory = await this.#load(place, index, 0, sizeOfPiece(this.#size, index));
     try {
-      await place.blob.read(index * pieceLength(this.#size), memory.data);
-      const expected = this.expected(index);
-      // A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them.
-      if (expected) {
-        comparePiece(
-          { index, data: memory.data, expected },
-          place.kind === 'stored' ? place.blob : undefined,
-        );
-        this.#provenAt[index] = this.#now();
-      }
+      this.#compare(place, index, memory.data);
     } catch (error) {
       memory.release();
       throw error;
     }
     // Once the storage ends, nobody would take it out again.
-    if (!this.#ending) {
-      const use = { unwritten: false, awaited: this.awaited(index) };
-      this.#cache.put(this.#cacheKey(index), memory.retain(), use);
+    if (!this.#ending) this.#cache.put(this.#cacheKey(index), memory.retain(), { unwritten: false, awaited });
+    return memory;
+  }
+
+  /** A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them. */
+  #compare(place: PiecePlace, index: number, data: Buffer): void {
+    const expected = this.expected(index);
+    if (!expected) return;
+    this.#provenAt ??= new Float64Array(pieceCount(this.#size));
+    this.#provenAt[index] = 0;
+    comparePiece({ index, data, expected }, place?.kind === 'stored' ? place.blob : undefined);
+    if (place === this.#place) this.#provenAt[index] = this.#now();
+  }
+
+  async #load(place: PiecePlace, index: number, offset: number, length: number): Promise<PieceMemory> {
+    if (!place) throw new Error(`piece ${index} is not in memory any more`);
+    const memory = this.#pool.take(length);
+    try {
+      await place.blob.read(index * pieceLength(this.#size) + offset, memory.data);
+      return memory;
+    } catch (error) {
+      memory.release();
+      throw error;
     }
-    return lend(memory, offset, length);
   }
 
   #forgetCached(): void {

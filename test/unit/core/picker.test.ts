@@ -116,6 +116,15 @@ describe('the picker', () => {
     expect(first.ask(table, reader)).toEqual({ index: 0, offset: PIECE / 2, length: PIECE / 2 });
     expect(third.ask(table, reader)).toBeUndefined();
 
+    const [whole, again] = [new Asked([0], PIECE), new Asked([0], PIECE)];
+    const short = tableWith([whole, again]);
+    expect(whole.ask(short, reader)).toEqual({ index: 0, offset: 0, length: PIECE });
+    expect(again.ask(short, reader)).toBeUndefined();
+    const [near, next] = [new Asked([0]), new Asked([0])];
+    const unstored = tableWith([near, next]);
+    for (const offset of [0, PIECE / 2])
+      expect(near.ask(unstored, { ...reader, windowOnly: true })).toMatchObject({ offset });
+    expect(next.ask(unstored, { ...reader, windowOnly: true })).toBeUndefined();
     const [one, other] = [new Asked([0]), new Asked([0])];
     const later = tableWith([one, other], [7]);
     one.ask(later, reader);

@@ -27,7 +27,8 @@ test('a process that is known by two swarm ids is dialled by one at a time, by t
   const addresses = new Addresses(() => 1);
   const other = { ...PEER, infoHash: Buffer.alloc(20, 1) };
   const neighbour = { ...PEER, host: '10.0.0.2' };
-  for (const target of [PEER, other, neighbour]) addresses.add(target);
+  const stranger = { ...neighbour, role: 'stranger' as const, infoHash: other.infoHash };
+  for (const target of [stranger, PEER, other, neighbour]) addresses.add(target);
   const take = (now: number): readonly DialTarget[] => addresses.take(8, now, () => false);
   expect(take(0)).toEqual([PEER, neighbour]);
   expect(take(0)).toEqual([]);

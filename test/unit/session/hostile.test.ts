@@ -79,14 +79,14 @@ describe('an agent and a slow peer', () => {
     const { peer, proxy } = await scene.forged();
     peer.offer(PIECES, [0]);
     await expect.poll(() => peer.requests.length).toBe(2);
-    const other = await scene.raw({ answer: honestly(blob) });
+    const other = await scene.raw();
     other.offer(PIECES, [0]);
     const read = readBytes(scene.torrent, 0, PIECE, deadline());
     for (const { index, offset, length } of peer.requests) {
       proxy.inject(encodePieceHead({ index, offset, length }));
-      for (let at = offset; at < offset + length; at += 8 * 1024) {
-        proxy.inject(blob.subarray(at, at + 8 * 1024));
-        await sleep(50);
+      for (let at = offset; at < offset + length; at += 16 * 1024) {
+        proxy.inject(blob.subarray(at, at + 16 * 1024));
+        await sleep(60);
       }
     }
     expect((await read).equals(blob.subarray(0, PIECE))).toBe(true);

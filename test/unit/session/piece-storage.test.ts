@@ -71,10 +71,10 @@ test('two storages of one blob have nothing of each other, and the end of one ta
   expect(cache.bytes).toBe(0);
 });
 
-test('of a piece that a disk has just given back as it was a peer costs no more than its block, and no memory for longer', async () => {
+test('of a piece that a disk has just given back as it was a short block is read alone for a peer, until it is found damaged', async () => {
   const disk = new Disk('blocks');
   const cache = new PieceCache({ bytes: 0, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
-  let now = 0;
+  let now = 1;
   await using storage = new PieceStorage(
     { cache, pool: new PiecePool(0), now: () => now, onFull: () => undefined },
     { size: disk.size, place: { kind: 'stored', blob: disk } },
@@ -93,7 +93,13 @@ test('of a piece that a disk has just given back as it was a peer costs no more 
   // A reader of this node is given only what was compared.
   await read(storage, 3);
   expect(disk.reads.splice(0)).toEqual([PIECE]);
-  now = PROVEN_MS;
+  now += PROVEN_MS;
   expect(await readBlock()).toEqual([PIECE]);
   expect(await readBlock()).toEqual([block.length]);
+  // All of what is asked for in long blocks is in memory for the next peer.
+  await expect(storage.readBlock({ index: 3, offset: 0, length: PIECE / 2 })).resolves.toBeDefined();
+  expect(disk.reads.splice(0)).toEqual([PIECE]);
+  storage.expected = () => hash('sha256', 'what was stored', 'buffer');
+  await expect(storage.readPiece(3)).rejects.toThrow('nothing is wrong');
+  await expect(storage.readBlock(block)).rejects.toThrow('nothing is wrong');
 });

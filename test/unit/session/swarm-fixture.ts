@@ -45,7 +45,7 @@ export interface MemberOptions {
   readonly writeAt?: WriteAt;
   readonly limits?: EngineLimits;
   readonly zone?: string;
-  readonly clock?: TestClock;
+  readonly clock?: Pick<TestClock, 'now'>;
   /** Another identity than the fixture's. */
   readonly security?: Security;
 }
