@@ -1,3 +1,5 @@
+import { loopRest } from '#swarm/wire/loop-rest.ts';
+
 /** A reader's place in the blob: the picker sees what it needs next, the tick how long it has waited. */
 export interface Cursor {
   /** Piece that it needs next. */
@@ -44,11 +46,13 @@ export class Readers {
   /** Waits until `wake` or `fail` is called for the cursor's piece. @throws the abort reason, or what `fail` was given */
   async wait(cursor: Cursor, now: number): Promise<void> {
     cursor.waitingSince = now;
+    loopRest.letRest();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.set(cursor, { resolve, reject });
     try {
       await promise;
     } finally {
+      loopRest.keepAwake();
       this.#waiting.delete(cursor);
       cursor.waitingSince = undefined;
     }
