@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { fetchBlob } from '../../demo/fetch-blob.ts';
 import { HttpConnection } from '../../demo/http-connection.ts';
 
 /** One GET; its body must have this digest. */
@@ -27,8 +27,6 @@ export interface PullReport {
   readonly seconds: number;
   readonly fetched: readonly Fetched[];
 }
-
-const KEPT_TEXT_BYTES = 500;
 
 /** @throws Error when a status is not 200, a connection is cut or a digest is not the one asked for */
 export async function pull(order: PullOrder): Promise<PullReport> {
@@ -66,25 +64,8 @@ async function fetchOne(
   { headers }: PullOrder,
   { path, digest }: Fetch,
 ): Promise<Fetched> {
-  const started = performance.now();
-  const hash = createHash('sha256');
-  let firstByteSeconds: number | undefined;
-  let bytes = 0;
-  let text = '';
-  const response = await connection.get({
-    path,
-    ...(headers === undefined ? {} : { headers }),
-    onBody(chunk) {
-      firstByteSeconds ??= since(started);
-      if (bytes === 0) text = Buffer.from(chunk.subarray(0, KEPT_TEXT_BYTES)).toString();
-      bytes += chunk.length;
-      hash.update(chunk);
-    },
-  });
-  if (response.status !== 200) throw new Error(`GET ${path} was answered ${response.status}: ${text}`);
-  const actual = `sha256:${hash.digest('hex')}`;
-  if (actual !== digest) throw new Error(`GET ${path} gave ${bytes} bytes with the digest ${actual}`);
-  return { seconds: since(started), firstByteSeconds: firstByteSeconds ?? since(started), bytes };
+  const { bytes, firstByteMs, totalMs } = await fetchBlob(connection, { path, digest, headers });
+  return { seconds: totalMs / 1000, firstByteSeconds: (firstByteMs ?? totalMs) / 1000, bytes };
 }
 
 function since(started: number): number {

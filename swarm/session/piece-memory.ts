@@ -58,6 +58,18 @@ export class PiecePool {
     return new PieceMemory(buffer.subarray(0, length), () => this.#put(buffer));
   }
 
+  /** The same, filled. @throws what `fill` throws */
+  async filled(length: number, fill: (target: Buffer) => Promise<void>): Promise<PieceMemory> {
+    const memory = this.take(length);
+    try {
+      await fill(memory.data);
+      return memory;
+    } catch (error) {
+      memory.release();
+      throw error;
+    }
+  }
+
   #put(buffer: Buffer): void {
     if (this.#freeBytes + buffer.length > this.#limit) return;
     this.#freeBytes += buffer.length;

@@ -104,10 +104,9 @@ export class PieceStorage implements AsyncDisposable {
     const size = sizeOfPiece(this.#size, index);
     const isShort = length <= size * SHORT_BLOCK;
     if (isShort && this.#isProven(index) && !this.#isInMemory(index))
-      return this.#load(this.#place, index, offset, length).then((memory) => ({
-        bytes: memory.data,
-        memory,
-      }));
+      return this.#pool
+        .filled(length, (target) => this.#load(this.#place, index, offset, target))
+        .then((memory) => ({ bytes: memory.data, memory }));
     return this.#lent(index, offset, length, false);
   }
 
@@ -232,13 +231,10 @@ export class PieceStorage implements AsyncDisposable {
   /** The whole piece, compared with its hash, and kept for those who ask next. */
   async #fromDisk(index: number, awaited: boolean): Promise<PieceMemory> {
     const place = this.#place;
-    const memory = await this.#load(place, index, 0, sizeOfPiece(this.#size, index));
-    try {
-      this.#compare(place, index, memory.data);
-    } catch (error) {
-      memory.release();
-      throw error;
-    }
+    const memory = await this.#pool.filled(sizeOfPiece(this.#size, index), async (target) => {
+      await this.#load(place, index, 0, target);
+      this.#compare(place, index, target);
+    });
     // Once the storage ends, nobody would take it out again.
     if (!this.#ending) this.#cache.put(this.#cacheKey(index), memory.retain(), { unwritten: false, awaited });
     return memory;
@@ -254,16 +250,9 @@ export class PieceStorage implements AsyncDisposable {
     if (place === this.#place) this.#provenAt[index] = this.#now();
   }
 
-  async #load(place: PiecePlace, index: number, offset: number, length: number): Promise<PieceMemory> {
+  async #load(place: PiecePlace, index: number, offset: number, target: Buffer): Promise<void> {
     if (!place) throw new Error(`piece ${index} is not in memory any more`);
-    const memory = this.#pool.take(length);
-    try {
-      await place.blob.read(index * pieceLength(this.#size) + offset, memory.data);
-      return memory;
-    } catch (error) {
-      memory.release();
-      throw error;
-    }
+    await place.blob.read(index * pieceLength(this.#size) + offset, target);
   }
 
   #forgetCached(): void {

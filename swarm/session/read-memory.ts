@@ -14,16 +14,7 @@ export class ReadMemory {
 
   /** Memory of `length` bytes, filled. @throws what `fill` throws */
   filled(length: number, fill: (target: Buffer) => Promise<void>): Promise<PieceMemory> {
-    return this.#reading.run(async () => {
-      const memory = this.#pool.take(length);
-      try {
-        await fill(memory.data);
-        return memory;
-      } catch (error) {
-        memory.release();
-        throw error;
-      }
-    });
+    return this.#reading.run(() => this.#pool.filled(length, fill));
   }
 
   /** Whether so much may stay with an answer for as long as its client takes; if so, until it is given back. */

@@ -73,7 +73,7 @@ describe('pulling an image as a runtime does', () => {
     await using rig = await start();
     const { digest } = rig.image.layers[1]!;
     rig.registry.faults.inject({ kind: 'corrupt', offset: 99 }, { digest, times: 1 });
-    await expect(pullImage(rig.options)).rejects.toThrow(new RegExp(`blob ${digest} .* came as`));
+    await expect(pullImage(rig.options)).rejects.toThrow(`blobs/${digest} came as`);
     rig.registry.faults.inject({ kind: 'cut', afterBytes: 99 }, { digest, times: 1 });
     await expect(pullImage(rig.options)).rejects.toThrow(`blobs/${digest} was cut after 99 bytes`);
     rig.registry.faults.inject({ kind: 'status', status: 500 }, { digest, times: 1 });
