@@ -27,8 +27,8 @@ export interface ScenarioOptions {
 
 type Make = (options: ScenarioOptions) => Scenario;
 
-/** For scenarios about speed: pieces of 1.25 MiB. */
-const FINE = { scale: 2.5, blockLength: BLOCK };
+/** For scenarios about speed: pieces of 1.25 MiB, each of two blocks as a piece of 512 KiB has. */
+const FINE = { scale: 2.5, blockLength: SHOAL_BLOCK_LENGTH };
 
 /** For those about failures: pieces of 4 MiB. A block must cross a host's link beside 47 others before it counts as late. */
 const COARSE = { scale: 16, blockLength: BLOCK / 2 };
