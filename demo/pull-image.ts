@@ -54,6 +54,7 @@ export interface PulledImage {
 
 interface Descriptor {
   digest: string;
+  size: number;
   platform?: { architecture?: string };
 }
 
@@ -117,7 +118,7 @@ class Session {
   }
 
   /** In memory that is used again: by `node:http` a gibibyte takes 2.3 CPU-seconds in place of 0.9, on cores that agents need. */
-  async blob({ digest }: Descriptor, onFirst?: () => void): Promise<PulledPart> {
+  async blob({ digest, size }: Descriptor, onFirst?: () => void): Promise<PulledPart> {
     const { signal, onBytes } = this.#options;
     signal?.throwIfAborted();
     const url = new URL(this.#urlOf(`blobs/${digest}`));
@@ -137,6 +138,7 @@ class Session {
           onBytes?.(count, digest);
         },
       });
+      if (bytes !== size) throw new Error(`blob ${digest} of ${size} bytes came as ${bytes} bytes`);
       return { digest, bytes, firstByteMs };
     } catch (error) {
       signal?.throwIfAborted();

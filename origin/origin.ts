@@ -204,6 +204,7 @@ async function admitStrangers(
   addTorrentRoutes(app, torrents);
   if (security.mode === 'off') return undefined;
   const plain = createHttpServer({ ...common, name: 'strangers' });
+  answerPromptly(plain);
   addTorrentRoutes(plain, torrents);
   await plain.ready();
   starting.defer(() => plain.close());

@@ -4,6 +4,8 @@ import { loopRest } from '#swarm/wire/loop-rest.ts';
 export interface Cursor {
   /** Piece that it needs next. */
   index: number;
+  /** Piece that it began with. */
+  readonly first: number;
   /** Since when it waits for that piece; undefined while it does not. Milliseconds. */
   waitingSince: number | undefined;
 }
@@ -31,6 +33,7 @@ export class Readers {
     };
     const cursor: Cursor & Disposable = {
       index,
+      first: index,
       waitingSince: undefined,
       [Symbol.dispose]: () => {
         signal.removeEventListener('abort', abort);
@@ -46,13 +49,15 @@ export class Readers {
   /** Waits until `wake` or `fail` is called for the cursor's piece. @throws the abort reason, or what `fail` was given */
   async wait(cursor: Cursor, now: number): Promise<void> {
     cursor.waitingSince = now;
-    loopRest.letRest();
+    // The first piece is waited for by a runtime that has nothing yet, and comes by many short steps.
+    const mayRest = cursor.index > cursor.first;
+    if (mayRest) loopRest.letRest();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.set(cursor, { resolve, reject });
     try {
       await promise;
     } finally {
-      loopRest.keepAwake();
+      if (mayRest) loopRest.keepAwake();
       this.#waiting.delete(cursor);
       cursor.waitingSince = undefined;
     }

@@ -24,13 +24,15 @@ class Loop {
     return Math.max(0, ...this.rests);
   }
 
-  /** Turns at least 1 ms apart, for so long. @param rate bytes per second at a time in milliseconds since the start */
-  run(forMs: number, rate: number | ((at: number) => number), busyMs = 0): void {
+  /** Turns at least 1 ms apart, for so long. @param rate bytes per second in, at a time in milliseconds since the start */
+  run(forMs: number, rate: number | ((at: number) => number), busyMs = 0, sentRate = 0): void {
     const start = this.#now;
     while (this.#now < start + forMs) {
       this.#now += 1;
       const now = typeof rate === 'number' ? rate : rate(this.#now - start);
-      this.rest.received((now * (this.#now - this.#readAt)) / 1_000);
+      const seconds = (this.#now - this.#readAt) / 1_000;
+      this.rest.received(now * seconds);
+      this.rest.sent(sentRate * seconds);
       this.#readAt = this.#now;
       this.#now += busyMs;
       this.#ending?.();
@@ -77,6 +79,34 @@ describe('the rests of the event loop', () => {
     const loop = new Loop();
     loop.run(2_000, (at) => 2 * MB * 1.4 ** (at / 100));
     expect(loop.rests).toEqual([]);
+  });
+
+  it('give way to a pull that speeds up or slows down after all', () => {
+    for (const factor of [1.4, 0.7]) {
+      const loop = new Loop();
+      loop.run(2_000, 10 * MB);
+      loop.run(350, (at) => 10 * MB * factor ** (at / 100));
+      loop.forget();
+      loop.run(100, (at) => 10 * MB * factor ** (3.5 + at / 100));
+      expect(loop.longest).toBeGreaterThan(0.5);
+      expect(loop.longest).toBeLessThan(4);
+    }
+  });
+
+  it('are short at once when it comes much faster', () => {
+    const loop = new Loop();
+    loop.run(2_000, 10 * MB);
+    loop.run(150, 400 * MB);
+    loop.forget();
+    loop.run(500, 400 * MB);
+    expect(loop.longest).toBeLessThan(1.4);
+  });
+
+  it('are shorter the faster it goes, too', () => {
+    const loop = new Loop();
+    loop.run(3_000, 10 * MB, 0, 100 * MB);
+    expect(loop.longest).toBeGreaterThan(3);
+    expect(loop.longest).toBeLessThan(5.3);
   });
 
   it('are shorter the faster it comes', () => {
