@@ -23,7 +23,6 @@ import { Upstream } from '#registry/upstream.ts';
 import { UpstreamPolicy } from '#registry/upstream-policy.ts';
 import { addAdminRoutes } from '#swarm/member/admin-routes.ts';
 import { openMember } from '#swarm/member/open.ts';
-import { answerPromptly } from '#swarm/member/prompt-answers.ts';
 import { announceUrls } from './announce-urls.ts';
 import { endpointsWatcherFor } from '#kubernetes/endpoint-members.ts';
 import { OriginEvents } from './events.ts';
@@ -171,7 +170,6 @@ async function listenForMembers(
 ): Promise<BoundServer> {
   const common = { bodyLimit: 1024, logger, metrics, errors: answerOriginError };
   const app = createHttpServer({ ...common, name: 'origin', security });
-  answerPromptly(app);
   const peer = (localAddress: string | undefined): HostPort => peerPlace(config, peerPort, localAddress);
   addContentRoutes(app, { ...services, upstream, policy: new UpstreamPolicy(config.upstreams), peer, life });
   addMemberRoutes(app, services);
@@ -204,7 +202,6 @@ async function admitStrangers(
   addTorrentRoutes(app, torrents);
   if (security.mode === 'off') return undefined;
   const plain = createHttpServer({ ...common, name: 'strangers' });
-  answerPromptly(plain);
   addTorrentRoutes(plain, torrents);
   await plain.ready();
   starting.defer(() => plain.close());

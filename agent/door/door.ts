@@ -5,7 +5,6 @@ import type { AgentConfig } from '#service/config/agent.ts';
 import { type BoundServer, createHttpServer, listen } from '#service/http-server.ts';
 import type { Logger } from '#service/logger.ts';
 import type { Metrics } from '#service/metrics.ts';
-import { answerPromptly } from '#swarm/member/prompt-answers.ts';
 import { DOOR_GRACE_MS } from '#agent/defaults.ts';
 import type { AgentEvents } from '#agent/events.ts';
 import type { Admission } from './admission.ts';
@@ -42,7 +41,6 @@ export async function openDoor(config: AgentConfig, parts: OpenDoorParts): Promi
     metrics,
     errors: answerOciError,
   });
-  answerPromptly(app);
   addDoorRoutes(app, {
     ...new OnBehalf({ tokens, answerer, events, door }).wrap(parts),
     admission,

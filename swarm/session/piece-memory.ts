@@ -1,5 +1,4 @@
 import { MAX_PIECE_LENGTH, UNIT_LENGTH } from '#swarm/core/piece-length.ts';
-import { loopRest } from '#swarm/wire/loop-rest.ts';
 
 /**
  * Memory that holds a piece or a block, used by several for as long as each needs it: whoever keeps it `retain`s it,
@@ -59,18 +58,15 @@ export class PiecePool {
     return new PieceMemory(buffer.subarray(0, length), () => this.#put(buffer));
   }
 
-  /** The same, filled from disk. @throws what `fill` throws */
+  /** The same, filled. @throws what `fill` throws */
   async filled(length: number, fill: (target: Buffer) => Promise<void>): Promise<PieceMemory> {
     const memory = this.take(length);
-    loopRest.keepAwake();
     try {
       await fill(memory.data);
       return memory;
     } catch (error) {
       memory.release();
       throw error;
-    } finally {
-      loopRest.letRest();
     }
   }
 

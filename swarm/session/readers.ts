@@ -1,11 +1,7 @@
-import { loopRest } from '#swarm/wire/loop-rest.ts';
-
 /** A reader's place in the blob: the picker sees what it needs next, the tick how long it has waited. */
 export interface Cursor {
   /** Piece that it needs next. */
   index: number;
-  /** Piece that it began with. */
-  readonly first: number;
   /** Since when it waits for that piece; undefined while it does not. Milliseconds. */
   waitingSince: number | undefined;
 }
@@ -33,7 +29,6 @@ export class Readers {
     };
     const cursor: Cursor & Disposable = {
       index,
-      first: index,
       waitingSince: undefined,
       [Symbol.dispose]: () => {
         signal.removeEventListener('abort', abort);
@@ -49,15 +44,11 @@ export class Readers {
   /** Waits until `wake` or `fail` is called for the cursor's piece. @throws the abort reason, or what `fail` was given */
   async wait(cursor: Cursor, now: number): Promise<void> {
     cursor.waitingSince = now;
-    // The first piece is waited for by a runtime that has nothing yet, and comes by many short steps.
-    const mayRest = cursor.index > cursor.first;
-    if (mayRest) loopRest.letRest();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.set(cursor, { resolve, reject });
     try {
       await promise;
     } finally {
-      if (mayRest) loopRest.keepAwake();
       this.#waiting.delete(cursor);
       cursor.waitingSince = undefined;
     }

@@ -1,6 +1,5 @@
 import { asError } from '#registry/as-error.ts';
 import { HandshakeError } from './errors.ts';
-import { loopRest } from './loop-rest.ts';
 
 export interface Destroyable {
   destroy(): void;
@@ -21,7 +20,6 @@ export class Attempt implements Disposable {
       timeoutMs,
     );
     signal?.addEventListener('abort', this.#abort, { once: true });
-    loopRest.keepAwake();
   }
 
   /** Why it was cut, if it was: a better reason than the broken read that follows from it. */
@@ -41,7 +39,6 @@ export class Attempt implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    loopRest.letRest();
     clearTimeout(this.#timer);
     this.#signal?.removeEventListener('abort', this.#abort);
   }

@@ -2,7 +2,6 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { MAX_HELD_BYTES, READ_BUFFER_BYTES, SEND_QUEUE_BYTES } from './defaults.ts';
 import { HandshakeError } from './errors.ts';
-import { loopRest } from './loop-rest.ts';
 
 /**
  * Node reads into this buffer and calls back before it reads again, from any socket: one is enough for all, and it is never kept from.
@@ -138,7 +137,6 @@ export class Link {
   #take(chunk: Buffer, length: number): boolean {
     this.bytesRead += length;
     if (this.#listener !== undefined) {
-      loopRest.received(length);
       this.#listener.onBytes(chunk, length);
       return true;
     }

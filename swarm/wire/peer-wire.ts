@@ -16,7 +16,6 @@ import {
   type ShoalHello,
 } from './extended-handshake.ts';
 import type { Link, LinkListener } from './link.ts';
-import { loopRest } from './loop-rest.ts';
 import { MessageDecoder, type MessageSink } from './message-decoder.ts';
 import {
   encodeBitfieldHead,
@@ -311,7 +310,6 @@ export class PeerWire implements Wire, MessageSink, LinkListener {
       socket.cork();
     }
     this.#writeHeads();
-    loopRest.sent(payload.length);
     // Called with an error too, when the socket is destroyed first.
     const more = socket.write(payload, written);
     this.#checkQueue();
