@@ -39,10 +39,10 @@ export async function fetchBlob(
     onBytes?.(part.length);
   };
   const { status } = await connection.get({ path, headers, onBody }).catch((cause: unknown) => {
-    throw new Error(`${path} was cut after ${bytes} bytes: ${asError(cause).message}`, { cause });
+    throw new Error(`GET ${path} was cut after ${bytes} bytes: ${asError(cause).message}`, { cause });
   });
-  if (status !== 200) throw new Error(`${path} was answered ${status}: ${refusal}`);
+  if (status !== 200) throw new Error(`GET ${path} was answered ${status}: ${refusal}`);
   const actual = `sha256:${hash.digest('hex')}`;
-  if (actual !== digest) throw new Error(`${path} came as ${bytes} bytes with the digest ${actual}`);
+  if (actual !== digest) throw new Error(`GET ${path} gave ${bytes} bytes with the digest ${actual}`);
   return { bytes, firstByteMs, totalMs: performance.now() - started };
 }

@@ -95,7 +95,7 @@ describe('what pulls through a door', () => {
     );
     const wrong = { path: '/', digest: digestOf(BIG) };
     await expect(pull(order(port, [[wrong]]))).rejects.toThrow(
-      `came as 5 bytes with the digest ${digestOf(SMALL)}`,
+      `gave 5 bytes with the digest ${digestOf(SMALL)}`,
     );
   });
 
@@ -104,7 +104,7 @@ describe('what pulls through a door', () => {
       response.writeHead(404, { 'content-length': SMALL.length }).end(SMALL),
     );
     const item = { path: '/x', digest: digestOf(SMALL) };
-    await expect(pull(order(port, [[item]]))).rejects.toThrow('/x was answered 404: small');
+    await expect(pull(order(port, [[item]]))).rejects.toThrow('GET /x was answered 404: small');
   });
 
   test.each([

@@ -71,9 +71,11 @@ describe('pulling an image as a runtime does', () => {
 
   test('fails on a wrong byte, on a cut and on a refusal, and says on which part', async () => {
     await using rig = await start();
-    const { digest } = rig.image.layers[1]!;
+    const { digest, size } = rig.image.layers[1]!;
     rig.registry.faults.inject({ kind: 'corrupt', offset: 99 }, { digest, times: 1 });
-    await expect(pullImage(rig.options)).rejects.toThrow(`blobs/${digest} came as`);
+    await expect(pullImage(rig.options)).rejects.toThrow(
+      `blobs/${digest} gave ${size} bytes with the digest sha256:`,
+    );
     rig.registry.faults.inject({ kind: 'cut', afterBytes: 99 }, { digest, times: 1 });
     await expect(pullImage(rig.options)).rejects.toThrow(`blobs/${digest} was cut after 99 bytes`);
     rig.registry.faults.inject({ kind: 'status', status: 500 }, { digest, times: 1 });
