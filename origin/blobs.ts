@@ -5,7 +5,7 @@ import { UpstreamRefusedError } from '#registry/upstream-error.ts';
 import { MAX_BLOB_SIZE, pieceLength } from '#swarm/core/piece-length.ts';
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { Engine } from '#swarm/session/engine.ts';
-import { VERIFIED } from '#swarm/session/torrent.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import type { Answer } from './answer.ts';
 import { type Caller, isSameCredential } from './caller.ts';

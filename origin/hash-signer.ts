@@ -1,7 +1,8 @@
 import type { Digest } from '#registry/digest.ts';
 import { pieceLength } from '#swarm/core/piece-length.ts';
 import { type BatchSigner, signBatch } from '#swarm/hashes/batch.ts';
-import { type Torrent, VERIFIED } from '#swarm/session/torrent.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
+import type { Torrent } from '#swarm/session/torrent.ts';
 import { VERIFIED_BATCH_PIECES } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
 
@@ -46,7 +47,7 @@ export class HashSigner {
     for (let first = 0; first < table.count; first += VERIFIED_BATCH_PIECES) {
       const end = Math.min(table.count, first + VERIFIED_BATCH_PIECES);
       const run = Array.from({ length: end - first }, (_, at) => hashes.get(first + at)!);
-      torrent.addBatch(this.sign(torrent, VERIFIED, first, run));
+      torrent.batches.add(this.sign(torrent, VERIFIED, first, run));
     }
   }
 }

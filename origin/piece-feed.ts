@@ -75,7 +75,7 @@ export class PieceFeed implements Disposable {
     if (first === undefined) return;
     this.#signedAt = this.#now();
     const hashes = pieces.map(({ hash }) => hash);
-    this.#torrent.addBatch(this.#signer.sign(this.#torrent, this.#torrent.scope, first.index, hashes));
+    this.#torrent.batches.add(this.#signer.sign(this.#torrent, this.#torrent.scope, first.index, hashes));
     for (const { index, memory, hash } of pieces) {
       this.#torrent.supply(index, memory, hash);
       this.#onSupplied(index);

@@ -6,7 +6,8 @@ import { UpstreamProtocolError, UpstreamRefusedError } from '#registry/upstream-
 import type { Bandwidth } from '#swarm/session/bandwidth.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import { DigestMismatchError } from '#swarm/session/errors.ts';
-import { type Torrent, VERIFIED } from '#swarm/session/torrent.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
+import type { Torrent } from '#swarm/session/torrent.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { LruMap } from '#service/lru-map.ts';
 import type { Caller } from './caller.ts';

@@ -1,7 +1,7 @@
 import { pause } from '#registry/retry.ts';
 import { SELF_TEST, type SelfTestContent, selfTestImages } from '#registry/self-test.ts';
 import type { Engine } from '#swarm/session/engine.ts';
-import { VERIFIED } from '#swarm/session/torrent.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { fullName } from './caller.ts';
 import { SELF_TEST_CHECK_MS, SMALL_BYTES } from './defaults.ts';

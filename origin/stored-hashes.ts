@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '#registry/digest.ts';
 import type { Engine } from '#swarm/session/engine.ts';
-import { type Torrent, VERIFIED } from '#swarm/session/torrent.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
+import type { Torrent } from '#swarm/session/torrent.ts';
 import { BATCH_PIECES } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
 import type { HashSigner } from './hash-signer.ts';
@@ -49,7 +50,7 @@ export class StoredHashes {
     let first = 0;
     let hashes: Buffer[] = [];
     const flush = (): void => {
-      if (hashes.length > 0) torrent.addBatch(signer.sign(torrent, VERIFIED, first, hashes));
+      if (hashes.length > 0) torrent.batches.add(signer.sign(torrent, VERIFIED, first, hashes));
       first += hashes.length;
       hashes = [];
     };

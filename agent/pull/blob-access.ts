@@ -8,7 +8,7 @@ import { type Access, type Denied, deniedBy } from './access.ts';
 import type { BlobSources, Wish } from './blob-sources.ts';
 import { readOn } from './read-on.ts';
 import type { SmallContent } from './small-content.ts';
-import { VERIFIED } from './swarm.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
 
 export interface BlobAccessParts {
   readonly verdicts: Pick<Verdicts, 'check' | 'heed' | 'revoke'>;

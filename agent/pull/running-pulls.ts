@@ -13,7 +13,8 @@ import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
 import { AwakeClock } from './awake-clock.ts';
 import type { Fallback } from './fallback.ts';
 import { type OriginState, RunningPull } from './running-pull.ts';
-import { type DownloadLimit, type PullTorrent, VERIFIED } from './swarm.ts';
+import type { DownloadLimit, PullTorrent } from './swarm.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
 
 export interface RunningPullsParts {
   readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };
@@ -150,7 +151,7 @@ export class RunningPulls implements Disposable {
     pull.origin = isServing ? 'serving' : 'lost';
     if (answer.kind === 'swarm') {
       // Its word that the registry has what was verified.
-      if (answer.scope === VERIFIED) pull.torrent.believe(VERIFIED);
+      if (answer.scope === VERIFIED) pull.torrent.batches.believe(VERIFIED);
       pull.torrent.addPeer({ ...answer.peer, role: 'origin', scope: answer.scope });
     }
     if (answer.kind !== 'refused') return;

@@ -3,9 +3,6 @@ import type { Digest } from '#registry/digest.ts';
 import type { Trust } from '#swarm/session/engine.ts';
 import type { PieceMemory } from '#swarm/session/piece-memory.ts';
 
-/** The scope of content whose whole was verified, whoever delivered it. */
-export const VERIFIED = 'verified';
-
 /** A blob's torrent as a pull needs it; `Torrent` of swarm/session. */
 export interface PullTorrent {
   readonly digest: Digest;
@@ -25,8 +22,10 @@ export interface PullTorrent {
     count?: (source: Source, bytes: number) => void,
   ): AsyncIterable<Buffer>;
   addPeer(peer: { host: string; port: number; role: 'agent' | 'origin'; scope?: string }): void;
-  /** What was signed under this scope may serve too: `verified` once the registry is known to have the content. */
-  believe(scope: string): void;
+  readonly batches: {
+    /** What was signed under this scope may serve too: `verified` once the registry is known to have the content. */
+    believe(scope: string): void;
+  };
   /** Takes a whole piece that upstream gave, with its memory. @throws Error where it contradicts a signed hash */
   supply(index: number, memory: PieceMemory): void;
   /** Resolves once the disk takes more: who supplies faster than it writes would fill the memory. Never rejects. */

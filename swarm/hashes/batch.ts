@@ -1,5 +1,8 @@
 import { isDigest, type Digest } from '#registry/digest.ts';
 
+/** The scope of content that matched its digest, whoever delivered it. */
+export const VERIFIED = 'verified';
+
 /** sha256 hashes of consecutive pieces of one blob, as an origin signs them. */
 export interface HashBatch {
   digest: Digest;

@@ -1,10 +1,9 @@
 import { asError } from '#registry/as-error.ts';
 import type { Digest } from '#registry/digest.ts';
-import type { Announcer, Membership, SwarmPeers } from '#swarm/announce/announcer.ts';
+import type { Announcer } from '#swarm/announce/announcer.ts';
 import { MAX_BLOB_SIZE } from '#swarm/core/piece-length.ts';
 import { PeerScores } from '#swarm/core/peer-score.ts';
-import { type BatchVerifier, openBatch } from '#swarm/hashes/batch.ts';
-import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
+import { type BatchVerifier, openBatch, VERIFIED } from '#swarm/hashes/batch.ts';
 import type { BlobStore, Facts, PartialBlob, PartialKey, StoredBlob } from '#swarm/store/blob-store.ts';
 import { BlobDamagedError, StoreFullError } from '#swarm/store/errors.ts';
 import type { PeerTransport, WireAcceptor } from '#swarm/wire/transport.ts';
@@ -18,16 +17,16 @@ import {
   PIECE_CACHE_LIMITS,
   POISONED_MS,
   TICK_MS,
-  WANTED_PEERS,
 } from './defaults.ts';
 import { DigestMismatchError, TooManyTorrentsError } from './errors.ts';
 import { HashTable } from './hash-table.ts';
+import { Memberships } from './memberships.ts';
 import { PieceCache } from './piece-cache.ts';
 import { ReadMemory } from './read-memory.ts';
 import { PiecePool } from './piece-memory.ts';
 import { PieceStorage } from './piece-storage.ts';
 import type { Whereabouts } from './whereabouts.ts';
-import { Torrent, type TorrentCounters, type TorrentParts, VERIFIED } from './torrent.ts';
+import { Torrent, type TorrentCounters, type TorrentParts } from './torrent.ts';
 
 /** The part of a logger that the engine writes to. */
 interface SessionLogger {
@@ -111,14 +110,10 @@ export class Engine implements AsyncDisposable {
   readonly #downloads: Bandwidth;
   readonly #uploads: Bandwidth;
   readonly #torrentParts: TorrentParts;
+  readonly #memberships: Memberships;
   readonly #torrents = new Map<string, Torrent>();
   /** Torrents being opened or closed, by the same key: the next who wants one waits. */
   readonly #changing = new Map<string, Promise<unknown>>();
-  /** Who answers for a swarm id or info-hash, in hex; a digest: the torrent of that stored blob. */
-  readonly #answering = new Map<string, Torrent | Digest>();
-  readonly #memberships = new Map<Torrent, Membership[]>();
-  readonly #seeds = new Map<Digest, Membership>();
-  readonly #aliases = new Map<Digest, string>();
   readonly #poisoned = new Map<string, number>();
   readonly #closing = new AbortController();
   readonly #timer: NodeJS.Timeout;
@@ -130,7 +125,12 @@ export class Engine implements AsyncDisposable {
     this.#downloads = new Bandwidth(options.limits.downloadBytesPerSecond, parts.now);
     this.#uploads = new Bandwidth(options.limits.uploadBytesPerSecond, parts.now);
     this.#torrentParts = this.#partsOfTorrents();
-    for (const digest of parts.store.digests()) this.#seed(digest);
+    this.#memberships = new Memberships({
+      announcer: parts.announcer,
+      holds: (digest) => parts.store.has(digest),
+      isCalled: options.showsEach,
+    });
+    for (const digest of parts.store.digests()) this.#memberships.seed(digest);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -140,18 +140,14 @@ export class Engine implements AsyncDisposable {
       torrents: torrents.length,
       downloading: torrents.filter((torrent) => torrent.wanted).length,
       connections: torrents.reduce((sum, torrent) => sum + torrent.connections.size, 0),
-      seeded: this.#seeds.size,
+      seeded: this.#memberships.seeded,
     };
   }
 
   /** Who answers an incoming connection; undefined: nobody knows that swarm here, or it is none for strangers. */
   accept(infoHash: Buffer, member: boolean): WireAcceptor | undefined {
-    const id = infoHash.toString('hex');
-    const answer = this.#answering.get(id);
+    const answer = this.#memberships.answer(infoHash, { member });
     if (!answer || this.#closing.signal.aborted) return undefined;
-    // Anyone can make a swarm id of a digest; an info-hash is known only where an origin gave the .torrent away.
-    if (!member && this.#aliases.get(answer instanceof Torrent ? answer.digest : answer) !== id)
-      return undefined;
     const role = member ? 'agent' : 'stranger';
     return (wire) => {
       if (answer instanceof Torrent) return answer.connections.attach(wire, role);
@@ -171,7 +167,7 @@ export class Engine implements AsyncDisposable {
     const open = request.scope === VERIFIED || (request.trust ?? 'registry') !== 'registry';
     const stored = open ? await this.#ifStored(request.digest) : undefined;
     const torrent = stored ?? (await this.#download(request));
-    if (open) torrent.believe(VERIFIED);
+    if (open) torrent.batches.believe(VERIFIED);
     torrent.use();
     return torrent;
   }
@@ -235,7 +231,7 @@ export class Engine implements AsyncDisposable {
     try {
       const { written } = await store.put(digest, bytes, facts);
       written.then(() => {
-        if (!this.#closing.signal.aborted && store.has(digest)) this.#seed(digest);
+        if (!this.#closing.signal.aborted && store.has(digest)) this.#memberships.seed(digest);
       }, failed);
     } catch (error) {
       failed(error);
@@ -244,28 +240,16 @@ export class Engine implements AsyncDisposable {
 
   /** The store does not have the blob any more. */
   evicted(digest: Digest): void {
-    this.#seeds.get(digest)?.leave();
-    this.#seeds.delete(digest);
-    this.#silence(verifiedSwarmId(digest).toString('hex'), digest);
-    const alias = this.#aliases.get(digest);
-    if (alias !== undefined) this.#silence(alias, digest);
-    this.#aliases.delete(digest);
+    this.#memberships.unseed(digest);
     // What is open is never evicted: it turned out to be damaged, and whoever wants it now has to fetch it anew.
     for (const torrent of this.#torrents.values())
       if (torrent.digest === digest && torrent.pieces.storage.stored)
         torrent.fail(new BlobDamagedError('the store has dropped the blob'));
   }
 
-  /** No more answers for an id from one who is gone; another may have taken over meanwhile. */
-  #silence(id: string, from: Torrent | Digest): void {
-    if (this.#answering.get(id) === from) this.#answering.delete(id);
-  }
-
   /** Stock clients know the stored blob by this BEP 3 info-hash. */
   answerAlso(digest: Digest, infoHash: Buffer): void {
-    if (!this.#parts.store.has(digest)) return;
-    this.#aliases.set(digest, infoHash.toString('hex'));
-    this.#answering.set(infoHash.toString('hex'), digest);
+    this.#memberships.answerAlso(digest, infoHash);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -291,7 +275,7 @@ export class Engine implements AsyncDisposable {
       dial: (target, signal) => transport.dial(target, signal),
       openBatch: (signed) => openBatch(signed, trusted),
       commit: (torrent) => this.#commit(torrent),
-      morePeers: (torrent) => this.#morePeers(torrent),
+      morePeers: (torrent) => this.#memberships.more(torrent),
       ended: (torrent, error) => this.#ended(torrent, error),
       offence: (peer, offence, cause) => {
         const banned = this.#scores.note(peer.offender, offence, now());
@@ -331,7 +315,7 @@ export class Engine implements AsyncDisposable {
         this.#learnKept(torrent, await partial.batches());
         torrent.resume();
       }
-      if (!alone) this.#join(torrent);
+      if (!alone) this.#memberships.join(torrent);
       return torrent;
     });
   }
@@ -464,43 +448,7 @@ export class Engine implements AsyncDisposable {
   }
 
   #learnKept(torrent: Torrent, batches: readonly Uint8Array[]): void {
-    this.#learn(torrent.digest, torrent.pieces.hashes, batches, (signed) => torrent.recallBatch(signed));
-  }
-
-  #join(torrent: Torrent): void {
-    const id = torrent.swarmId.toString('hex');
-    this.#answering.set(id, torrent);
-    // Those who want what an origin reads call it; it calls others when too few have.
-    const want = this.#options.showsEach ? 0 : WANTED_PEERS;
-    const options = { complete: torrent.complete, want, digest: torrent.digest };
-    const membership = this.#parts.announcer.join(id, options, (peers) =>
-      this.#offer(torrent, torrent.swarmId, peers),
-    );
-    this.#memberships.set(torrent, [membership]);
-  }
-
-  #offer(torrent: Torrent, infoHash: Buffer, swarm: SwarmPeers): void {
-    for (const { id, host, port, role } of swarm.peers)
-      torrent.addPeer({ host, port, role, infoHash, peerId: id });
-    for (const alias of swarm.aliases) {
-      const aliasHash = Buffer.from(alias.infoHash, 'hex');
-      for (const { host, port } of alias.peers)
-        torrent.addPeer({ host, port, role: 'stranger', infoHash: aliasHash });
-    }
-  }
-
-  /** Asks for more of the same swarm, and for those who have the verified whole by now. */
-  #morePeers(torrent: Torrent): void {
-    const memberships = this.#memberships.get(torrent);
-    if (!memberships) return;
-    for (const membership of memberships) membership.more(WANTED_PEERS);
-    // What an origin signs for a registry must be that registry's own bytes.
-    if (torrent.scope === VERIFIED || memberships.length > 1 || this.#options.showsEach) return;
-    const id = verifiedSwarmId(torrent.digest);
-    const options = { complete: false, want: WANTED_PEERS, digest: torrent.digest };
-    const offer = (swarm: SwarmPeers): void =>
-      this.#offer(torrent, id, { ...swarm, peers: swarm.peers.filter((peer) => peer.complete) });
-    memberships.push(this.#parts.announcer.join(id.toString('hex'), options, offer));
+    this.#learn(torrent.digest, torrent.pieces.hashes, batches, (signed) => torrent.batches.recall(signed));
   }
 
   async #commit(torrent: Torrent): Promise<void> {
@@ -512,27 +460,13 @@ export class Engine implements AsyncDisposable {
       return logger.warn({ digest, err: error }, 'a complete blob could not be stored');
     }
     if (!store.has(digest)) return;
-    for (const membership of this.#memberships.get(torrent)?.slice(0, 1) ?? [])
-      membership.update({ complete: true });
-    for (const membership of this.#memberships.get(torrent)?.splice(1) ?? []) membership.leave();
-    this.#seed(digest);
+    this.#memberships.completed(torrent);
     const verified = keyOf(digest, VERIFIED);
     const key = this.#keyIn(torrent);
     // Another registry's read of the same blob may have been whole first, or this torrent be closing.
     if (key === undefined || this.#torrents.has(verified) || this.#changing.has(verified)) return;
     this.#torrents.delete(key);
     this.#torrents.set(verified, torrent);
-  }
-
-  /** The store holds the blob: it is announced, and whoever calls for it is answered. */
-  #seed(digest: Digest): void {
-    if (this.#seeds.has(digest)) return;
-    const id = verifiedSwarmId(digest).toString('hex');
-    this.#answering.set(id, digest);
-    const membership = this.#parts.announcer.join(id, { complete: true, want: 0, digest }, (swarm) => {
-      for (const { infoHash } of swarm.aliases) this.answerAlso(digest, Buffer.from(infoHash, 'hex'));
-    });
-    this.#seeds.set(digest, membership);
   }
 
   #ended(torrent: Torrent, error: Error): void {
@@ -556,9 +490,7 @@ export class Engine implements AsyncDisposable {
   async #close(torrent: Torrent): Promise<void> {
     const key = this.#keyIn(torrent);
     if (key !== undefined) this.#torrents.delete(key);
-    for (const membership of this.#memberships.get(torrent) ?? []) membership.leave();
-    this.#memberships.delete(torrent);
-    this.#silence(torrent.swarmId.toString('hex'), torrent);
+    this.#memberships.leave(torrent);
     await this.#change(key ?? keyOf(torrent.digest, torrent.scope), () => torrent[Symbol.asyncDispose]());
   }
 

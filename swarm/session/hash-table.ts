@@ -1,5 +1,5 @@
 import { type Digest, digestAlgorithm, digestHex } from '#registry/digest.ts';
-import type { HashBatch } from '#swarm/hashes/batch.ts';
+import { type HashBatch, VERIFIED } from '#swarm/hashes/batch.ts';
 import { pieceCount, pieceLength } from '#swarm/core/piece-length.ts';
 
 interface SignedBatch {
@@ -10,9 +10,6 @@ interface SignedBatch {
 
 /** Bytes of a SHA-256. */
 const HASH_LENGTH = 32;
-
-/** The scope of batches that were signed after the whole had matched its digest. */
-const VERIFIED = 'verified';
 
 /**
  * The signed piece hashes of one blob, and the batches they came in, which any peer may pass on. A later batch

@@ -1,4 +1,4 @@
-/** A reader's place in the blob: the picker sees what it needs next, the tick how long it has waited. */
+/** A reader's place in the blob. */
 export interface Cursor {
   /** Piece that it needs next. */
   index: number;
@@ -19,6 +19,13 @@ export class Readers {
   anyUpTo(index: number): boolean {
     for (const cursor of this.#cursors) if (cursor.index <= index) return true;
     return false;
+  }
+
+  /** How long the one that waits longest has waited; 0 where none does. Milliseconds. */
+  longestWait(now: number): number {
+    let longest = 0;
+    for (const { waitingSince = now } of this.#cursors) longest = Math.max(longest, now - waitingSince);
+    return longest;
   }
 
   /** From now on the reader can wait; when the signal aborts, its wait ends with the reason. */

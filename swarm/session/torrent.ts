@@ -4,7 +4,7 @@ import { ZoneImports } from '#swarm/core/zone-imports.ts';
 import { Distribution } from '#swarm/core/distribution.ts';
 import type { Offence } from '#swarm/core/peer-score.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
-import { BatchError, type HashBatch } from '#swarm/hashes/batch.ts';
+import { type HashBatch, VERIFIED } from '#swarm/hashes/batch.ts';
 import { liveSwarmId, verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { type Facts, mergeFacts, NO_FACTS } from '#swarm/store/facts.ts';
 import type { Wire } from '#swarm/wire/wire.ts';
@@ -13,7 +13,6 @@ import type { Bandwidth } from './bandwidth.ts';
 import { Connections } from './connections.ts';
 import {
   LINGER_MS,
-  MAX_SPARE_BATCHES,
   MIN_PEERS,
   MORE_PEERS_LONGEST_MS,
   MORE_PEERS_MS,
@@ -27,11 +26,9 @@ import { type PieceEvents, Pieces, type Source } from './pieces.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 import type { PieceStorage } from './piece-storage.ts';
 import { Readers } from './readers.ts';
+import { SignedBatches } from './signed-batches.ts';
 import type { Locality } from './whereabouts.ts';
 import { Uploads } from './uploads.ts';
-
-/** The scope of content that matched its digest. */
-export const VERIFIED = 'verified';
 
 /** What one torrent needs of its engine. */
 export interface TorrentParts {
@@ -78,12 +75,6 @@ export interface TorrentIdentity {
   readonly size: number;
 }
 
-/** A reader has waited for piece `index`. */
-export interface Stall {
-  readonly index: number;
-  readonly waitedMs: number;
-}
-
 /**
  * One blob in the swarm: fetched from peers, from origins or out of `supply`, verified piece by piece and as a
  * whole, read in order while it comes, served to peers. Its state changes only here, by the events of its parts.
@@ -97,17 +88,13 @@ export class Torrent implements AsyncDisposable {
   /** Bytes got from each source; what an earlier run left came from the cache. */
   readonly sources: Record<Source, number> = { cache: 0, peer: 0, origin: 0, upstream: 0 };
   readonly pieces: Pieces;
+  readonly batches: SignedBatches;
   readonly connections: Connections;
   readonly #parts: TorrentParts;
   readonly #readers = new Readers();
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
-  readonly #stallListeners = new Set<(stall: Stall) => void>();
   readonly #completion = Promise.withResolvers<void>();
-  /** Batches of the verified scope, while that does not count. */
-  #spare: Uint8Array[] = [];
-  /** Scopes whose signed batches count. */
-  readonly #believed: Set<string>;
   #uses = 0;
   /** Peers were told that something is wanted of them. */
   #interested = false;
@@ -138,7 +125,6 @@ export class Torrent implements AsyncDisposable {
     this.size = size;
     this.swarmId = scope === VERIFIED ? verifiedSwarmId(digest) : liveSwarmId(digest, scope);
     this.#parts = parts;
-    this.#believed = new Set([scope]);
     this.#usedAt = this.#quietAt = parts.now();
     this.pieces = new Pieces(
       { digest, size, complete: options.complete },
@@ -147,6 +133,13 @@ export class Torrent implements AsyncDisposable {
         pool: parts.pool,
         events: this.#pieceEvents(),
         isAhead: (index) => this.#readers.anyUpTo(index),
+      },
+    );
+    this.batches = new SignedBatches(
+      { digest, scope },
+      {
+        open: (signed) => parts.openBatch(signed),
+        learn: (batch, signed) => this.pieces.learn(batch, signed),
       },
     );
     const { table, storage } = this.pieces;
@@ -363,30 +356,6 @@ export class Torrent implements AsyncDisposable {
     return this.pieces.storage.caughtUp();
   }
 
-  /** What origins signed under this scope counts too. */
-  believe(scope: string): void {
-    this.#believed.add(scope);
-    this.#recallSpare();
-  }
-
-  /**
-   * A batch of piece hashes signed by a trusted origin; kept, and passed on to peers that ask. One that speaks
-   * of the blob as another registry delivered it is of no use here; one of the verified whole is at the latest when
-   * the whole is verified here too.
-   * @throws BatchError, DigestMismatchError
-   */
-  addBatch(signed: Uint8Array): void {
-    const batch = this.#openBatch(signed);
-    if (this.#believed.has(batch.scope)) return this.#learn(batch, signed);
-    const isSpare = batch.scope === VERIFIED && this.#spare.length < MAX_SPARE_BATCHES;
-    if (isSpare && !this.#spare.some((kept) => Buffer.compare(kept, signed) === 0)) this.#spare.push(signed);
-  }
-
-  /** A batch that was kept with the blob's bytes: it counted then. @throws BatchError, DigestMismatchError */
-  recallBatch(signed: Uint8Array): void {
-    this.#learn(this.#openBatch(signed), signed);
-  }
-
   /**
    * The next run of at most `limit` pieces from `from` on that are not held, nor, where `skipPeers`, under way
    * or to be had of a peer; one that may still be found on disk is not. Where nothing can be stored, pieces that all readers and the digest have had are not missing.
@@ -403,12 +372,6 @@ export class Torrent implements AsyncDisposable {
     let end = first + 1;
     while (end < table.count && end - first < limit && lacks(end)) end++;
     return { first, count: end - first };
-  }
-
-  /** Called, again and again, while a reader waits. */
-  onStall(listener: (stall: Stall) => void): Disposable {
-    this.#stallListeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#stallListeners.delete(listener) };
   }
 
   /** Resolves once the whole is verified and stored, if it can be. @throws what it failed with, or the signal's reason */
@@ -443,8 +406,8 @@ export class Torrent implements AsyncDisposable {
     this.#downloads.tick(now);
     for (const index of this.pieces.parked()) this.#askHashes(index);
     this.connections.dial();
-    const waitedMs = this.#tellStalls(now);
-    if (this.connections.size < MIN_PEERS || waitedMs >= STARVED_MS) this.#askMore(now);
+    const starves = this.#readers.longestWait(now) >= STARVED_MS;
+    if (this.connections.size < MIN_PEERS || starves) this.#askMore(now);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -457,21 +420,6 @@ export class Torrent implements AsyncDisposable {
     await this.#resumed;
     await this.#finishing;
     await this.pieces.storage[Symbol.asyncDispose]();
-  }
-
-  #openBatch(signed: Uint8Array): HashBatch {
-    const batch = this.#parts.openBatch(signed);
-    if (batch.digest !== this.digest)
-      throw new BatchError(`a batch for ${batch.digest} came for ${this.digest}`);
-    return batch;
-  }
-
-  #learn(batch: HashBatch, signed: Uint8Array): void {
-    if (this.pieces.learn(batch, signed)) return;
-    throw new DigestMismatchError(
-      this.digest,
-      new Error('a signed batch speaks of another size or other pieces'),
-    );
   }
 
   #peerEvents(): PeerEvents {
@@ -555,7 +503,7 @@ export class Torrent implements AsyncDisposable {
 
   #hashesCame(peer: PeerSession, signed: Uint8Array): void {
     try {
-      this.addBatch(signed);
+      this.batches.add(signed);
     } catch (error) {
       // The peer only passed on what an origin signed: the size or the hashes known here are wrong, or an origin is.
       if (error instanceof DigestMismatchError) this.#contradicted(error);
@@ -629,21 +577,8 @@ export class Torrent implements AsyncDisposable {
     }
   }
 
-  #recallSpare(): void {
-    if (!this.#believed.has(VERIFIED)) return;
-    for (const signed of this.#spare.splice(0)) this.#hashesRecalled(signed);
-  }
-
-  #hashesRecalled(signed: Uint8Array): void {
-    try {
-      this.recallBatch(signed);
-    } catch {
-      // It contradicts what is known here, which is what counts.
-    }
-  }
-
   async #whole(): Promise<void> {
-    this.believe(VERIFIED);
+    this.batches.believe(VERIFIED);
     this.#readers.wake(this.pieces.table.count - 1);
     await this.#parts.commit(this);
     this.#completion.resolve();
@@ -702,19 +637,6 @@ export class Torrent implements AsyncDisposable {
 
   #firstNeeded(): number {
     return Math.min(this.pieces.checked, ...[...this.#readers.cursors].map(({ index }) => index));
-  }
-
-  /** How long the reader that waits longest has waited. Milliseconds. */
-  #tellStalls(now: number): number {
-    let longest = 0;
-    for (const { index, waitingSince } of this.#readers.cursors) {
-      if (waitingSince === undefined) continue;
-      const waitedMs = now - waitingSince;
-      longest = Math.max(longest, waitedMs);
-      const awaited = this.pieces.awaited(index);
-      for (const listener of this.#stallListeners) listener({ index: awaited, waitedMs });
-    }
-    return longest;
   }
 
   /** Asks the tracker for more peers, ever more seldom: at the swarm's edge there may be none. */

@@ -93,7 +93,7 @@ function startTorrentOnSlowDisk() {
       yield Buffer.alloc(0);
     },
     addPeer: () => {},
-    believe: () => {},
+    batches: { believe: () => {} },
     supply: (index) => void supplied.push(index),
     caughtUp: () => disk.promise,
     missing: (_from, most) =>

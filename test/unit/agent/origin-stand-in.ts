@@ -151,7 +151,7 @@ export class OriginStandIn implements AsyncDisposable {
       const start = first * pieceLength(size);
       const piece = bytes.subarray(start, start + sizeOfPiece(size, first));
       const hashes = createHash('sha256').update(piece).digest();
-      torrent.addBatch(
+      torrent.batches.add(
         signBatch({ digest, scope, size, pieceLength: pieceLength(size), first, hashes }, this.#signer),
       );
       torrent.supply(first, new PieceMemory(Buffer.from(piece)));

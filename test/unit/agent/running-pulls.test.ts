@@ -31,7 +31,7 @@ function startTorrent({ hasOrigin = (): boolean => false } = {}) {
       }
     },
     addPeer: () => {},
-    believe: () => {},
+    batches: { believe: () => {} },
     supply: () => {},
     caughtUp: async () => {},
     missing: () => undefined,

@@ -75,7 +75,7 @@ class Scene implements AsyncDisposable {
 describe('an agent and a slow peer', () => {
   it('asks nobody else for what is coming, though its reader waits, but once for the end of the first piece', async () => {
     await using scene = await Scene.set();
-    scene.torrent.addBatch(scene.batch);
+    scene.torrent.batches.add(scene.batch);
     const { peer, proxy } = await scene.forged();
     peer.offer(PIECES, [0]);
     await expect.poll(() => peer.requests.length).toBe(2);
@@ -99,7 +99,7 @@ describe('an agent and a slow peer', () => {
 describe('an agent among hostile members', () => {
   it('drops who sends a bad piece, does not let it in again, and completes from others', async () => {
     await using scene = await Scene.set();
-    scene.torrent.addBatch(scene.batch);
+    scene.torrent.batches.add(scene.batch);
     const liar = await scene.raw({ answer: ({ length }) => randomBytes(length) });
     liar.offer(PIECES);
     const pull = readAll(scene.torrent, deadline());
@@ -115,7 +115,7 @@ describe('an agent among hostile members', () => {
 
   it('finds out who of several sent the bad part of a piece, and keeps the others', async () => {
     await using scene = await Scene.set();
-    scene.torrent.addBatch(scene.batch);
+    scene.torrent.batches.add(scene.batch);
     const liar = await scene.raw({
       answer: (block) => (block.offset === 0 ? randomBytes(block.length) : undefined),
     });
@@ -205,7 +205,7 @@ describe('an agent among hostile members', () => {
 
   it('takes no block that it did not ask for, nor one longer than it asked for', async () => {
     await using scene = await Scene.set();
-    scene.torrent.addBatch(scene.batch);
+    scene.torrent.batches.add(scene.batch);
     const { peer, proxy } = await scene.forged();
     const block = { index: 0, offset: 0, length: 128 * 1024 };
     proxy.inject(encodePieceHead(block), randomBytes(block.length));
@@ -220,7 +220,7 @@ describe('an agent among hostile members', () => {
 
   it('loses nothing by a reject of more than it asked for', async () => {
     await using scene = await Scene.set();
-    scene.torrent.addBatch(scene.batch);
+    scene.torrent.batches.add(scene.batch);
     const { peer, proxy } = await scene.forged();
     peer.offer(PIECES);
     await expect.poll(() => peer.requests.length).toBeGreaterThan(0);
@@ -239,7 +239,7 @@ describe('an agent among hostile members', () => {
 
   it('does not ask again and again who rejects everything', async () => {
     await using scene = await Scene.set();
-    scene.torrent.addBatch(scene.batch);
+    scene.torrent.batches.add(scene.batch);
     const refuser = await scene.raw({ answer: () => 'reject' });
     refuser.offer(PIECES);
     await expect.poll(() => refuser.requests.length).toBeGreaterThanOrEqual(PIECES);
@@ -250,7 +250,7 @@ describe('an agent among hostile members', () => {
 
   it('takes back what is not answered, asks others, and the silent one again only after a while', async () => {
     await using scene = await Scene.set();
-    scene.torrent.addBatch(scene.batch);
+    scene.torrent.batches.add(scene.batch);
     const silent = await scene.raw();
     silent.offer(PIECES);
     await expect.poll(() => silent.requests.length).toBeGreaterThan(0);
@@ -283,7 +283,7 @@ describe('an agent among hostile members', () => {
     expect(bytes).toBeGreaterThan(8 * 1024 ** 2);
     expect(bytes).toBeLessThan(24 * 1024 ** 2);
     const hashes = Array.from({ length: 160 }, (_, index) => pieceOf(large, index));
-    torrent.addBatch(fixture.sign(torrent.digest, torrent.scope, large.length, 0, hashes));
+    torrent.batches.add(fixture.sign(torrent.digest, torrent.scope, large.length, 0, hashes));
     expect(await readAll(torrent, deadline())).toBe(torrent.digest);
   });
 });

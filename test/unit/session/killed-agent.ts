@@ -48,7 +48,7 @@ const torrent = await engine.torrent({
   scope: 'registry.example',
   size: blob.length,
 });
-torrent.addBatch(readFileSync(batch));
+torrent.batches.add(readFileSync(batch));
 for (let index = 0; index < Number(pieces) - 1; index++) {
   torrent.supply(index, new PieceMemory(blob.subarray(index * PIECE, (index + 1) * PIECE)));
   await torrent.caughtUp();

@@ -120,7 +120,7 @@ describe('a blob', () => {
     fixture.feed(seeding, blob);
     await readAll(await holder.swarm.engine.torrent(request), deadline());
     const pieces = [0, 1, 2, 3].map((index) => pieceOf(blob, index));
-    seeding.addBatch(fixture.sign(request.digest, 'verified', blob.length, 0, pieces));
+    seeding.batches.add(fixture.sign(request.digest, 'verified', blob.length, 0, pieces));
     const claim = { ...request, scope: 'hostile.example' };
     const other = await fixture.member('agent');
     for (const member of [holder, other]) {
@@ -129,7 +129,7 @@ describe('a blob', () => {
       claimed.addPeer({ host: '127.0.0.1', port, role: 'origin', scope: 'verified' });
       await expect(readAll(claimed, AbortSignal.timeout(1_500))).rejects.toThrow(/timeout/u);
       expect(claimed.pieces.table.held.count).toBe(0);
-      claimed.believe('verified');
+      claimed.batches.believe('verified');
       expect(await readAll(claimed, deadline())).toBe(request.digest);
     }
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { verifiedSwarmId } from '#swarm/hashes/swarm-id.ts';
 import { IDLE_MS, LINGER_MS, QUIET_MS } from '#swarm/session/defaults.ts';
+import { Readers } from '#swarm/session/readers.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { HandshakeError } from '#swarm/wire/errors.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
@@ -28,7 +29,7 @@ async function set(fixture: SwarmFixture): Promise<Scene> {
   const agent = await fixture.member('agent', { clock });
   const torrent = await agent.swarm.engine.torrent(request);
   const pieces = Array.from({ length: PIECES }, (_, index) => pieceOf(blob, index));
-  torrent.addBatch(fixture.sign(request.digest, request.scope, blob.length, 0, pieces));
+  torrent.batches.add(fixture.sign(request.digest, request.scope, blob.length, 0, pieces));
   return { fixture, clock, agent, torrent };
 }
 
@@ -74,20 +75,32 @@ describe('readers of one blob', () => {
     expect(torrent.sources.peer).toBe(blob.length);
   });
 
-  it('are told how long they have waited, and for which piece, until it is there', async () => {
+  it('have the last bytes when the whole is there, and not before', async () => {
     await using fixture = await SwarmFixture.start();
     const { torrent } = await set(fixture);
-    torrent.supply(0, new PieceMemory(pieceOf(blob, 0)));
-    const stalls: { index: number; waitedMs: number }[] = [];
-    using _listening = torrent.onStall((stall) => stalls.push(stall));
-    const end = readBytes(torrent, blob.length - 5, blob.length, deadline());
-    await expect.poll(() => stalls.length).toBeGreaterThan(1);
-    expect(new Set(stalls.map(({ index }) => index))).toEqual(new Set([PIECES - 1]));
     torrent.supply(PIECES - 1, new PieceMemory(pieceOf(blob, PIECES - 1)));
-    stalls.length = 0;
-    await expect.poll(() => stalls.at(-1)?.index).toBe(1);
-    fixture.feed(torrent, blob, 1);
+    let came = false;
+    const end = readBytes(torrent, blob.length - 5, blob.length, deadline()).finally(() => (came = true));
+    fixture.feed(torrent, blob, 1, PIECES - 1);
+    await moment(100);
+    expect(came).toBe(false);
+    torrent.supply(0, new PieceMemory(pieceOf(blob, 0)));
     expect((await end).equals(blob.subarray(-5))).toBe(true);
+  });
+
+  it('are known by how long the longest waits', async () => {
+    const readers = new Readers();
+    using early = readers.open(1, deadline());
+    using late = readers.open(5, deadline());
+    expect(readers.longestWait(100)).toBe(0);
+    const waits = [readers.wait(early, 100), readers.wait(late, 400)];
+    expect(readers.longestWait(600)).toBe(500);
+    readers.wake(1);
+    await waits[0];
+    expect(readers.longestWait(600)).toBe(200);
+    readers.wake(5);
+    await waits[1];
+    expect(readers.longestWait(600)).toBe(0);
   });
 
   it('are cut when the process stops, in the middle of a download as of a stored blob', async () => {

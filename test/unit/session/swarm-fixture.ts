@@ -157,7 +157,7 @@ export class SwarmFixture implements AsyncDisposable {
   feed(torrent: Torrent, blob: Buffer, first = 0, end = pieceCount(blob.length)): void {
     for (let index = first; index < end; index++) {
       const piece = pieceOf(blob, index);
-      torrent.addBatch(this.sign(torrent.digest, torrent.scope, blob.length, index, [piece]));
+      torrent.batches.add(this.sign(torrent.digest, torrent.scope, blob.length, index, [piece]));
       torrent.supply(index, new PieceMemory(piece));
     }
   }

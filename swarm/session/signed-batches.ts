@@ -1,0 +1,74 @@
+import type { Digest } from '#registry/digest.ts';
+import { BatchError, type HashBatch, VERIFIED } from '#swarm/hashes/batch.ts';
+import { MAX_SPARE_BATCHES } from './defaults.ts';
+import { DigestMismatchError } from './errors.ts';
+
+interface SignedBatchParts {
+  /** Opens a batch. @throws BatchError where no trusted origin signed it */
+  open(signed: Uint8Array): HashBatch;
+  /** Takes its hashes in; false where they contradict what is known of the blob. */
+  learn(batch: HashBatch, signed: Uint8Array): boolean;
+}
+
+/**
+ * Which of the piece hashes that trusted origins signed for a blob count: those of the scopes that are believed here. One
+ * that speaks of the blob as another registry delivered it is of no use; one of the verified whole is at the latest when
+ * the whole is verified here too, and waits for that.
+ */
+export class SignedBatches {
+  readonly #digest: Digest;
+  readonly #believed: Set<string>;
+  readonly #parts: SignedBatchParts;
+  /** Of the verified scope, while that is not believed. */
+  #spare: Uint8Array[] = [];
+
+  /** @param scope is believed from the first */
+  constructor({ digest, scope }: { digest: Digest; scope: string }, parts: SignedBatchParts) {
+    this.#digest = digest;
+    this.#believed = new Set([scope]);
+    this.#parts = parts;
+  }
+
+  /** What origins signed under this scope counts too. */
+  believe(scope: string): void {
+    this.#believed.add(scope);
+    if (!this.#believed.has(VERIFIED)) return;
+    for (const signed of this.#spare.splice(0)) this.#addSpare(signed);
+  }
+
+  /** A batch from an origin or a peer, kept and passed on to peers that ask. @throws BatchError, DigestMismatchError */
+  add(signed: Uint8Array): void {
+    const batch = this.#open(signed);
+    if (this.#believed.has(batch.scope)) return this.#learn(batch, signed);
+    const isSpare = batch.scope === VERIFIED && this.#spare.length < MAX_SPARE_BATCHES;
+    if (isSpare && !this.#spare.some((kept) => Buffer.compare(kept, signed) === 0)) this.#spare.push(signed);
+  }
+
+  /** A batch that was kept with the blob's bytes: it counted then. @throws BatchError, DigestMismatchError */
+  recall(signed: Uint8Array): void {
+    this.#learn(this.#open(signed), signed);
+  }
+
+  #addSpare(signed: Uint8Array): void {
+    try {
+      this.recall(signed);
+    } catch {
+      // It contradicts what is known here, which is what counts.
+    }
+  }
+
+  #open(signed: Uint8Array): HashBatch {
+    const batch = this.#parts.open(signed);
+    if (batch.digest !== this.#digest)
+      throw new BatchError(`a batch for ${batch.digest} came for ${this.#digest}`);
+    return batch;
+  }
+
+  #learn(batch: HashBatch, signed: Uint8Array): void {
+    if (this.#parts.learn(batch, signed)) return;
+    throw new DigestMismatchError(
+      this.#digest,
+      new Error('a signed batch speaks of another size or other pieces'),
+    );
+  }
+}
