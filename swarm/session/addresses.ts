@@ -92,6 +92,7 @@ function addressOf({ host, port }: DialTarget): string {
   return `${host} ${port}`;
 }
 
+/** With the peer id: who announces another's address as its own does not take that one's place. */
 function keyOf(target: DialTarget): string {
-  return `${addressOf(target)} ${target.infoHash.toString('hex')}`;
+  return `${addressOf(target)} ${target.infoHash.toString('hex')} ${target.peerId ?? ''}`;
 }

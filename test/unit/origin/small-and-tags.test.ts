@@ -39,7 +39,7 @@ test('wrong bytes of a small blob are not answered with', async () => {
 });
 
 test('a tag is resolved once for all, and seen to move within its lifetime', async () => {
-  await using fixture = await OriginFixture.start({ settings: { tags: { lifetime: '600ms' } } });
+  await using fixture = await OriginFixture.start({ settings: { tags: { lifetime: '2s' } } });
   const { upstream } = fixture;
   const first = upstream.content.addManifest('team/app', manifest('first'), { tag: 'latest' });
   const asked = { accept: `${OCI_INDEX}, ${OCI_MANIFEST}` };
@@ -49,7 +49,7 @@ test('a tag is resolved once for all, and seen to move within its lifetime', asy
   expect(answers).toEqual([first, first, first, first]);
   expect(upstream.log.entries.length).toBe(1);
   const second = upstream.content.addManifest('team/app', manifest('second'), { tag: 'latest' });
-  await sleep(650);
+  await sleep(2050);
   expect(await Promise.all([0, 1].map(digestFrom))).toEqual([second, second]);
   expect(upstream.log.heads).toBe(1);
 });
