@@ -143,6 +143,9 @@ test('small content that many ask for is read once, also by an origin whose stor
   const { upstream } = fixture;
   const add = (name: string): string => addBlob(upstream, deterministicBytes(name, 250_000));
   for (let old = 0; old < 16; old++) await fixture.ask(0, `blobs/${add(`old ${old}`)}`);
+  // What is on its way to the disk cannot give way.
+  const full = /store_bytes\{kind="complete"\} 4000000/u;
+  await until('the store is full', async () => full.test((await metricsOf(fixture)).text));
   const before = upstream.log.gets;
   const fresh = Array.from({ length: 8 }, (_, at) => add(`new ${at}`));
   const asked = fresh.flatMap((digest) =>
