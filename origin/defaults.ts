@@ -35,9 +35,6 @@ export const LAST_PIECES = 16;
 export const BATCH_BYTES = 4 * 1024 * 1024;
 /** Hashes in a batch that is signed for the verified whole. */
 export const VERIFIED_BATCH_PIECES = 4096;
-/** A read pauses while so much of its blob waits to be written, or of all blobs together. */
-export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
-export const MAX_ALL_UNWRITTEN_BYTES = 128 * 1024 * 1024;
 /** Without room on disk: bytes of a blob that wait in memory for a peer to take them. Less than a torrent drops untaken. */
 export const MEMORY_WINDOW_BYTES = 12 * 1024 * 1024;
 /** How often a paused read looks whether it may go on. */

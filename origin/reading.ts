@@ -8,8 +8,6 @@ import { abortable } from '#swarm/store/abortable.ts';
 import type { Caller } from './caller.ts';
 import {
   LINGER_MS,
-  MAX_ALL_UNWRITTEN_BYTES,
-  MAX_UNWRITTEN_BYTES,
   MEMORY_WINDOW_BYTES,
   PAUSE_MS,
   PEERS_PATIENCE_MS,
@@ -39,8 +37,6 @@ export interface ReadingParts {
   readonly reader: UpstreamReader;
   readonly signer: HashSigner;
   readonly bandwidth: Bandwidth;
-  /** Bytes of all reads that wait to be written. */
-  readonly allUnwritten: () => number;
   readonly now: () => number;
 }
 
@@ -70,10 +66,6 @@ export class Reading {
     this.repositories.add(caller.repository);
     this.#parts.callers.offer(caller);
     this.#askedAt = this.#parts.now();
-  }
-
-  get unwrittenBytes(): number {
-    return this.torrent.pieces.storage.unwrittenBytes;
   }
 
   /**
@@ -202,11 +194,7 @@ export class Reading {
       this.#releaseTaken();
       return this.#inMemory.size * table.pieceLength >= MEMORY_WINDOW_BYTES;
     }
-    const own = this.unwrittenBytes;
-    return (
-      own >= MAX_UNWRITTEN_BYTES ||
-      (own >= table.pieceLength && this.#parts.allUnwritten() >= MAX_ALL_UNWRITTEN_BYTES)
-    );
+    return storage.isBehind;
   }
 
   /** What a peer has can be had of it. */

@@ -133,8 +133,7 @@ export class Readings implements AsyncDisposable {
       { digest, size },
       this.#options,
     );
-    const allUnwritten = (): number => this.#allUnwritten();
-    const reading = new Reading({ torrent, callers, reader, signer, bandwidth, allUnwritten, now });
+    const reading = new Reading({ torrent, callers, reader, signer, bandwidth, now });
     torrent.pieces.onWhole = () => this.#whole(reading, caller);
     this.#running.set(keyOf(digest, caller.registry), reading);
     const startedAt = now();
@@ -212,10 +211,6 @@ export class Readings implements AsyncDisposable {
     if (error instanceof UpstreamRefusedError) return 'refused';
     if (error instanceof DigestMismatchError) return 'wrong';
     return isUpstreamsFault(error) ? 'unreachable' : 'failed';
-  }
-
-  #allUnwritten(): number {
-    return this.#running.values().reduce((sum, reading) => sum + reading.unwrittenBytes, 0);
   }
 }
 

@@ -4,7 +4,6 @@ import type { ZoneImports } from '#swarm/core/zone-imports.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import {
   MAX_PARKED_BYTES,
-  MAX_UNWRITTEN_BYTES,
   REQUEST_TIMEOUT_MS,
   RESCUE_AFTER_MS,
   RESCUE_LATEST_MS,
@@ -99,7 +98,7 @@ export class Downloads {
       peer.snubbedUntil <= now() &&
       !peer.queuedForBandwidth &&
       !peer.saturated &&
-      pieces.storage.unwrittenBytes < MAX_UNWRITTEN_BYTES &&
+      !pieces.storage.isBehind &&
       wanted()
     );
   }

@@ -37,6 +37,7 @@ export class PieceCache {
   readonly #awaited = new Set<Entry>();
   #bytes = 0;
   #awaitedBytes = 0;
+  #unwrittenBytes = 0;
 
   constructor(limits: PieceCacheLimits, now: () => number) {
     this.#limits = limits;
@@ -45,6 +46,11 @@ export class PieceCache {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Of all torrents: what exists nowhere else yet. */
+  get unwrittenBytes(): number {
+    return this.#unwrittenBytes;
   }
 
   has(key: string): boolean {
@@ -68,6 +74,7 @@ export class PieceCache {
     const entry: Entry = { memory, unwritten, awaitedUntil: now + this.#limits.awaitedMs };
     this.#entries.set(key, entry);
     this.#bytes += length;
+    if (unwritten) this.#unwrittenBytes += length;
     for (const oldest of this.#awaited) {
       if (oldest.awaitedUntil > now) break;
       this.#pass(oldest);
@@ -83,7 +90,7 @@ export class PieceCache {
   written(key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
-    entry.unwritten = false;
+    this.#settle(entry);
     this.#shrink();
   }
 
@@ -97,9 +104,15 @@ export class PieceCache {
     const entry = this.#entries.get(key);
     if (!entry) return;
     this.#pass(entry);
+    this.#settle(entry);
     this.#entries.delete(key);
     this.#bytes -= entry.memory.data.length;
     entry.memory.release();
+  }
+
+  #settle(entry: Entry): void {
+    if (entry.unwritten) this.#unwrittenBytes -= entry.memory.data.length;
+    entry.unwritten = false;
   }
 
   #pass(entry: Entry): void {

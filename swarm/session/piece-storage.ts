@@ -2,7 +2,13 @@ import type { Block } from '#swarm/core/piece-table.ts';
 import type { Digest } from '#registry/digest.ts';
 import type { Facts, PartialBlob, StoredBlob } from '#swarm/store/blob-store.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
-import { MAX_UNSTORED_BYTES, MAX_UNWRITTEN_BYTES, PROVEN_MS, SHORT_BLOCK } from './defaults.ts';
+import {
+  MAX_ALL_UNWRITTEN_BYTES,
+  MAX_UNSTORED_BYTES,
+  MAX_UNWRITTEN_BYTES,
+  PROVEN_MS,
+  SHORT_BLOCK,
+} from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
@@ -68,9 +74,16 @@ export class PieceStorage implements AsyncDisposable {
     return this.#unwritten;
   }
 
-  /** Resolves once less waits to be written than may. */
+  /** Whether the disk is so far behind that nothing more should come. */
+  get isBehind(): boolean {
+    if (this.#unwritten >= MAX_UNWRITTEN_BYTES) return true;
+    // A torrent with nothing to be written goes on, a piece at a time, whatever others have the disk do.
+    return this.#unwritten > 0 && this.#cache.unwrittenBytes >= MAX_ALL_UNWRITTEN_BYTES;
+  }
+
+  /** Resolves once the disk is not behind. */
   async caughtUp(): Promise<void> {
-    while (this.#unwritten >= MAX_UNWRITTEN_BYTES) await Promise.race(this.#writes);
+    while (this.isBehind) await Promise.race(this.#writes);
   }
 
   /** Keeps a verified piece, and its memory. It can be read from now on; the disk gets it when it can. */

@@ -174,4 +174,28 @@ describe('where the disk is slow', () => {
     await waiting;
     expect(torrent.pieces.storage.unwrittenBytes).toBeLessThan(MAX_UNWRITTEN_BYTES);
   });
+
+  it('all blobs together wait for it, but for one that gives it nothing to do', async () => {
+    await using fixture = await SwarmFixture.start();
+    const gate = Promise.withResolvers<void>();
+    const slow: WriteAt = async (...write) => {
+      await gate.promise;
+      return writeAt(...write);
+    };
+    const agent = await fixture.member('agent', { writeAt: slow });
+    const scopes = Array.from({ length: 6 }, (_, number) => `registry-${number}.example`);
+    const torrents = await Promise.all(
+      scopes.map((scope) => agent.swarm.engine.torrent({ ...request, scope })),
+    );
+    const behind = (): boolean[] => torrents.map(({ pieces }) => pieces.storage.isBehind);
+    const most = MAX_UNWRITTEN_BYTES / PIECE - 1;
+    for (const torrent of torrents.slice(0, 4))
+      for (let index = 0; index < most; index++) torrent.supply(index, new PieceMemory(pieceOf(blob, index)));
+    expect(behind()).toEqual(torrents.map(() => false));
+    for (let index = 0; index < 4; index++) torrents[4]!.supply(index, new PieceMemory(pieceOf(blob, index)));
+    expect(behind()).toEqual([true, true, true, true, true, false]);
+    gate.resolve();
+    await Promise.all(torrents.map((torrent) => torrent.caughtUp()));
+    expect(behind()).toEqual(torrents.map(() => false));
+  });
 });

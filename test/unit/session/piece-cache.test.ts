@@ -51,6 +51,17 @@ test('a run of pieces longer than the cache leaves a part of it in memory, not n
   expect(cached.kept).toEqual(['0', '1', '18', '19']);
 });
 
+test('what is not written yet is counted until it is, or is put anew or dropped', () => {
+  const cached = new Cached();
+  for (const key of ['a', 'b', 'b', 'c']) cached.put(key, UNWRITTEN);
+  expect(cached.cache.unwrittenBytes).toBe(3 * PIECE);
+  cached.cache.written('a');
+  cached.cache.written('a');
+  cached.cache.delete('b');
+  cached.put('c', STRAY);
+  expect(cached.cache.unwrittenBytes).toBe(0);
+});
+
 test('room that readers have given back protects the next', () => {
   const cached = new Cached();
   for (const key of ['a', 'b']) cached.put(key, AWAITED);
