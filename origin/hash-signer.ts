@@ -1,7 +1,6 @@
 import type { Digest } from '#registry/digest.ts';
 import { pieceLength } from '#swarm/core/piece-length.ts';
-import { type BatchSigner, signBatch } from '#swarm/hashes/batch.ts';
-import { VERIFIED } from '#swarm/hashes/batch.ts';
+import { type BatchSigner, signBatch, VERIFIED } from '#swarm/hashes/batch.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { VERIFIED_BATCH_PIECES } from './defaults.ts';
 import type { OriginEvents } from './events.ts';

@@ -34,7 +34,7 @@ interface PieceRun {
 export interface ReadingParts {
   readonly torrent: Torrent;
   readonly callers: WaitingCallers;
-  readonly reader: UpstreamReader;
+  readonly reader: Pick<UpstreamReader, 'read'>;
   readonly signer: HashSigner;
   readonly bandwidth: Bandwidth;
   readonly now: () => number;

@@ -92,7 +92,6 @@ function addressOf({ host, port }: DialTarget): string {
   return `${host} ${port}`;
 }
 
-/** With the peer id: who announces another's address as its own does not take that one's place. */
 function keyOf(target: DialTarget): string {
-  return `${addressOf(target)} ${target.infoHash.toString('hex')} ${target.peerId ?? ''}`;
+  return `${addressOf(target)} ${target.infoHash.toString('hex')}`;
 }

@@ -30,8 +30,10 @@ export const LENT_PIECE_BYTES = 64 * 1024 * 1024;
 /** The most that an answer keeps without being lent it; two of them, for one is read while the other is sent. */
 export const ANSWER_CHUNK_BYTES = 256 * 1024;
 
-/** When so much of a torrent waits to be written, or of all together while some of it does, nothing more of it is asked for. Bytes. */
+/** When so much waits to be written, nothing more is asked for. Bytes per torrent. */
 export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
+
+/** When so much of all torrents waits, none asks for more of which some waits. What is asked for already comes on top. Bytes. */
 export const MAX_ALL_UNWRITTEN_BYTES = 64 * 1024 * 1024;
 
 /** Pieces kept in memory where the disk takes none, the oldest dropped first. Bytes per torrent. */

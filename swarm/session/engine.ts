@@ -24,7 +24,7 @@ import { Memberships } from './memberships.ts';
 import { PieceCache } from './piece-cache.ts';
 import { ReadMemory } from './read-memory.ts';
 import { PiecePool } from './piece-memory.ts';
-import { PieceStorage } from './piece-storage.ts';
+import { PieceStorage, WriteBacklog } from './piece-storage.ts';
 import type { Whereabouts } from './whereabouts.ts';
 import { Torrent, type TorrentCounters, type TorrentParts } from './torrent.ts';
 
@@ -104,6 +104,7 @@ export class Engine implements AsyncDisposable {
   readonly #parts: EngineParts;
   readonly #options: EngineOptions;
   readonly #cache: PieceCache;
+  readonly #backlog = new WriteBacklog();
   readonly #pool = new PiecePool(FREE_PIECE_BYTES);
   readonly #reads = new ReadMemory(this.#pool);
   readonly #scores = new PeerScores();
@@ -128,7 +129,7 @@ export class Engine implements AsyncDisposable {
     this.#memberships = new Memberships({
       announcer: parts.announcer,
       holds: (digest) => parts.store.has(digest),
-      isCalled: options.showsEach,
+      isOrigin: options.showsEach,
     });
     for (const digest of parts.store.digests()) this.#memberships.seed(digest);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
@@ -300,6 +301,7 @@ export class Engine implements AsyncDisposable {
       const storage = new PieceStorage(
         {
           cache: this.#cache,
+          backlog: this.#backlog,
           pool: this.#pool,
           now: this.#parts.now,
           onFull: (error) => this.#noRoom(digest, error),
@@ -362,7 +364,13 @@ export class Engine implements AsyncDisposable {
       const blob = await this.#parts.store.open(digest, this.#closing.signal);
       if (!blob) throw new Error(`${digest} is not stored any more`);
       const storage = new PieceStorage(
-        { cache: this.#cache, pool: this.#pool, now: this.#parts.now, onFull: () => undefined },
+        {
+          cache: this.#cache,
+          backlog: this.#backlog,
+          pool: this.#pool,
+          now: this.#parts.now,
+          onFull: () => undefined,
+        },
         { size: blob.size, place: { kind: 'stored', blob } },
       );
       const torrent = new Torrent(

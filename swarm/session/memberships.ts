@@ -9,8 +9,8 @@ export interface MembershipParts {
   readonly announcer: Announcer;
   /** Whether the store has the blob. */
   readonly holds: (digest: Digest) => boolean;
-  /** An origin: those who want what it reads call it, and it calls others only when too few have. */
-  readonly isCalled: boolean;
+  /** Those who want what an origin reads call it: it asks for peers only when it has too few. */
+  readonly isOrigin: boolean;
 }
 
 /**
@@ -50,7 +50,7 @@ export class Memberships {
   join(torrent: Torrent): void {
     const id = torrent.swarmId.toString('hex');
     this.#answering.set(id, torrent);
-    const want = this.#parts.isCalled ? 0 : WANTED_PEERS;
+    const want = this.#parts.isOrigin ? 0 : WANTED_PEERS;
     const options = { complete: torrent.complete, want, digest: torrent.digest };
     const membership = this.#parts.announcer.join(id, options, (swarm) =>
       offer(torrent, torrent.swarmId, swarm),
@@ -64,7 +64,7 @@ export class Memberships {
     if (!joined) return;
     for (const membership of joined) membership.more(WANTED_PEERS);
     // What an origin signs for a registry must be that registry's own bytes.
-    if (torrent.scope === VERIFIED || joined.length > 1 || this.#parts.isCalled) return;
+    if (torrent.scope === VERIFIED || joined.length > 1 || this.#parts.isOrigin) return;
     const id = verifiedSwarmId(torrent.digest);
     const options = { complete: false, want: WANTED_PEERS, digest: torrent.digest };
     const membership = this.#parts.announcer.join(id.toString('hex'), options, (swarm) =>
@@ -73,7 +73,7 @@ export class Memberships {
     joined.push(membership);
   }
 
-  /** The torrent's blob has its place in the store: it is announced there, and what is left to find is nothing. */
+  /** The torrent's blob has its place in the store: it is announced as seeded, and nobody is sought for it any more. */
   completed(torrent: Torrent): void {
     const joined = this.#joined.get(torrent) ?? [];
     joined[0]?.update({ complete: true });

@@ -37,7 +37,6 @@ export class PieceCache {
   readonly #awaited = new Set<Entry>();
   #bytes = 0;
   #awaitedBytes = 0;
-  #unwrittenBytes = 0;
 
   constructor(limits: PieceCacheLimits, now: () => number) {
     this.#limits = limits;
@@ -46,11 +45,6 @@ export class PieceCache {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  /** Of all torrents: what exists nowhere else yet. */
-  get unwrittenBytes(): number {
-    return this.#unwrittenBytes;
   }
 
   has(key: string): boolean {
@@ -66,15 +60,15 @@ export class PieceCache {
     return entry.memory;
   }
 
-  /** Takes over the memory. */
+  /** Takes over the memory. What the disk has given does not take the place of what it is being given. */
   put(key: string, memory: PieceMemory, { unwritten, awaited }: PieceUse): void {
+    if (!unwritten && this.#entries.get(key)?.unwritten) return memory.release();
     this.delete(key);
     const { length } = memory.data;
     const now = this.#now();
     const entry: Entry = { memory, unwritten, awaitedUntil: now + this.#limits.awaitedMs };
     this.#entries.set(key, entry);
     this.#bytes += length;
-    if (unwritten) this.#unwrittenBytes += length;
     for (const oldest of this.#awaited) {
       if (oldest.awaitedUntil > now) break;
       this.#pass(oldest);
@@ -86,11 +80,11 @@ export class PieceCache {
     this.#shrink();
   }
 
-  /** The disk has it. */
-  written(key: string): void {
+  /** The disk has what was put, or will not; a piece that took its place is not meant. */
+  written(key: string, memory: PieceMemory): void {
     const entry = this.#entries.get(key);
-    if (!entry) return;
-    this.#settle(entry);
+    if (entry?.memory !== memory) return;
+    entry.unwritten = false;
     this.#shrink();
   }
 
@@ -104,15 +98,9 @@ export class PieceCache {
     const entry = this.#entries.get(key);
     if (!entry) return;
     this.#pass(entry);
-    this.#settle(entry);
     this.#entries.delete(key);
     this.#bytes -= entry.memory.data.length;
     entry.memory.release();
-  }
-
-  #settle(entry: Entry): void {
-    if (entry.unwritten) this.#unwrittenBytes -= entry.memory.data.length;
-    entry.unwritten = false;
   }
 
   #pass(entry: Entry): void {

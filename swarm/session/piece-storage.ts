@@ -19,6 +19,11 @@ export type PiecePlace =
   | { readonly kind: 'stored'; readonly blob: StoredBlob }
   | undefined;
 
+/** Bytes that wait to be written, of all torrents of a process. */
+export class WriteBacklog {
+  bytes = 0;
+}
+
 /** Storages so far. */
 let storages = 0;
 
@@ -27,6 +32,7 @@ export class PieceStorage implements AsyncDisposable {
   /** Of this storage alone: two of one blob may be open at a time, and what one was given is no proof for the other. */
   readonly #key = ++storages;
   readonly #cache: PieceCache;
+  readonly #backlog: WriteBacklog;
   readonly #pool: PiecePool;
   readonly #size: number;
   readonly #writes = new Set<Promise<void>>();
@@ -48,10 +54,17 @@ export class PieceStorage implements AsyncDisposable {
   onGone: ((index: number) => void) | undefined;
 
   constructor(
-    parts: { cache: PieceCache; pool: PiecePool; now: () => number; onFull: (error: unknown) => void },
+    parts: {
+      cache: PieceCache;
+      backlog: WriteBacklog;
+      pool: PiecePool;
+      now: () => number;
+      onFull: (error: unknown) => void;
+    },
     blob: { size: number; place: PiecePlace },
   ) {
     this.#cache = parts.cache;
+    this.#backlog = parts.backlog;
     this.#pool = parts.pool;
     this.#onFull = parts.onFull;
     this.#now = parts.now;
@@ -77,8 +90,8 @@ export class PieceStorage implements AsyncDisposable {
   /** Whether the disk is so far behind that nothing more should come. */
   get isBehind(): boolean {
     if (this.#unwritten >= MAX_UNWRITTEN_BYTES) return true;
-    // A torrent with nothing to be written goes on, a piece at a time, whatever others have the disk do.
-    return this.#unwritten > 0 && this.#cache.unwrittenBytes >= MAX_ALL_UNWRITTEN_BYTES;
+    // A torrent that gives the disk nothing to do may go on, whatever others have it do.
+    return this.#unwritten > 0 && this.#backlog.bytes >= MAX_ALL_UNWRITTEN_BYTES;
   }
 
   /** Resolves once the disk is not behind. */
@@ -194,13 +207,15 @@ export class PieceStorage implements AsyncDisposable {
     if (this.#provenAt) this.#provenAt[index] = 0;
     this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
     this.#unwritten += data.length;
+    this.#backlog.bytes += data.length;
     const write = blob
       .write(index * pieceLength(this.#size), data)
       .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
-        this.#cache.written(key);
+        this.#cache.written(key, memory);
         memory.release();
         this.#unwritten -= data.length;
+        this.#backlog.bytes -= data.length;
         this.#writes.delete(write);
       });
     this.#writes.add(write);

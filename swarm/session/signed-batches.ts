@@ -11,9 +11,9 @@ interface SignedBatchParts {
 }
 
 /**
- * Which of the piece hashes that trusted origins signed for a blob count: those of the scopes that are believed here. One
- * that speaks of the blob as another registry delivered it is of no use; one of the verified whole is at the latest when
- * the whole is verified here too, and waits for that.
+ * Which of the piece hashes that trusted origins signed for a blob count: those of the scopes that are believed here. A batch
+ * that speaks of the blob as another registry delivered it is of no use. One of the verified scope is kept until that is
+ * believed too: it is once the whole is verified here, if not before.
  */
 export class SignedBatches {
   readonly #digest: Digest;
@@ -44,14 +44,14 @@ export class SignedBatches {
     if (isSpare && !this.#spare.some((kept) => Buffer.compare(kept, signed) === 0)) this.#spare.push(signed);
   }
 
-  /** A batch that was kept with the blob's bytes: it counted then. @throws BatchError, DigestMismatchError */
+  /** A batch that counts whatever its scope: it was kept with the blob's bytes. @throws BatchError, DigestMismatchError */
   recall(signed: Uint8Array): void {
     this.#learn(this.#open(signed), signed);
   }
 
   #addSpare(signed: Uint8Array): void {
     try {
-      this.recall(signed);
+      this.#learn(this.#open(signed), signed);
     } catch {
       // It contradicts what is known here, which is what counts.
     }

@@ -77,7 +77,7 @@ export interface TorrentIdentity {
 
 /**
  * One blob in the swarm: fetched from peers, from origins or out of `supply`, verified piece by piece and as a
- * whole, read in order while it comes, served to peers. Its state changes only here, by the events of its parts.
+ * whole, read in order while it comes, served to peers. Its parts tell it what happens, and it alone decides what follows.
  */
 export class Torrent implements AsyncDisposable {
   readonly digest: Digest;
@@ -207,6 +207,11 @@ export class Torrent implements AsyncDisposable {
   /** The whole matched its digest. */
   get complete(): boolean {
     return this.pieces.verified;
+  }
+
+  /** The disk is so far behind that nothing more is asked for. */
+  get isBehind(): boolean {
+    return this.pieces.storage.isBehind;
   }
 
   get failure(): Error | undefined {

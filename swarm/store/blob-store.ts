@@ -184,10 +184,8 @@ export class BlobStore implements AsyncDisposable {
    */
   async open(digest: Digest, signal?: AbortSignal): Promise<StoredBlob | undefined> {
     this.#expectOpen();
-    const writing = this.#writes.open(digest);
-    if (writing) return writing;
     const lease = await this.#background.track(this.#complete.acquire(digest, signal));
-    return lease && new OpenBlob(lease, this.#layout.blob(digest));
+    return lease ? new OpenBlob(lease, this.#layout.blob(digest)) : this.#writes.open(digest);
   }
 
   /** Adds to what is known of a complete blob, at once in memory, within a second on disk. Ignored for others. */

@@ -38,11 +38,3 @@ test('a process that is known by two swarm ids is dialled by one at a time, by t
   addresses.failed(other, 10_000);
   expect(take(10_000)).toEqual([PEER]);
 });
-
-test('a peer is dialled though another that is connected has announced its address', () => {
-  const addresses = new Addresses(() => 1);
-  const claimed = { ...PEER, peerId: 'aa' };
-  const own = { ...PEER, peerId: 'bb' };
-  for (const target of [claimed, own]) addresses.add(target);
-  expect(addresses.take(8, 0, (peerId) => peerId === 'aa')).toEqual([own]);
-});

@@ -5,6 +5,7 @@ import type { Torrent } from '#swarm/session/torrent.ts';
 import { type WriteAt, writeAt } from '#swarm/store/data-file.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
+import { RawPeer } from './raw-peer.ts';
 import { type Member, pieceOf, readAll, readBytes, SwarmFixture } from './swarm-fixture.ts';
 
 const MIB = 1024 ** 2;
@@ -194,8 +195,18 @@ describe('where the disk is slow', () => {
     expect(behind()).toEqual(torrents.map(() => false));
     for (let index = 0; index < 4; index++) torrents[4]!.supply(index, new PieceMemory(pieceOf(blob, index)));
     expect(behind()).toEqual([true, true, true, true, true, false]);
+    await using stack = new AsyncDisposableStack();
+    const [peer, freePeer] = await Promise.all(
+      [torrents[0]!, torrents[5]!].map(async ({ swarmId }) =>
+        stack.use(await RawPeer.connect(agent.swarm.port, swarmId)),
+      ),
+    );
+    for (const each of [peer!, freePeer!]) each.offer(torrents[0]!.pieces.table.count);
+    await expect.poll(() => freePeer!.requests.length).toBeGreaterThan(0);
+    expect(peer!.requests).toHaveLength(0);
     gate.resolve();
     await Promise.all(torrents.map((torrent) => torrent.caughtUp()));
     expect(behind()).toEqual(torrents.map(() => false));
+    await expect.poll(() => peer!.requests.length).toBeGreaterThan(0);
   });
 });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { PieceCache } from '#swarm/session/piece-cache.ts';
-import { PiecePool } from '#swarm/session/piece-memory.ts';
+import { type PieceMemory, PiecePool } from '#swarm/session/piece-memory.ts';
 
 const PIECE = 1024;
 const LIMITS = { bytes: 4 * PIECE, awaitedBytes: 2 * PIECE, awaitedMs: 1_000 };
@@ -14,9 +14,11 @@ class Cached {
   now = 0;
   readonly cache = new PieceCache(LIMITS, () => this.now);
 
-  put(key: string, use: Parameters<PieceCache['put']>[2]): void {
+  put(key: string, use: Parameters<PieceCache['put']>[2]): PieceMemory {
     this.#seen.add(key);
-    this.cache.put(key, this.#pool.take(PIECE), use);
+    const memory = this.#pool.take(PIECE);
+    this.cache.put(key, memory, use);
+    return memory;
   }
 
   /** In the order they were put first; looking does not count as use. */
@@ -51,17 +53,6 @@ test('a run of pieces longer than the cache leaves a part of it in memory, not n
   expect(cached.kept).toEqual(['0', '1', '18', '19']);
 });
 
-test('what is not written yet is counted until it is, or is put anew or dropped', () => {
-  const cached = new Cached();
-  for (const key of ['a', 'b', 'b', 'c']) cached.put(key, UNWRITTEN);
-  expect(cached.cache.unwrittenBytes).toBe(3 * PIECE);
-  cached.cache.written('a');
-  cached.cache.written('a');
-  cached.cache.delete('b');
-  cached.put('c', STRAY);
-  expect(cached.cache.unwrittenBytes).toBe(0);
-});
-
 test('room that readers have given back protects the next', () => {
   const cached = new Cached();
   for (const key of ['a', 'b']) cached.put(key, AWAITED);
@@ -89,9 +80,26 @@ test('a reader that never comes keeps nothing in memory', () => {
 test('what is not on disk yet stays beyond the limit, and goes once it is', () => {
   const cached = new Cached();
   const keys = ['a', 'b', 'c', 'd', 'e', 'f'];
-  for (const key of keys) cached.put(key, UNWRITTEN);
+  const [first, second] = keys.map((key) => cached.put(key, UNWRITTEN));
   expect(cached.kept).toEqual(keys);
-  cached.cache.written('a');
-  cached.cache.written('b');
+  cached.cache.written('a', first!);
+  cached.cache.written('b', second!);
   expect(cached.kept).toEqual(['c', 'd', 'e', 'f']);
+});
+
+test('what is put anew while it is being written stays until its own write is over, whatever the disk gives meanwhile', () => {
+  const cached = new Cached();
+  const before = cached.put('a', UNWRITTEN);
+  const anew = cached.put('a', UNWRITTEN);
+  cached.cache.written('a', before);
+  cached.put('a', STRAY);
+  const others = ['b', 'c', 'd', 'e', 'f'];
+  for (const key of others) cached.put(key, STRAY);
+  expect(cached.kept).toEqual(['a', 'd', 'e', 'f']);
+  cached.cache.written('a', anew);
+  cached.put('g', STRAY);
+  expect(cached.kept).not.toContain('b');
+  cached.cache.get('d');
+  for (const key of ['h', 'i', 'j', 'k']) cached.put(key, STRAY);
+  expect(cached.kept).toEqual(['h', 'i', 'j', 'k']);
 });

@@ -4,7 +4,7 @@ import { digestOf } from '#registry/digest.ts';
 import { PROVEN_MS } from '#swarm/session/defaults.ts';
 import { PieceCache } from '#swarm/session/piece-cache.ts';
 import { PiecePool } from '#swarm/session/piece-memory.ts';
-import { PieceStorage } from '#swarm/session/piece-storage.ts';
+import { PieceStorage, WriteBacklog } from '#swarm/session/piece-storage.ts';
 import type { StoredBlob } from '#swarm/store/blob-store.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 
@@ -55,7 +55,7 @@ test('two storages of one blob have nothing of each other, and the end of one ta
   const storages = disks.map(
     (blob) =>
       new PieceStorage(
-        { cache, pool, now: () => 0, onFull: () => undefined },
+        { cache, backlog: new WriteBacklog(), pool, now: () => 0, onFull: () => undefined },
         { size: blob.size, place: { kind: 'stored', blob } },
       ),
   );
@@ -76,7 +76,7 @@ test('of a piece that a disk has just given back as it was a short block is read
   const cache = new PieceCache({ bytes: 0, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
   let now = 1;
   await using storage = new PieceStorage(
-    { cache, pool: new PiecePool(0), now: () => now, onFull: () => undefined },
+    { cache, backlog: new WriteBacklog(), pool: new PiecePool(0), now: () => now, onFull: () => undefined },
     { size: disk.size, place: { kind: 'stored', blob: disk } },
   );
   storage.expected = (index) => hash('sha256', disk.piece(index), 'buffer');

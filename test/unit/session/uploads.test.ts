@@ -6,7 +6,7 @@ import { Bandwidth } from '#swarm/session/bandwidth.ts';
 import { PieceCache } from '#swarm/session/piece-cache.ts';
 import { PiecePool } from '#swarm/session/piece-memory.ts';
 import type { PeerSession } from '#swarm/session/peer-session.ts';
-import { PieceStorage } from '#swarm/session/piece-storage.ts';
+import { PieceStorage, WriteBacklog } from '#swarm/session/piece-storage.ts';
 import { Uploads } from '#swarm/session/uploads.ts';
 import { encodePieceIndex, EXTENSION } from '#swarm/wire/shoal-messages.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
@@ -27,6 +27,7 @@ it('shows a peer that has taken a piece the next one at once, not only when it l
         new PieceStorage(
           {
             cache: new PieceCache({ bytes: 0, awaitedBytes: 0, awaitedMs: 0 }, () => 0),
+            backlog: new WriteBacklog(),
             pool,
             now: () => 0,
             onFull: () => undefined,

@@ -374,3 +374,22 @@ describe('small blobs that wait to be written', () => {
     expect(fixture.store.usage().blobs).toBe(MAX_WRITES / 2);
   });
 });
+
+test('a blob that is put can be opened at each moment of its way to the disk', async () => {
+  await using fixture = await StoreFixture.open();
+  const { digest, bytes } = content('on its way', 64 * KIB);
+  const { written } = await fixture.store.put(digest, bytes, {});
+  const way = { isOver: false };
+  void written.then(() => (way.isOver = true));
+  await using stack = new AsyncDisposableStack();
+  while (!way.isOver) {
+    const opened = Array.from({ length: 40 }, async (_, moment) => {
+      for (let at = 0; at < moment; at++) await Promise.resolve();
+      return fixture.store.open(digest);
+    });
+    const blobs = await Promise.all(opened);
+    expect(blobs).not.toContain(undefined);
+    for (const blob of blobs) stack.use(blob!);
+    await setImmediate();
+  }
+});
