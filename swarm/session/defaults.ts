@@ -21,7 +21,7 @@ export const PROVEN_MS = 60_000;
 export const SHORT_BLOCK = 1 / 4;
 
 /** Memory of pieces that nobody uses and that is kept for the next. Bytes. */
-export const FREE_PIECE_BYTES = 8 * 1024 * 1024;
+export const FREE_PIECE_BYTES = 16 * 1024 * 1024;
 
 /** Pieces of stored blobs that are read and verified at one time for those who ask at the door: libuv has four threads. */
 export const PIECES_READ_AT_ONCE = 8;

@@ -40,6 +40,7 @@ export interface PieceBytes {
  */
 export class PiecePool {
   readonly #limit: number;
+  /** By length, the one asked for longest ago first. */
   readonly #free = new Map<number, Buffer[]>();
   #freeBytes = 0;
 
@@ -52,7 +53,11 @@ export class PiecePool {
     if (length > MAX_PIECE_LENGTH)
       throw new RangeError(`a piece has at most ${MAX_PIECE_LENGTH} bytes, not ${length}`);
     const size = sizeClass(length);
-    const room = this.#free.get(size)?.pop();
+    const free = this.#free.get(size) ?? [];
+    // Again: the length that was asked for last comes last.
+    this.#free.delete(size);
+    this.#free.set(size, free);
+    const room = free.pop();
     if (room) this.#freeBytes -= size;
     const buffer = room ?? Buffer.allocUnsafeSlow(size);
     return new PieceMemory(buffer.subarray(0, length), () => this.#put(buffer));
@@ -70,12 +75,14 @@ export class PiecePool {
     }
   }
 
+  /** Where it is too much, memory goes of the length that was not asked for the longest. */
   #put(buffer: Buffer): void {
-    if (this.#freeBytes + buffer.length > this.#limit) return;
+    this.#free.get(buffer.length)!.push(buffer);
     this.#freeBytes += buffer.length;
-    const free = this.#free.get(buffer.length);
-    if (free) free.push(buffer);
-    else this.#free.set(buffer.length, [buffer]);
+    for (const [size, free] of this.#free) {
+      while (this.#freeBytes > this.#limit && free.pop()) this.#freeBytes -= size;
+      if (this.#freeBytes <= this.#limit) return;
+    }
   }
 }
 
