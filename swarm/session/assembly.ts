@@ -1,51 +1,52 @@
 import type { Block } from '#swarm/core/piece-table.ts';
 import type { PeerSession } from './peer-session.ts';
 import type { PieceMemory, PiecePool } from './piece-memory.ts';
-import type { Contribution } from './suspects.ts';
 
-interface PieceInTheMaking {
+/** A block of a piece in the making, and who sent it. */
+export interface ArrivedBlock {
+  readonly peer: PeerSession;
+  /** Within the piece. Bytes. */
+  readonly offset: number;
   readonly memory: PieceMemory;
-  /** In the order in which they came. */
-  readonly blocks: Contribution[];
 }
 
-/** Blocks put together to pieces. A block as long as its piece becomes the piece without a copy. */
+/**
+ * Blocks put together to pieces. Each keeps its own memory until the piece is whole: of the many pieces that are in the
+ * making over slow connections most have little there. A block as long as its piece becomes the piece without a copy.
+ */
 export class Assembly {
   readonly #pool: PiecePool;
-  readonly #pieces = new Map<number, PieceInTheMaking>();
+  readonly #pieces = new Map<number, ArrivedBlock[]>();
 
   constructor(pool: PiecePool) {
     this.#pool = pool;
   }
 
   /** Takes over the block's memory. */
-  add(block: Block, memory: PieceMemory, pieceSize: number, peer: PeerSession): void {
-    const piece = this.#pieces.get(block.index);
-    const contribution = { peer, offset: block.offset, length: block.length };
-    if (!piece && memory.data.length === pieceSize) {
-      this.#pieces.set(block.index, { memory, blocks: [contribution] });
-      return;
-    }
-    const { memory: whole, blocks } = piece ?? this.#begin(block.index, pieceSize);
-    memory.data.copy(whole.data, block.offset);
-    memory.release();
-    blocks.push(contribution);
+  add({ index, offset }: Block, memory: PieceMemory, peer: PeerSession): void {
+    const block = { peer, offset, memory };
+    const blocks = this.#pieces.get(index);
+    if (blocks) blocks.push(block);
+    else this.#pieces.set(index, [block]);
   }
 
-  get(index: number): PieceInTheMaking | undefined {
-    return this.#pieces.get(index);
+  /** Of a piece, in the order in which they came. */
+  blocks(index: number): readonly ArrivedBlock[] {
+    return this.#pieces.get(index) ?? [];
   }
 
-  /** Hands the piece's memory over to the caller. */
-  take(index: number): PieceMemory | undefined {
-    const memory = this.#pieces.get(index)?.memory;
-    this.#pieces.delete(index);
-    return memory;
-  }
-
-  #begin(index: number, size: number): PieceInTheMaking {
-    const piece = { memory: this.#pool.take(size), blocks: [] };
-    this.#pieces.set(index, piece);
+  /** The whole piece of `size` bytes, in memory that is the caller's; its blocks stay until they are dropped. */
+  join(index: number, size: number): PieceMemory {
+    const blocks = this.blocks(index);
+    const [first] = blocks;
+    if (blocks.length === 1 && first!.memory.data.length === size) return first!.memory.retain();
+    const piece = this.#pool.take(size);
+    for (const { offset, memory } of blocks) memory.data.copy(piece.data, offset);
     return piece;
+  }
+
+  drop(index: number): void {
+    for (const { memory } of this.blocks(index)) memory.release();
+    this.#pieces.delete(index);
   }
 }

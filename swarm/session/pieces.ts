@@ -145,7 +145,7 @@ export class Pieces {
   /** A block from a peer, with its memory. */
   arrived(peer: PeerSession, block: Block, memory: PieceMemory): void {
     if (!this.wants(block)) return memory.release();
-    this.#assembly.add(block, memory, this.table.sizeOf(block.index), peer);
+    this.#assembly.add(block, memory, peer);
     if (this.table.arrived(block)) this.#verify(block.index);
   }
 
@@ -154,7 +154,7 @@ export class Pieces {
     for (const index of this.suspects.abandonedBy(peer)) {
       if (!this.table.active.has(index)) continue;
       this.table.drop(index);
-      this.#assembly.take(index)?.release();
+      this.#assembly.drop(index);
     }
   }
 
@@ -188,7 +188,7 @@ export class Pieces {
     if (vouches) this.#events.vouched(signed);
     for (const index of fresh) {
       if (this.#unsigned.has(index) && !this.#vouch(index)) return fits;
-      if (this.#assembly.get(index)) this.#verify(index);
+      if (this.#arrivedWhole(index)) this.#verify(index);
     }
     return fits;
   }
@@ -269,24 +269,24 @@ export class Pieces {
   }
 
   #verify(index: number): void {
-    const piece = this.#assembly.get(index)!;
-    if (!this.#arrivedWhole(index)) return;
     const hash = this.hashes.get(index);
     if (!hash) {
       this.#parked.add(index);
       return this.#events.hashMissing(index);
     }
     this.#parked.delete(index);
-    this.#assembly.take(index);
-    const contributors = new Set(piece.blocks.map(({ peer }) => peer));
-    if (!sha256(piece.memory.data).equals(hash)) {
-      this.suspects.failed(index, piece.blocks, piece.memory.data);
-      piece.memory.release();
+    const blocks = this.#assembly.blocks(index);
+    const contributors = new Set(blocks.map(({ peer }) => peer));
+    const memory = this.#assembly.join(index, this.table.sizeOf(index));
+    if (!sha256(memory.data).equals(hash)) {
+      this.suspects.failed(index, blocks);
+      memory.release();
+      this.#assembly.drop(index);
       this.table.drop(index);
       return this.#events.bad(index, contributors);
     }
     const origin = [...contributors].some((peer) => peer.role === 'origin');
-    this.#hold(index, piece.memory, origin ? 'origin' : 'peer');
+    this.#hold(index, memory, origin ? 'origin' : 'peer');
   }
 
   #arrivedWhole(index: number): boolean {
@@ -296,7 +296,7 @@ export class Pieces {
 
   #hold(index: number, memory: PieceMemory, source: Source): void {
     this.#parked.delete(index);
-    this.#assembly.take(index)?.release();
+    this.#assembly.drop(index);
     const bytes = memory.data.length;
     const liars = this.suspects.settled(index, memory.data);
     if (liars.size > 0) this.#events.convicted(liars);

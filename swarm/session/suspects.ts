@@ -1,16 +1,17 @@
-import { createHash } from 'node:crypto';
+import { hash as hashOf } from 'node:crypto';
+import type { ArrivedBlock } from './assembly.ts';
 import type { PeerSession } from './peer-session.ts';
 
-/** A block of a piece in the making and who sent it. Bytes. */
-export interface Contribution {
+/** What a peer had sent of a piece that was bad. Bytes. */
+interface Contribution {
   readonly peer: PeerSession;
   readonly offset: number;
   readonly length: number;
+  readonly hash: Buffer;
 }
 
 interface SuspectPiece {
-  /** Who sent which bytes of it when it was bad. */
-  readonly blocks: { readonly from: Contribution; readonly hash: Buffer }[];
+  readonly contributions: Contribution[];
   /** The one peer that it is fetched from now. */
   owner: PeerSession | undefined;
 }
@@ -29,12 +30,13 @@ export class Suspects {
     return this.#pieces.size > 0;
   }
 
-  /** @param data the bad piece that the blocks were put together to, in the order in which they came */
-  failed(index: number, blocks: readonly Contribution[], data: Buffer): void {
-    const piece = this.#pieces.get(index) ?? { blocks: [], owner: undefined };
-    // What was written over later is not what its sender sent.
-    const last = blocks.filter((block, at) => !blocks.slice(at + 1).some((later) => overlap(block, later)));
-    for (const from of last) piece.blocks.push({ from, hash: sha256Of(data, from) });
+  /** @param blocks what the bad piece was put together of */
+  failed(index: number, blocks: readonly ArrivedBlock[]): void {
+    const piece = this.#pieces.get(index) ?? { contributions: [], owner: undefined };
+    for (const { peer, offset, memory } of blocks) {
+      const { data } = memory;
+      piece.contributions.push({ peer, offset, length: data.length, hash: sha256(data) });
+    }
     piece.owner = undefined;
     this.#pieces.set(index, piece);
     if (this.#pieces.size > MAX_SUSPECT_PIECES) this.#pieces.delete(this.#pieces.keys().next().value!);
@@ -43,8 +45,8 @@ export class Suspects {
   /** The piece has come right. Returns those that had sent something else. */
   settled(index: number, data: Buffer): Set<PeerSession> {
     const liars = new Set<PeerSession>();
-    for (const { from, hash } of this.#pieces.get(index)?.blocks ?? [])
-      if (!sha256Of(data, from).equals(hash)) liars.add(from.peer);
+    for (const { peer, offset, length, hash } of this.#pieces.get(index)?.contributions ?? [])
+      if (!sha256(data.subarray(offset, offset + length)).equals(hash)) liars.add(peer);
     this.#pieces.delete(index);
     return liars;
   }
@@ -69,12 +71,6 @@ export class Suspects {
   }
 }
 
-function overlap(a: Contribution, b: Contribution): boolean {
-  return a.offset < b.offset + b.length && b.offset < a.offset + a.length;
-}
-
-function sha256Of(data: Buffer, { offset, length }: Contribution): Buffer {
-  return createHash('sha256')
-    .update(data.subarray(offset, offset + length))
-    .digest();
+function sha256(data: Buffer): Buffer {
+  return hashOf('sha256', data, 'buffer');
 }
