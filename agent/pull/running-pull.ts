@@ -120,10 +120,10 @@ export class RunningPull {
     }
   }
 
-  /** Sees whether bytes have come since it was last called, and whether the limit or the disk holds them back; to be called regularly. */
+  /** Sees whether bytes have come since it was last called, and whether the limit holds them back; to be called regularly. */
   observe(): void {
     if (this.torrent.hasOrigin) this.#hadOrigin = true;
-    if (this.#limit.holdsBack(this.torrent.digest) || this.torrent.isBehind) this.#heldBackAt = this.#now();
+    if (this.#limit.holdsBack(this.torrent.digest)) this.#heldBackAt = this.#now();
     const { peer, origin, upstream } = this.torrent.sources;
     const bytes = peer + origin + upstream;
     if (bytes === this.#bytes) return;
@@ -146,7 +146,7 @@ export class RunningPull {
     return this.torrent.sources.peer + this.torrent.sources.origin;
   }
 
-  /** The reader that has waited longest, and for how long (ms) nothing came that helps it, though limit and disk let it. */
+  /** The reader that has waited longest, and for how long (ms) nothing came that helps it, though the limit let it. */
   longestWait(): { reader: Reader; waitedMs: number } | undefined {
     let longest: { reader: Reader; waitedMs: number } | undefined;
     for (const reader of this.#readers) {

@@ -13,8 +13,6 @@ export interface PullTorrent {
   readonly complete: boolean;
   /** An origin is connected. */
   readonly hasOrigin: boolean;
-  /** The disk is so far behind that nothing more is asked for. */
-  readonly isBehind: boolean;
   /** Bytes taken so far, by where they came from. */
   readonly sources: Readonly<Record<Source, number>>;
   read(

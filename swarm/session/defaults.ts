@@ -33,7 +33,7 @@ export const ANSWER_CHUNK_BYTES = 256 * 1024;
 /** When so much waits to be written, nothing more is asked for. Bytes per torrent. */
 export const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024;
 
-/** When so much of all torrents waits, none asks for more of which some waits. What is asked for already comes on top. Bytes. */
+/** When so much of all torrents waits, those that some of it belongs to ask for no more. What is asked for already comes on top. Bytes. */
 export const MAX_ALL_UNWRITTEN_BYTES = 64 * 1024 * 1024;
 
 /** Pieces kept in memory where the disk takes none, the oldest dropped first. Bytes per torrent. */

@@ -60,7 +60,7 @@ export class PieceCache {
     return entry.memory;
   }
 
-  /** Takes over the memory. What the disk has given does not take the place of what it is being given. */
+  /** Takes over the memory. A piece that is still being written is not replaced by a copy that was read back. */
   put(key: string, memory: PieceMemory, { unwritten, awaited }: PieceUse): void {
     if (!unwritten && this.#entries.get(key)?.unwritten) return memory.release();
     this.delete(key);

@@ -75,7 +75,7 @@ export class PiecePool {
     }
   }
 
-  /** Where it is too much, memory goes of the length that was not asked for the longest. */
+  /** Beyond the limit memory is dropped, first that of the length that was asked for longest ago. */
   #put(buffer: Buffer): void {
     this.#free.get(buffer.length)!.push(buffer);
     this.#freeBytes += buffer.length;

@@ -212,11 +212,11 @@ export class PieceStorage implements AsyncDisposable {
       .write(index * pieceLength(this.#size), data)
       .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
-        this.#cache.written(key, memory);
-        memory.release();
+        this.#writes.delete(write);
         this.#unwritten -= data.length;
         this.#backlog.bytes -= data.length;
-        this.#writes.delete(write);
+        this.#cache.written(key, memory);
+        memory.release();
       });
     this.#writes.add(write);
   }

@@ -256,6 +256,8 @@ export class Pieces {
 
   /** The piece is not there any more, or cannot be read: whoever needs it has it fetched anew. */
   lose(index: number): void {
+    this.#parked.delete(index);
+    this.#assembly.drop(index);
     this.table.drop(index);
     this.lost.add(index);
   }

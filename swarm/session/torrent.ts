@@ -209,11 +209,6 @@ export class Torrent implements AsyncDisposable {
     return this.pieces.verified;
   }
 
-  /** The disk is so far behind that nothing more is asked for. */
-  get isBehind(): boolean {
-    return this.pieces.storage.isBehind;
-  }
-
   get failure(): Error | undefined {
     return this.#failure;
   }

@@ -184,8 +184,11 @@ export class BlobStore implements AsyncDisposable {
    */
   async open(digest: Digest, signal?: AbortSignal): Promise<StoredBlob | undefined> {
     this.#expectOpen();
+    // At once: by the time that the disk has answered it may be on its way no more.
+    const writing = this.#writes.open(digest);
+    if (writing) return writing;
     const lease = await this.#background.track(this.#complete.acquire(digest, signal));
-    return lease ? new OpenBlob(lease, this.#layout.blob(digest)) : this.#writes.open(digest);
+    return lease && new OpenBlob(lease, this.#layout.blob(digest));
   }
 
   /** Adds to what is known of a complete blob, at once in memory, within a second on disk. Ignored for others. */

@@ -84,7 +84,6 @@ function startTorrentOnSlowDisk() {
     scope: 'registry.example',
     size,
     complete: false,
-    isBehind: false,
     hasOrigin: false,
     sources: { cache: 0, peer: 0, origin: 0, upstream: 0 },
     async *read(_start, _end, signal) {

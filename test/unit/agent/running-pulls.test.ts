@@ -11,7 +11,7 @@ const CALLER = { registry: 'registry.example', repository: 'team/app' };
 const fast = (): number => performance.now() * 2.5;
 
 /** A torrent that gives its reader a piece each time it is told to. */
-function startTorrent({ hasOrigin = (): boolean => false, isBehind = (): boolean => false } = {}) {
+function startTorrent({ hasOrigin = (): boolean => false } = {}) {
   const size = 8 * PIECE;
   let deliver = Promise.withResolvers<void>();
   const torrent: PullTorrent = {
@@ -21,9 +21,6 @@ function startTorrent({ hasOrigin = (): boolean => false, isBehind = (): boolean
     complete: false,
     get hasOrigin() {
       return hasOrigin();
-    },
-    get isBehind() {
-      return isBehind();
     },
     sources: { cache: 0, peer: 0, origin: 0, upstream: 0 },
     async *read() {
@@ -117,18 +114,4 @@ test('an origin whose connection has gone is not waited for: the next is asked a
   isConnected = false;
   await pass(100);
   expect(asked.count).toBe(1);
-});
-
-test('while the disk is behind nobody is asked for help: what comes has to wait for it', async () => {
-  let isBehind = true;
-  const { torrent } = startTorrent({ isBehind: () => isBehind });
-  const { pulls, asked } = startPulls(torrent, fast);
-  using use = pulls.use(torrent, 'serving');
-  const stop = new AbortController();
-  const reader = use.pull.read(CALLER, { start: 0, end: torrent.size - 1 }, stop.signal, () => {});
-  reader.next().catch(() => {});
-  await sleep(1_000);
-  expect(asked.count).toBe(0);
-  isBehind = false;
-  await expect.poll(() => asked.count, { timeout: 5_000 }).toBeGreaterThan(0);
 });

@@ -5,9 +5,8 @@ import { WaitingCallers } from '#origin/waiting-callers.ts';
 import { digestOf } from '#registry/digest.ts';
 import { Bandwidth } from '#swarm/session/bandwidth.ts';
 import { MAX_UNWRITTEN_BYTES } from '#swarm/session/defaults.ts';
-import { type WriteAt, writeAt } from '#swarm/store/data-file.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
-import { SwarmFixture } from '../session/swarm-fixture.ts';
+import { stuckDisk, SwarmFixture } from '../session/swarm-fixture.ts';
 
 const PIECE = 256 * 1024;
 const now = (): number => performance.now();
@@ -15,12 +14,8 @@ const CALLER = { registry: 'registry.example', repository: 'team/app', positive:
 
 test('a read from a registry pauses while the disk is behind, and goes on to the end', async () => {
   await using fixture = await SwarmFixture.start();
-  const gate = Promise.withResolvers<void>();
-  const slow: WriteAt = async (...write) => {
-    await gate.promise;
-    return writeAt(...write);
-  };
-  const { swarm } = await fixture.member('origin', { writeAt: slow });
+  const disk = stuckDisk();
+  const { swarm } = await fixture.member('origin', { writeAt: disk.writeAt });
   const blob = deterministicBytes('read', MAX_UNWRITTEN_BYTES + 40 * PIECE);
   const digest = digestOf(blob);
   const torrent = await swarm.engine.torrent({ digest, scope: CALLER.registry, size: blob.length });
@@ -39,11 +34,11 @@ test('a read from a registry pauses while the disk is behind, and goes on to the
     now,
   });
   const done = reading.run(undefined, false, AbortSignal.timeout(15_000));
-  await expect.poll(() => torrent.isBehind, { timeout: 5_000 }).toBe(true);
+  await expect.poll(() => torrent.pieces.storage.isBehind, { timeout: 5_000 }).toBe(true);
   await new Promise((resolve) => setTimeout(resolve, 200));
   // What waits for its signature comes on top.
   expect(read).toBeLessThan(MAX_UNWRITTEN_BYTES + 32 * PIECE);
-  gate.resolve();
+  disk.goOn();
   await done;
   expect(torrent.complete).toBe(true);
   torrent.release();

@@ -47,16 +47,16 @@ test('a block as long as its piece becomes the piece, without a copy', async () 
   expect(given.back).toBe(true);
 });
 
-test('who sent wrong bytes is found out, also where others have sent the same range', async () => {
+test('who sent wrong bytes is found out, also where another has sent the same range after', async () => {
   await using stack = new AsyncDisposableStack();
-  const [liar, honest] = await peers(stack, 2);
+  const [overwritten, honest, last] = await peers(stack, 3);
   const assembly = new Assembly(new PiecePool(0));
-  assembly.add({ index: 0, offset: 0, length: HALF }, memoryOf(9).memory, liar!);
+  assembly.add({ index: 0, offset: 0, length: HALF }, memoryOf(9).memory, overwritten!);
   assembly.add({ index: 0, offset: 0, length: HALF }, memoryOf(1).memory, honest!);
-  assembly.add({ index: 0, offset: HALF, length: HALF }, memoryOf(9).memory, liar!);
+  assembly.add({ index: 0, offset: HALF, length: HALF }, memoryOf(9).memory, last!);
   const suspects = new Suspects();
   suspects.failed(0, assembly.blocks(0));
   assembly.drop(0);
   const right = Buffer.concat([Buffer.alloc(HALF, 1), Buffer.alloc(HALF, 2)]);
-  expect(suspects.settled(0, right)).toEqual(new Set([liar]));
+  expect(suspects.settled(0, right)).toEqual(new Set([overwritten, last]));
 });

@@ -6,7 +6,7 @@ import { type WriteAt, writeAt } from '#swarm/store/data-file.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { RawPeer } from './raw-peer.ts';
-import { type Member, pieceOf, readAll, readBytes, SwarmFixture } from './swarm-fixture.ts';
+import { type Member, pieceOf, readAll, readBytes, stuckDisk, SwarmFixture } from './swarm-fixture.ts';
 
 const MIB = 1024 ** 2;
 const PIECE = 256 * 1024;
@@ -155,12 +155,8 @@ describe('where the disk takes no more', () => {
 describe('where the disk is slow', () => {
   it('whoever supplies waits until it has caught up', async () => {
     await using fixture = await SwarmFixture.start();
-    const gate = Promise.withResolvers<void>();
-    const slow: WriteAt = async (...write) => {
-      await gate.promise;
-      return writeAt(...write);
-    };
-    const agent = await fixture.member('agent', { writeAt: slow });
+    const disk = stuckDisk();
+    const agent = await fixture.member('agent', { writeAt: disk.writeAt });
     const torrent = await agent.swarm.engine.torrent(request);
     let index = 0;
     for (; index * PIECE < MAX_UNWRITTEN_BYTES - PIECE; index++)
@@ -171,19 +167,15 @@ describe('where the disk is slow', () => {
     const waiting = torrent.caughtUp().then(() => (caughtUp = true));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(caughtUp).toBe(false);
-    gate.resolve();
+    disk.goOn();
     await waiting;
     expect(torrent.pieces.storage.unwrittenBytes).toBeLessThan(MAX_UNWRITTEN_BYTES);
   });
 
   it('all blobs together wait for it, but for one that gives it nothing to do', async () => {
     await using fixture = await SwarmFixture.start();
-    const gate = Promise.withResolvers<void>();
-    const slow: WriteAt = async (...write) => {
-      await gate.promise;
-      return writeAt(...write);
-    };
-    const agent = await fixture.member('agent', { writeAt: slow });
+    const disk = stuckDisk();
+    const agent = await fixture.member('agent', { writeAt: disk.writeAt });
     const scopes = Array.from({ length: 6 }, (_, number) => `registry-${number}.example`);
     const torrents = await Promise.all(
       scopes.map((scope) => agent.swarm.engine.torrent({ ...request, scope })),
@@ -204,7 +196,7 @@ describe('where the disk is slow', () => {
     for (const each of [peer!, freePeer!]) each.offer(torrents[0]!.pieces.table.count);
     await expect.poll(() => freePeer!.requests.length).toBeGreaterThan(0);
     expect(peer!.requests).toHaveLength(0);
-    gate.resolve();
+    disk.goOn();
     await Promise.all(torrents.map((torrent) => torrent.caughtUp()));
     expect(behind()).toEqual(torrents.map(() => false));
     await expect.poll(() => peer!.requests.length).toBeGreaterThan(0);

@@ -36,6 +36,18 @@ export class TestClock {
   }
 }
 
+/** A disk that takes nothing until it goes on. */
+export function stuckDisk(): { readonly writeAt: WriteAt; goOn(): void } {
+  const gate = Promise.withResolvers<void>();
+  return {
+    writeAt: async (...write) => {
+      await gate.promise;
+      return writeAt(...write);
+    },
+    goOn: () => gate.resolve(),
+  };
+}
+
 export interface MemberOptions {
   /** What an earlier member has left. */
   readonly directory?: string;
