@@ -1,6 +1,7 @@
-import { copyFile, mkdir, readdir, rm } from 'node:fs/promises';
+import { copyFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeDirectory } from '#service/make-directory.ts';
 import { Account } from './account.ts';
 import type { AttemptReport } from './attempt.ts';
 import { Ballast } from './ballast.ts';
@@ -154,7 +155,7 @@ export class Rig implements AsyncDisposable {
 
   /** Copies what all processes have printed so far. */
   async keepLogs(to: string): Promise<void> {
-    await mkdir(to, { recursive: true });
+    await makeDirectory(to);
     const names = (await readdir(this.directory)).filter((name) => name.endsWith('.log'));
     for (const name of names) await copyFile(join(this.directory, name), join(to, name));
   }
@@ -339,7 +340,7 @@ class Base implements AsyncDisposable {
   static async create(options: RigOptions, signal: AbortSignal): Promise<Base> {
     await using stack = new AsyncDisposableStack();
     const ground = stack.use(await layGround(options.contentBytes * (options.agents + OTHER_COPIES)));
-    if (options.profiles !== undefined) await mkdir(options.profiles, { recursive: true });
+    if (options.profiles !== undefined) await makeDirectory(options.profiles);
     const content = await Content.create(join(ground.directory, 'content'));
     const shoal = await layPrograms(join(ground.directory, 'programs'));
     const network = stack.use(await Network.create(options));
