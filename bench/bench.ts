@@ -18,6 +18,7 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     void process.stderr.write(
       `${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${text}\n`,
     );
+  if (args.includes('--help') || args.includes('-h')) return void process.stdout.write(usage(SCENARIOS));
   const calibrating = args.length === 1 && args[0] === 'calibrate';
   const options = calibrating ? undefined : parseOptions(args, SCENARIOS);
   await checkMachine();

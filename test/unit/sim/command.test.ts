@@ -32,6 +32,14 @@ test('a policy constant is given another value for one run, in the decisions the
 test('what it does not know it refuses, and says what it knows', async () => {
   await expect(sim('nothing', ...TINY)).rejects.toThrow('no scenario has the name nothing');
   await expect(sim('flash-crowd', ...TINY, '--set', 'NO_SUCH=1')).rejects.toThrow('NO_SUCH');
-  await expect(sim('flash-crowd', '--nodes', '-1')).rejects.toThrow('--nodes -1');
+  await expect(sim('flash-crowd', '--nodes=-1')).rejects.toThrow('--nodes -1: allowed is a number from 1');
+  await expect(sim('flash-crowd', '--nodes', '1.5')).rejects.toThrow('allowed is a whole number from 1');
+  await expect(sim('flash-crowd', '--frob')).rejects.toThrow("Unknown option '--frob'");
+  await expect(sim('flash-crowd', '--set', 'UPLOAD_SLOTS=-1')).rejects.toThrow('allowed is NAME=number');
   await expect(sim()).rejects.toThrow('exactly one scenario');
+});
+
+test('it says how it is used when asked', async () => {
+  const { stdout } = await run(process.execPath, [SIM, '--help']);
+  for (const told of ['npm run sim -- <scenario>', 'unequal', '--grain']) expect(stdout).toContain(told);
 });
