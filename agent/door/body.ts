@@ -6,8 +6,8 @@ import type { ServerResponse } from 'node:http';
 export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError';
 
-  constructor() {
-    super('the client has gone');
+  constructor(options?: ErrorOptions) {
+    super('the client has gone', options);
   }
 }
 
@@ -66,7 +66,8 @@ async function write(response: ServerResponse, chunk: Uint8Array, signal: AbortS
   const onAbort = (): void => reject(asError(signal.reason));
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    response.write(chunk, (error) => (error ? reject(error) : resolve()));
+    // A reset is told here before the connection is known to have closed.
+    response.write(chunk, (cause) => (cause ? reject(new ClientGoneError({ cause })) : resolve()));
     await promise;
   } finally {
     signal.removeEventListener('abort', onAbort);
