@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from '#swarm/hashes/sha256.ts';
 import type { PieceMemory } from '#swarm/session/piece-memory.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BATCH_BYTES, BATCH_LEAST_MS, BATCH_MOST_MS, BATCH_SHARE, LAST_PIECES } from './defaults.ts';
@@ -100,7 +100,7 @@ export class PieceFeed implements Disposable {
       memory.release();
       return this.flush();
     }
-    this.#waiting.push({ index, memory, hash: createHash('sha256').update(memory.data).digest() });
+    this.#waiting.push({ index, memory, hash: sha256(memory.data) });
     const now = this.#now();
     const untilNext = this.#signedAt + this.#betweenMs(index, now) - now;
     if (untilNext <= 0 || this.#waiting.length * table.pieceLength >= BATCH_BYTES) return this.flush();

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import type { Digest } from '#registry/digest.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import { VERIFIED } from '#swarm/hashes/batch.ts';
+import { sha256 } from '#swarm/hashes/sha256.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BATCH_PIECES } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
@@ -56,7 +56,7 @@ export class StoredHashes {
     };
     // Of a whole blob each chunk is a piece.
     for await (const piece of torrent.read(0, torrent.size, life)) {
-      hashes.push(createHash('sha256').update(piece).digest());
+      hashes.push(sha256(piece));
       if (hashes.length === BATCH_PIECES) flush();
     }
     flush();

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { asError } from '#registry/as-error.ts';
 import { varyPolicy } from './variation.ts';
 
 const USAGE = `npm run sim -- <scenario> [options]
@@ -73,7 +74,7 @@ function parse() {
       },
     });
   } catch (error) {
-    return fail(error instanceof Error ? error.message : String(error));
+    return fail(asError(error).message);
   }
 }
 

@@ -4,11 +4,11 @@ import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { KnownFacts } from '#agent/rights/known-facts.ts';
 import type { Verdict, Verdicts } from '#agent/rights/verdicts.ts';
 import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
 import { type Access, type Denied, deniedBy } from './access.ts';
 import type { BlobSources, Wish } from './blob-sources.ts';
 import { readOn } from './read-on.ts';
 import type { SmallContent } from './small-content.ts';
-import { VERIFIED } from '#swarm/hashes/batch.ts';
 
 export interface BlobAccessParts {
   readonly verdicts: Pick<Verdicts, 'check' | 'heed' | 'revoke'>;

@@ -24,11 +24,11 @@ import {
 } from '#agent/upstream.ts';
 import type { BlobStore } from '#swarm/store/blob-store.ts';
 import { verifiedBytes } from '#swarm/store/verified-bytes.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
 import { type Denied, deniedBy, deniedByFailure } from './access.ts';
 import type { SmallContent } from './small-content.ts';
 import { readJoined } from './streams.ts';
 import type { Swarm } from './swarm.ts';
-import { VERIFIED } from '#swarm/hashes/batch.ts';
 import { TagNews } from './tag-news.ts';
 
 /** A manifest, verified against its digest. */

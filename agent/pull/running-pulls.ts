@@ -10,11 +10,11 @@ import {
 } from '#agent/defaults.ts';
 import type { OriginAnswer } from '#agent/origin-answer.ts';
 import type { Caller, UpstreamRequest } from '#agent/upstream.ts';
+import { VERIFIED } from '#swarm/hashes/batch.ts';
 import { AwakeClock } from './awake-clock.ts';
 import type { Fallback } from './fallback.ts';
 import { type OriginState, RunningPull } from './running-pull.ts';
 import type { DownloadLimit, PullTorrent } from './swarm.ts';
-import { VERIFIED } from '#swarm/hashes/batch.ts';
 
 export interface RunningPullsParts {
   readonly origins: { fetch(request: UpstreamRequest, signal: AbortSignal): Promise<OriginAnswer> };

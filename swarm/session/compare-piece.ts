@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { sha256 } from '#swarm/hashes/sha256.ts';
 import type { StoredBlob } from '#swarm/store/blob-store.ts';
 import { BlobDamagedError } from '#swarm/store/errors.ts';
 
@@ -11,7 +11,7 @@ export function comparePiece(
   { index, data, expected }: { index: number; data: Buffer; expected: Buffer },
   stored: Pick<StoredBlob, 'drop'> | undefined,
 ): void {
-  if (hash('sha256', data, 'buffer').equals(expected)) return;
+  if (sha256(data).equals(expected)) return;
   const damage = new BlobDamagedError(`piece ${index} is not what was stored`);
   stored?.drop(damage);
   throw damage;

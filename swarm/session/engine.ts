@@ -24,7 +24,7 @@ import { Memberships } from './memberships.ts';
 import { PieceCache } from './piece-cache.ts';
 import { ReadMemory } from './read-memory.ts';
 import { PiecePool } from './piece-memory.ts';
-import { PieceStorage, WriteBacklog } from './piece-storage.ts';
+import { type PiecePlace, PieceStorage, WriteBacklog } from './piece-storage.ts';
 import type { Whereabouts } from './whereabouts.ts';
 import { Torrent, type TorrentCounters, type TorrentParts } from './torrent.ts';
 
@@ -298,16 +298,7 @@ export class Engine implements AsyncDisposable {
     const key = keyOf(digest, place);
     return this.#open(key, async () => {
       const partial = await this.#partial({ digest, scope: place }, size);
-      const storage = new PieceStorage(
-        {
-          cache: this.#cache,
-          backlog: this.#backlog,
-          pool: this.#pool,
-          now: this.#parts.now,
-          onFull: (error) => this.#noRoom(digest, error),
-        },
-        { size, place: partial && { kind: 'partial', blob: partial } },
-      );
+      const storage = this.#storage(digest, size, partial && { kind: 'partial', blob: partial });
       const torrent = new Torrent(
         this.#torrentParts,
         { digest, scope, size },
@@ -320,6 +311,18 @@ export class Engine implements AsyncDisposable {
       if (!alone) this.#memberships.join(torrent);
       return torrent;
     });
+  }
+
+  #storage(digest: Digest, size: number, place: PiecePlace): PieceStorage {
+    const onFull = (error: unknown): void => this.#noRoom(digest, error);
+    const parts = {
+      cache: this.#cache,
+      backlog: this.#backlog,
+      pool: this.#pool,
+      now: this.#parts.now,
+      onFull,
+    };
+    return new PieceStorage(parts, { size, place });
   }
 
   /** Undefined where the store has no room. */
@@ -363,16 +366,7 @@ export class Engine implements AsyncDisposable {
     return this.#open(keyOf(digest, VERIFIED), async () => {
       const blob = await this.#parts.store.open(digest, this.#closing.signal);
       if (!blob) throw new Error(`${digest} is not stored any more`);
-      const storage = new PieceStorage(
-        {
-          cache: this.#cache,
-          backlog: this.#backlog,
-          pool: this.#pool,
-          now: this.#parts.now,
-          onFull: () => undefined,
-        },
-        { size: blob.size, place: { kind: 'stored', blob } },
-      );
+      const storage = this.#storage(digest, blob.size, { kind: 'stored', blob });
       const torrent = new Torrent(
         this.#torrentParts,
         { digest, scope: VERIFIED, size: blob.size },

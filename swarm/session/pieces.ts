@@ -1,8 +1,8 @@
-import { hash as hashOf } from 'node:crypto';
 import type { Digest } from '#registry/digest.ts';
 import { Bitfield } from '#swarm/core/bitfield.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
 import type { HashBatch } from '#swarm/hashes/batch.ts';
+import { sha256 } from '#swarm/hashes/sha256.ts';
 import { Assembly } from './assembly.ts';
 import { DigestCheck } from './digest-check.ts';
 import { DigestMismatchError } from './errors.ts';
@@ -353,8 +353,4 @@ export class Pieces {
     this.onWhole?.();
     this.#events.whole();
   }
-}
-
-function sha256(bytes: Buffer): Buffer {
-  return hashOf('sha256', bytes, 'buffer');
 }

@@ -10,6 +10,11 @@ interface SignedBatchParts {
   learn(batch: HashBatch, signed: Uint8Array): boolean;
 }
 
+interface SpareBatch {
+  readonly batch: HashBatch;
+  readonly signed: Uint8Array;
+}
+
 /**
  * Which of the piece hashes that trusted origins signed for a blob count: those of the scopes that are believed here. A batch
  * that speaks of the blob as another registry delivered it is of no use. One of the verified scope is kept until that is
@@ -20,7 +25,7 @@ export class SignedBatches {
   readonly #believed: Set<string>;
   readonly #parts: SignedBatchParts;
   /** Of the verified scope, while that is not believed. */
-  #spare: Uint8Array[] = [];
+  readonly #spare: SpareBatch[] = [];
 
   /** @param scope is believed from the first */
   constructor({ digest, scope }: { digest: Digest; scope: string }, parts: SignedBatchParts) {
@@ -33,7 +38,8 @@ export class SignedBatches {
   believe(scope: string): void {
     this.#believed.add(scope);
     if (!this.#believed.has(VERIFIED)) return;
-    for (const signed of this.#spare.splice(0)) this.#addSpare(signed);
+    // One that contradicts what is known here is of no use: what is known counts.
+    for (const { batch, signed } of this.#spare.splice(0)) this.#parts.learn(batch, signed);
   }
 
   /** A batch from an origin or a peer, kept and passed on to peers that ask. @throws BatchError, DigestMismatchError */
@@ -41,20 +47,13 @@ export class SignedBatches {
     const batch = this.#open(signed);
     if (this.#believed.has(batch.scope)) return this.#learn(batch, signed);
     const isSpare = batch.scope === VERIFIED && this.#spare.length < MAX_SPARE_BATCHES;
-    if (isSpare && !this.#spare.some((kept) => Buffer.compare(kept, signed) === 0)) this.#spare.push(signed);
+    if (isSpare && !this.#spare.some((kept) => Buffer.compare(kept.signed, signed) === 0))
+      this.#spare.push({ batch, signed });
   }
 
   /** A batch that counts whatever its scope: it was kept with the blob's bytes. @throws BatchError, DigestMismatchError */
   recall(signed: Uint8Array): void {
     this.#learn(this.#open(signed), signed);
-  }
-
-  #addSpare(signed: Uint8Array): void {
-    try {
-      this.#learn(this.#open(signed), signed);
-    } catch {
-      // It contradicts what is known here, which is what counts.
-    }
   }
 
   #open(signed: Uint8Array): HashBatch {

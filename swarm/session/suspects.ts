@@ -1,4 +1,4 @@
-import { hash as hashOf } from 'node:crypto';
+import { sha256 } from '#swarm/hashes/sha256.ts';
 import type { ArrivedBlock } from './assembly.ts';
 import type { PeerSession } from './peer-session.ts';
 
@@ -69,8 +69,4 @@ export class Suspects {
     for (const [, piece] of left) piece.owner = undefined;
     return left.map(([index]) => index);
   }
-}
-
-function sha256(data: Buffer): Buffer {
-  return hashOf('sha256', data, 'buffer');
 }
