@@ -82,6 +82,18 @@ describe('a project', () => {
     expect((await run(process.execPath, [dir.join('out/cli/shoal.js')])).stdout).toBe('7\n');
   });
 
+  test('is joined to characters that V8 keeps in one byte each, with notices and without other comments', async () => {
+    await writeFile(
+      dir.join('node_modules/used/index.js'),
+      '/** @license © me */\n/** … */\nexports.x = `…${/[\u3042]/u.test("あ")}`; // ─\n',
+    );
+    await bundlePrograms(dir.path, dir.join('out'));
+    const code = await readFile(dir.join('out/cli/shoal.js'), 'utf8');
+    expect(code).not.toMatch(/[^\0-\u00ff]/u);
+    expect(code).toContain('© me');
+    expect((await run(process.execPath, [dir.join('out/cli/shoal.js')])).stdout).toBe('…true\n');
+  });
+
   test('whose module lacks a name is not joined', async () => {
     await writeFile(dir.join('cli/other.ts'), 'export const there: number = 1;\n');
     await writeFile(dir.join('cli/shoal.ts'), "import { gone } from './other.ts';\nconsole.log(gone);\n");
