@@ -7,11 +7,14 @@ export const MAX_ADDRESSES = 256;
 /** Dials under way at once per torrent. */
 export const MAX_DIALS = 4;
 
-/** Verified pieces kept in memory for those who ask next, over all torrents; half of it for own readers at most. */
+/**
+ * Verified pieces kept in memory for those who ask next, over all torrents; most of it for own readers, for what they are still to
+ * come to is what came last, and so what peers ask for too.
+ */
 export const PIECE_CACHE_LIMITS = {
-  bytes: 16 * 1024 * 1024,
-  awaitedBytes: 8 * 1024 * 1024,
-  /** A reader that lags by more than a few seconds lags by more than half of the cache holds. */
+  bytes: 20 * 1024 * 1024,
+  awaitedBytes: 16 * 1024 * 1024,
+  /** A reader that lags by more than a few seconds lags by more than the cache holds. */
   awaitedMs: 5_000,
 };
 
