@@ -1,16 +1,17 @@
-import { cp, readdir, readFile, realpath } from 'node:fs/promises';
+import { cp, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, VERSION } from 'rolldown';
 
 /**
- * Joins the programs and what they use of their packages into a few modules of JavaScript, names and notices kept. Each
+ * Joins the programs and what they use of their packages into a few modules of JavaScript, names kept. Each
  * module costs a process memory for as long as it runs, types cost it the part of Node that strips them, and most of what
  * packages hold nobody uses here: an idle agent takes 85 MiB, in place of 106 without joining and 136 with types.
- * Licences of the packages go beside it, for the packages do not. Equal sources and packages are joined to the same bytes,
+ * Licences of the packages, and notices in their modules, go beside it, for the packages do not. Equal sources and packages are joined to the same bytes,
  * wherever they lie.
  * @param project has the sources, the lock file, and the packages installed.
  * @param directory is made, or emptied; `cli/shoal.js` in it is the `shoal` command.
- * @throws Error where a module, or a name that it should have, is not found, or the bundler is not the locked one.
+ * @throws Error where a module, or a name that it should have, is not found, where one would take twice its length in
+ * memory, or the bundler is not the locked one.
  */
 export async function bundlePrograms(project: string, directory: string): Promise<void> {
   await expectLocked(project);
@@ -29,15 +30,29 @@ export async function bundlePrograms(project: string, directory: string): Promis
       cleanDir: true,
       format: 'esm',
       chunkFileNames: 'cli/[name]-[hash].js',
-      // V8 keeps a module with one character beyond Latin-1 in memory at twice its length.
       charset: 'ascii',
       comments: { legal: true, annotation: false, jsdoc: false },
     },
   });
   for (const file of ['package.json', 'LICENSE']) await cp(join(project, file), join(directory, file));
-  const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
-  for (const path of new Set(modules.flatMap(packageOf)))
-    await copyLicences(path, join(directory, 'licenses', placeOf(path)));
+  const chunks = output.filter((file) => file.type === 'chunk');
+  for (const { fileName, code } of chunks) expectLatin1(fileName, code);
+  const packages = Map.groupBy(
+    chunks.flatMap(({ moduleIds }) => moduleIds).filter((module) => PACKAGE.test(module)),
+    (module) => PACKAGE.exec(module)![0],
+  );
+  for (const [path, modules] of packages) {
+    const licences = join(directory, 'licenses', placeOf(path));
+    await copyLicences(path, licences);
+    await copyNotices(modules, join(licences, 'NOTICES-IN-MODULES'));
+  }
+}
+
+/** V8 keeps a module with one character beyond Latin-1 in memory at twice its length; notices and tagged templates are joined as they are. */
+function expectLatin1(name: string, code: string): void {
+  const beyond = /[^\0-\u00ff]/u.exec(code);
+  if (beyond)
+    throw new Error(`${name} has ${JSON.stringify(beyond[0])}, which takes it twice its length in memory`);
 }
 
 /** Another version would join the same to other bytes. */
@@ -51,9 +66,7 @@ async function expectLocked(project: string): Promise<void> {
 }
 
 /** The directory of the package that a module belongs to; none for the project's own. */
-function packageOf(module: string): string[] {
-  return /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/u.exec(module) ?? [];
-}
+const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/u;
 
 /** Below the first `node_modules`: two versions of a package have places of their own. */
 function placeOf(path: string): string {
@@ -71,6 +84,21 @@ async function copyLicences(path: string, directory: string): Promise<void> {
     throw new Error(`${path} has no licence file: see what it may be used for`);
   for (const name of licences) await cp(join(path, name), join(directory, name), { recursive: true });
 }
+
+/** What modules say of who has the rights: most of it is in the packages' licences too, some of it is nowhere else. */
+async function copyNotices(modules: readonly string[], file: string): Promise<void> {
+  const notices = new Set<string>();
+  for (const module of modules.toSorted()) {
+    const code = await readFile(module, 'utf8');
+    for (const [comment] of code.matchAll(COMMENT)) if (RIGHTS.test(comment)) notices.add(comment.trim());
+  }
+  if (notices.size > 0) await writeFile(file, `${[...notices].join('\n\n')}\n`);
+}
+
+/** A block, or lines one after the other. */
+const COMMENT = /\/\*[\s\S]*?\*\/|^[\t ]*\/\/.*(?:\n[\t ]*\/\/.*)*/gmu;
+
+const RIGHTS = /copyright|\(c\) *\d{4}|©/iu;
 
 const LICENCE = /(?:^|\/)(?:(?:un)?licen[cs]es?|notice|copying)(?:[.-][^/]*)?$/iu;
 

@@ -25,6 +25,9 @@ test('the joined programs run by themselves, and the licences of what is in them
   expect(await shoal('agent', '--help')).toContain('--door.listen');
   expect((await readdir(dir.join('cli'))).filter((name) => !name.endsWith('.js'))).toEqual([]);
   expect(await readFile(dir.join('licenses/undici/LICENSE'), 'utf8')).toContain('MIT');
+  expect(await readFile(dir.join('licenses/@fastify/deepmerge/NOTICES-IN-MODULES'), 'utf8')).toContain(
+    'James Halliday',
+  );
   expect(await readdir(dir.join('licenses'))).toContain('stream-buffers');
   expect(await readdir(dir.join('licenses'))).not.toContain('vitest');
 });
@@ -92,6 +95,20 @@ describe('a project', () => {
     expect(code).not.toMatch(/[^\0-\u00ff]/u);
     expect(code).toContain('© me');
     expect((await run(process.execPath, [dir.join('out/cli/shoal.js')])).stdout).toBe('…true\n');
+  });
+
+  test('whose notice would double its memory is not joined', async () => {
+    await writeFile(dir.join('node_modules/used/index.js'), '/*! © 2026 Michał */\nexports.x = 7;\n');
+    await expect(bundlePrograms(dir.path, dir.join('out'))).rejects.toThrow('has "ł"');
+  });
+
+  test('is joined with what its modules say of who has the rights, beside it', async () => {
+    const code =
+      '// MIT\n// Copyright (c) 2012 Me, and\n// others\nexports.x = 7;\n// what follows is not of it\n';
+    await writeFile(dir.join('node_modules/used/index.js'), code);
+    await bundlePrograms(dir.path, dir.join('out'));
+    const notices = await readFile(dir.join('out/licenses/used/NOTICES-IN-MODULES'), 'utf8');
+    expect(notices).toBe('// MIT\n// Copyright (c) 2012 Me, and\n// others\n');
   });
 
   test('whose module lacks a name is not joined', async () => {
