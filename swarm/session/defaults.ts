@@ -8,13 +8,13 @@ export const MAX_ADDRESSES = 256;
 export const MAX_DIALS = 4;
 
 /**
- * Verified pieces kept in memory for those who ask next, over all torrents; most of it for own readers, for what they are still to
- * come to is what came last, and so what peers ask for too.
+ * Verified pieces kept in memory for those who ask next, over all torrents; most of it for own readers, who would have to read back
+ * all that came out of order. While they keep up it is what peers ask for too.
  */
 export const PIECE_CACHE_LIMITS = {
   bytes: 20 * 1024 * 1024,
   awaitedBytes: 16 * 1024 * 1024,
-  /** A reader that lags by more than a few seconds lags by more than the cache holds. */
+  /** At full speed a reader that lags by more than a few seconds lags by more than the cache holds. */
   awaitedMs: 5_000,
 };
 
@@ -103,5 +103,5 @@ export const MAX_POISONED = 1_024;
 /** Torrents open at once: downloading, or seeding to somebody; knob-free, for each idles away by itself. */
 export const MAX_TORRENTS = 1_024;
 
-/** Signed batches kept aside until they count; each covers up to 4,096 pieces. */
+/** Signed batches kept aside until they count, each as it came and opened: up to 4,096 pieces, twice 128 KiB. */
 export const MAX_SPARE_BATCHES = 64;

@@ -38,7 +38,7 @@ export class SignedBatches {
   believe(scope: string): void {
     this.#believed.add(scope);
     if (!this.#believed.has(VERIFIED)) return;
-    // One that contradicts what is known here is of no use: what is known counts.
+    // One that contradicts a signed hash is of no use, and is ignored: what was signed first counts.
     for (const { batch, signed } of this.#spare.splice(0)) this.#parts.learn(batch, signed);
   }
 
