@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
+import { PIECE_CACHE_LIMITS } from '#swarm/session/defaults.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { readAll, readBytes, SwarmFixture } from './swarm-fixture.ts';
 
 const PIECE = 256 * 1024;
 /** More than is kept in memory of what came last. */
-const PIECES = 80;
+const PIECES = (1.25 * PIECE_CACHE_LIMITS.bytes) / PIECE;
 const blob = deterministicBytes('on a bad disk', PIECES * PIECE);
 const request = { digest: digestOf(blob), scope: 'registry.example', size: blob.length };
 const deadline = (): AbortSignal => AbortSignal.timeout(30_000);

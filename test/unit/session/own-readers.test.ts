@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
+import { PIECE_CACHE_LIMITS } from '#swarm/session/defaults.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { SwarmFixture } from './swarm-fixture.ts';
 
 const PIECE = 256 * 1024;
 /** More than is kept in memory. */
-const PIECES = 80;
+const PIECES = (1.25 * PIECE_CACHE_LIMITS.bytes) / PIECE;
 const blob = deterministicBytes('read by its own node', PIECES * PIECE);
 const request = { digest: digestOf(blob), scope: 'registry.example', size: blob.length };
 const deadline = (): AbortSignal => AbortSignal.timeout(30_000);
