@@ -1,7 +1,8 @@
-import { createHash, hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import net from 'node:net';
 import { createServer } from 'node:tls';
 import Protocol from 'bittorrent-protocol';
+import { sha256 } from '#swarm/hashes/sha256.ts';
 import { PeerTransport } from '#swarm/wire/transport.ts';
 import type { BlockRef, Wire, WireHandler } from '#swarm/wire/wire.ts';
 
@@ -38,7 +39,7 @@ function makePieces(): Buffer[] {
 
 /** Asks for all pieces, a window at a time, and checks the sha256 of each. */
 class Receiver {
-  readonly #expected = makePieces().map((piece) => hash('sha256', piece, 'buffer'));
+  readonly #expected = makePieces().map((piece) => sha256(piece));
   readonly #slots = Array.from({ length: WINDOW_BYTES / PIECE + 1 }, () => Buffer.alloc(PIECE));
   readonly #missing = new Map<number, number>();
   readonly #blockLength: number;
@@ -70,7 +71,7 @@ class Receiver {
     this.#missing.set(block.index, missing);
     if (missing > 0) return false;
     this.#missing.delete(block.index);
-    if (!hash('sha256', this.#slot(block.index), 'buffer').equals(this.#expected[block.index % DISTINCT]!))
+    if (!sha256(this.#slot(block.index)).equals(this.#expected[block.index % DISTINCT]!))
       throw new Error(`piece ${block.index} is wrong`);
     return ++this.#done === PIECES;
   }

@@ -6,8 +6,8 @@ import { build, VERSION } from 'rolldown';
  * Joins the programs and what they use of their packages into a few modules of JavaScript, names kept. Each
  * module costs a process memory for as long as it runs, types cost it the part of Node that strips them, and most of what
  * packages hold nobody uses here: an idle agent takes 85 MiB, in place of 106 without joining and 136 with types.
- * Licences of the packages, and notices in their modules, go beside it, for the packages do not. Equal sources and packages are joined to the same bytes,
- * wherever they lie.
+ * Licences of the packages, and notices in their modules, go beside it, for the packages do not. Equal sources and
+ * packages are joined to the same bytes, wherever they lie.
  * @param project has the sources, the lock file, and the packages installed.
  * @param directory is made, or emptied; `cli/shoal.js` in it is the `shoal` command.
  * @throws Error where a module, or a name that it should have, is not found, where one would take twice its length in
@@ -37,18 +37,19 @@ export async function bundlePrograms(project: string, directory: string): Promis
   for (const file of ['package.json', 'LICENSE']) await cp(join(project, file), join(directory, file));
   const chunks = output.filter((file) => file.type === 'chunk');
   for (const { fileName, code } of chunks) expectLatin1(fileName, code);
-  const packages = Map.groupBy(
-    chunks.flatMap(({ moduleIds }) => moduleIds).filter((module) => PACKAGE.test(module)),
-    (module) => PACKAGE.exec(module)![0],
-  );
-  for (const [path, modules] of packages) {
+  const joined = chunks.flatMap(({ moduleIds }) => moduleIds);
+  for (const [path, modules] of Map.groupBy(joined, packageOf)) {
+    if (path === undefined) continue;
     const licences = join(directory, 'licenses', placeOf(path));
     await copyLicences(path, licences);
     await copyNotices(modules, join(licences, 'NOTICES-IN-MODULES'));
   }
 }
 
-/** V8 keeps a module with one character beyond Latin-1 in memory at twice its length; notices and tagged templates are joined as they are. */
+/**
+ * V8 keeps a module with one character beyond Latin-1 in memory at twice its length; notices and tagged templates are
+ * joined as they are.
+ */
 function expectLatin1(name: string, code: string): void {
   const beyond = /[^\0-\u00ff]/u.exec(code);
   if (beyond)
@@ -66,7 +67,9 @@ async function expectLocked(project: string): Promise<void> {
 }
 
 /** The directory of the package that a module belongs to; none for the project's own. */
-const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/u;
+function packageOf(module: string): string | undefined {
+  return /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/u.exec(module)?.[0];
+}
 
 /** Below the first `node_modules`: two versions of a package have places of their own. */
 function placeOf(path: string): string {
