@@ -18,8 +18,10 @@ export const PIECE_CACHE_LIMITS = {
   awaitedMs: 5_000,
 };
 
-/** So long after the disk has given a piece back as it was, blocks of it are read for peers without its hash. Milliseconds. */
+/** So long after the disk has taken a piece, or given it back as it was, it is read for peers without its hash. Milliseconds. */
 export const PROVEN_MS = 60_000;
+/** Of such pieces the first that is read back is compared with its hash all the same, and one of so many after it: a disk that lies is found out. */
+export const SAMPLE = 8;
 /** Longer ones are served out of the whole piece, which the next peers then find in memory. Of a piece. */
 export const SHORT_BLOCK = 1 / 4;
 

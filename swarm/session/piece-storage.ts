@@ -7,6 +7,7 @@ import {
   MAX_UNSTORED_BYTES,
   MAX_UNWRITTEN_BYTES,
   PROVEN_MS,
+  SAMPLE,
   SHORT_BLOCK,
 } from './defaults.ts';
 import { comparePiece } from './compare-piece.ts';
@@ -38,8 +39,12 @@ export class PieceStorage implements AsyncDisposable {
   readonly #writes = new Set<Promise<void>>();
   readonly #onFull: (error: unknown) => void;
   readonly #now: () => number;
-  /** When the disk last gave each piece back as it was; 0: not yet. Milliseconds. */
-  #provenAt: Float64Array | undefined;
+  /** When the disk last took each piece, or gave it back as it was; 0: not yet. Milliseconds. */
+  readonly #provenAt: Float64Array;
+  /** Proven pieces that were read back for peers. */
+  #readBack = 0;
+  /** Of these, what is in the cache and was not compared with its hash. */
+  readonly #uncompared = new Set<number>();
   #place: PiecePlace;
   /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
   #overflow: Map<number, PieceMemory> | undefined;
@@ -69,6 +74,7 @@ export class PieceStorage implements AsyncDisposable {
     this.#onFull = parts.onFull;
     this.#now = parts.now;
     this.#size = blob.size;
+    this.#provenAt = new Float64Array(pieceCount(blob.size));
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
   }
@@ -117,23 +123,35 @@ export class PieceStorage implements AsyncDisposable {
     this.#writes.add(write);
   }
 
-  /** Bytes of a piece that was put, lent to a reader of this process until their memory is released: at once from memory, else from disk. */
+  /**
+   * Bytes of a piece that was put, lent to a reader of this process until their memory is released: at once from memory, else from disk.
+   * @throws BlobDamagedError, at once or later, where they are not what was put
+   */
   read(index: number, offset: number, length: number): PieceBytes | Promise<PieceBytes> {
-    return this.#lent(index, offset, length, this.awaited(index));
+    const memory = this.#inMemory(index);
+    if (!memory)
+      return this.#fromDisk(index, { compare: true, awaited: this.awaited(index) }).then((read) =>
+        lend(read, offset, length),
+      );
+    if (this.#uncompared.has(index)) this.#compareCached(index, memory);
+    return lend(memory.retain(), offset, length);
   }
 
   /**
-   * A block for a peer, lent likewise. In short blocks, over a slow connection, a piece goes for so long that it is gone from memory when the
-   * next is asked for: of one that the disk has just given back as it was, no more than the block is read.
+   * A block for a peer, lent likewise. The peer compares what it gets, so of the pieces that the disk has just taken or given back as they were only
+   * a sample is hashed anew. In short blocks, over a slow connection, a piece goes for so long that it is gone from memory when the next is asked for: then no more
+   * than the block is read.
    */
   readBlock({ index, offset, length }: Block): PieceBytes | Promise<PieceBytes> {
-    const size = sizeOfPiece(this.#size, index);
-    const isShort = length <= size * SHORT_BLOCK;
-    if (isShort && this.#isProven(index) && !this.#isInMemory(index))
+    const memory = this.#inMemory(index);
+    if (memory) return lend(memory.retain(), offset, length);
+    const isProven = this.#isProven(index);
+    if (isProven && length <= sizeOfPiece(this.#size, index) * SHORT_BLOCK)
       return this.#pool
         .filled(length, (target) => this.#load(this.#place, index, offset, target))
-        .then((memory) => ({ bytes: memory.data, memory }));
-    return this.#lent(index, offset, length, false);
+        .then((block) => ({ bytes: block.data, memory: block }));
+    const compare = !isProven || this.#readBack++ % SAMPLE === 0;
+    return this.#fromDisk(index, { compare, awaited: false }).then((read) => lend(read, offset, length));
   }
 
   /** The whole piece, lent likewise. */
@@ -164,12 +182,12 @@ export class PieceStorage implements AsyncDisposable {
     await Promise.all(this.#writes);
     if (this.#overflow || this.#place?.kind !== 'partial') return;
     const partial = this.#place.blob;
-    await partial.commit(facts);
+    const isOwn = await partial.commit(facts);
     const blob = await open(digest);
     if (!blob) throw new Error(`${digest} is not in the store right after it was put there`);
     this.#place = { kind: 'stored', blob };
-    // Of another file, if somebody else has stored the blob meanwhile.
-    this.#provenAt = undefined;
+    // It is another file, if somebody else has stored the blob meanwhile.
+    if (!isOwn) this.#provenAt.fill(0);
     await partial[Symbol.asyncDispose]();
   }
 
@@ -204,12 +222,16 @@ export class PieceStorage implements AsyncDisposable {
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
     const { data } = memory.retain();
-    if (this.#provenAt) this.#provenAt[index] = 0;
+    this.#provenAt[index] = 0;
+    this.#uncompared.delete(index);
     this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
     this.#unwritten += data.length;
     this.#backlog.bytes += data.length;
     const write = blob
       .write(index * pieceLength(this.#size), data)
+      .then(() => {
+        this.#provenAt[index] = this.#now();
+      })
       .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
         this.#writes.delete(write);
@@ -241,38 +263,49 @@ export class PieceStorage implements AsyncDisposable {
     }
   }
 
-  #isInMemory(index: number): boolean {
-    return this.#overflow?.has(index) === true || this.#cache.has(this.#cacheKey(index));
+  /** Still the cache's or the overflow's: who keeps it retains it. */
+  #inMemory(index: number): PieceMemory | undefined {
+    return this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
   }
 
   #isProven(index: number): boolean {
-    const provenAt = this.#provenAt?.[index] ?? 0;
+    const provenAt = this.#provenAt[index]!;
     return provenAt > 0 && this.#now() - provenAt < PROVEN_MS;
   }
 
-  #lent(index: number, offset: number, length: number, awaited: boolean): PieceBytes | Promise<PieceBytes> {
-    const memory = this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
-    if (memory) return lend(memory.retain(), offset, length);
-    return this.#fromDisk(index, awaited).then((read) => lend(read, offset, length));
-  }
-
-  /** The whole piece, compared with its hash, and kept for those who ask next. */
-  async #fromDisk(index: number, awaited: boolean): Promise<PieceMemory> {
+  /** The whole piece, which is kept for those who ask next. */
+  async #fromDisk(
+    index: number,
+    { compare, awaited }: { compare: boolean; awaited: boolean },
+  ): Promise<PieceMemory> {
     const place = this.#place;
     const memory = await this.#pool.filled(sizeOfPiece(this.#size, index), async (target) => {
       await this.#load(place, index, 0, target);
-      this.#compare(place, index, target);
+      if (compare) this.#compare(place, index, target);
     });
     // Once the storage ends, nobody would take it out again.
-    if (!this.#ending) this.#cache.put(this.#cacheKey(index), memory.retain(), { unwritten: false, awaited });
+    if (this.#ending) return memory;
+    if (compare) this.#uncompared.delete(index);
+    else this.#uncompared.add(index);
+    this.#cache.put(this.#cacheKey(index), memory.retain(), { unwritten: false, awaited });
     return memory;
+  }
+
+  /** Where it is not what was put, the cache forgets it: the disk may have kept it better. */
+  #compareCached(index: number, memory: PieceMemory): void {
+    this.#uncompared.delete(index);
+    try {
+      this.#compare(this.#place, index, memory.data);
+    } catch (error) {
+      this.#cache.delete(this.#cacheKey(index));
+      throw error;
+    }
   }
 
   /** A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them. */
   #compare(place: PiecePlace, index: number, data: Buffer): void {
     const expected = this.expected(index);
     if (!expected) return;
-    this.#provenAt ??= new Float64Array(pieceCount(this.#size));
     this.#provenAt[index] = 0;
     comparePiece({ index, data, expected }, place?.kind === 'stored' ? place.blob : undefined);
     if (place === this.#place) this.#provenAt[index] = this.#now();

@@ -39,8 +39,9 @@ export interface PartialBlob extends AsyncDisposable {
    * Makes it a complete blob, batches along, once every write has settled. The caller has verified the whole against
    * the digest. Where the store has the blob by now, that one stays and learns the facts. A failed commit leaves a
    * partial blob. It stays readable, and pinned, until it is disposed of.
+   * @returns whether the bytes that were written here are the complete blob's now
    */
-  commit(facts: Partial<Facts>): Promise<void>;
+  commit(facts: Partial<Facts>): Promise<boolean>;
   /** Ends it and removes what was written; what was committed stays. */
   discard(): Promise<void>;
 }

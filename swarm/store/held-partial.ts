@@ -42,7 +42,7 @@ export class HeldPartial implements PartialBlob {
   #lease: Lease | undefined;
   #state: State = 'writing';
   #written: boolean;
-  #ending: Promise<void> | undefined;
+  #ending: Promise<unknown> | undefined;
 
   constructor(
     parts: HeldPartialParts,
@@ -82,18 +82,19 @@ export class HeldPartial implements PartialBlob {
     await this.#parts.room.retryWhenDiskFull(bytes.byteLength, () => this.#log.append(bytes));
   }
 
-  async commit(facts: Partial<Facts>): Promise<void> {
+  async commit(facts: Partial<Facts>): Promise<boolean> {
     this.#expect('writing');
     this.#state = 'committing';
-    this.#ending = this.#commit(facts);
+    const committing = this.#commit(facts);
+    this.#ending = committing;
     try {
-      await this.#ending;
+      return await committing;
     } finally {
       this.#ending = undefined;
     }
   }
 
-  async #commit(facts: Partial<Facts>): Promise<void> {
+  async #commit(facts: Partial<Facts>): Promise<boolean> {
     const { complete, directory, room } = this.#parts;
     try {
       await this.#file.touch(this.#parts.now());
@@ -104,10 +105,11 @@ export class HeldPartial implements PartialBlob {
       const installed = await complete.install({ ...this.#blob(), facts, directory });
       if (typeof installed === 'boolean') {
         await this.#yieldToStored();
-      } else {
-        this.#adopt(installed);
-        this.#parts.committed();
+        return false;
       }
+      this.#adopt(installed);
+      this.#parts.committed();
+      return true;
     } catch (error) {
       if (this.#state === 'committing') this.#state = 'writing';
       throw error;

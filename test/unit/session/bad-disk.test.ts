@@ -63,16 +63,16 @@ describe('an agent whose disk gives back other bytes than it was given', () => {
     expect(torrent.sources.origin).toBe((PIECES + 1) * PIECE);
   });
 
-  it('passes them on to nobody, and holds the blob no longer', async () => {
+  it('of every piece, passes them on to nobody, and holds the blob no longer', async () => {
     await using fixture = await SwarmFixture.start();
-    const agent = await fixture.member('agent', { writeAt: fixture.damage(1_000_000) });
+    const agent = await fixture.member('agent', { writeAt: fixture.damage(100_000, PIECE) });
     const first = await agent.swarm.engine.torrent(request);
     fixture.feed(first, blob);
     await first.whenComplete(deadline());
     const late = await fixture.member('agent');
     const torrent = await late.swarm.engine.torrent(request);
     torrent.addPeer({ host: '127.0.0.1', port: agent.swarm.port, role: 'agent' });
-    // Unless the damaged piece is the first that it asks for.
+    // From memory, if that is the first that it asks for.
     const isServed = (): boolean => torrent.pieces.table.held.count > 0 || first.failure !== undefined;
     await expect.poll(isServed, { timeout: 20_000 }).toBe(true);
     const pull = readAll(torrent, deadline());
@@ -81,5 +81,21 @@ describe('an agent whose disk gives back other bytes than it was given', () => {
     expect(await pull).toBe(request.digest);
     expect(late.counts.failed).toBe(0);
     expect(await agent.store.open(request.digest)).toBeUndefined();
+  });
+
+  it('of one piece, may pass it on to a peer, which takes another from elsewhere', async () => {
+    await using fixture = await SwarmFixture.start();
+    const agent = await fixture.member('agent', { writeAt: fixture.damage(1_000_000) });
+    const first = await agent.swarm.engine.torrent(request);
+    fixture.feed(first, blob);
+    await first.whenComplete(deadline());
+    const origin = await fixture.member('origin');
+    const seeding = await origin.swarm.engine.torrent(request);
+    fixture.feed(seeding, blob);
+    const late = await fixture.member('agent');
+    const torrent = await late.swarm.engine.torrent(request);
+    torrent.addPeer({ host: '127.0.0.1', port: agent.swarm.port, role: 'agent' });
+    torrent.addPeer({ host: '127.0.0.1', port: origin.swarm.port, role: 'origin' });
+    expect(await readAll(torrent, deadline())).toBe(request.digest);
   });
 });

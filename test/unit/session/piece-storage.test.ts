@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
-import { PROVEN_MS } from '#swarm/session/defaults.ts';
+import { PROVEN_MS, SAMPLE } from '#swarm/session/defaults.ts';
 import { PieceCache } from '#swarm/session/piece-cache.ts';
-import { PiecePool } from '#swarm/session/piece-memory.ts';
+import { PieceMemory, PiecePool } from '#swarm/session/piece-memory.ts';
 import { PieceStorage, WriteBacklog } from '#swarm/session/piece-storage.ts';
 import type { StoredBlob } from '#swarm/store/blob-store.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
+import { StoreFixture } from '../store/store-fixture.ts';
 
 const PIECE = 256 * 1024;
 
@@ -102,4 +103,42 @@ test('of a piece that a disk has just given back as it was a short block is read
   storage.expected = () => hash('sha256', 'what was stored', 'buffer');
   await expect(storage.readPiece(3)).rejects.toThrow('nothing is wrong');
   await expect(storage.readBlock(block)).rejects.toThrow('nothing is wrong');
+});
+
+test('of pieces that the disk has just taken, a sample is compared for peers, and each for readers of this node', async () => {
+  await using stores = await StoreFixture.open(64 * PIECE);
+  const content = deterministicBytes('written', 32 * PIECE);
+  const pieceOf = (index: number): Buffer => content.subarray(index * PIECE, (index + 1) * PIECE);
+  const digest = digestOf(content);
+  const blob = await stores.store.partial({ digest, scope: 'registry.example' }, content.length);
+  const cache = new PieceCache({ bytes: 2 * PIECE, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
+  let now = 1;
+  await using storage = new PieceStorage(
+    { cache, backlog: new WriteBacklog(), pool: new PiecePool(0), now: () => now, onFull: () => undefined },
+    { size: content.length, place: { kind: 'partial', blob } },
+  );
+  const compared: number[] = [];
+  storage.expected = (index) => {
+    compared.push(index);
+    return hash('sha256', pieceOf(index), 'buffer');
+  };
+  for (let index = 0; index < 32; index++) storage.put(index, new PieceMemory(pieceOf(index)));
+  const forPeers = async (from: number, to: number): Promise<number[]> => {
+    for (let index = from; index < to; index++) {
+      const { bytes, memory } = await storage.readBlock({ index, offset: 0, length: PIECE });
+      expect(bytes.equals(pieceOf(index))).toBe(true);
+      memory.release();
+    }
+    return compared.splice(0);
+  };
+  await expect.poll(() => storage.unwrittenBytes).toBe(0);
+  expect(await forPeers(0, SAMPLE)).toEqual([0]);
+  await read(storage, SAMPLE - 1);
+  expect(compared.splice(0)).toEqual([SAMPLE - 1]);
+  await read(storage, SAMPLE - 1);
+  expect(compared).toEqual([]);
+  await storage.commit(digest, {}, (stored) => stores.store.open(stored));
+  expect(await forPeers(SAMPLE, 2 * SAMPLE)).toEqual([SAMPLE]);
+  now += PROVEN_MS;
+  expect(await forPeers(2 * SAMPLE, 2 * SAMPLE + 3)).toEqual([16, 17, 18]);
 });

@@ -175,11 +175,11 @@ export class SwarmFixture implements AsyncDisposable {
   }
 
   /** A disk that flips a bit of the byte at this position of whatever file it writes. */
-  damage(at: number): WriteAt {
+  damage(at: number, every = Infinity): WriteAt {
     return (fd, data, position) => {
-      if (at < position || at >= position + data.byteLength) return writeAt(fd, data, position);
+      const end = position + data.byteLength;
       const damaged = Buffer.from(data);
-      damaged[at - position]! ^= 1;
+      for (let spot = at; spot < end; spot += every) if (spot >= position) damaged[spot - position]! ^= 1;
       return writeAt(fd, damaged, position);
     };
   }
