@@ -1,4 +1,4 @@
-import { firstOfEquals, pickBlock, pickRescue, type PickOptions } from '#swarm/core/picker.ts';
+import { firstOfEquals, pickBlock, pickRescue, pickTail, type PickOptions } from '#swarm/core/picker.ts';
 import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import type { Block, PieceTable } from '#swarm/core/piece-table.ts';
 import { ZoneImports } from '#swarm/core/zone-imports.ts';
@@ -118,6 +118,18 @@ export class SimDownloads {
     if (waitedMs >= WANT_AFTER_MS && this.#table.availability[index] === 0) this.#wantFromOrigins(index);
     else if (this.#isLate(index, waitedMs) && !this.#rescue(index)) this.#wantFromOrigins(index);
     this.fillAll();
+    for (const peer of this.#peers) this.#wantTail(peer, now);
+  }
+
+  /** Mirrors `#wantTail`. */
+  #wantTail(peer: SimPeer, now: number): void {
+    if (peer.host.role !== 'origin' || peer.outstanding.length > 0 || !this.#mayAsk(peer)) return;
+    const source = { pieces: peer.pieces, rate: peer.received.perSecond(now) };
+    const tail = pickTail(this.#table, source, (index) => this.#imports.admits(index));
+    if (tail.length === 0) return;
+    peer.tell((far) => {
+      for (const index of tail) far.torrent.uploads.want(far, index);
+    });
   }
 
   /** Mirrors `#shareImports`. */

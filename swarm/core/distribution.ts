@@ -27,7 +27,7 @@ export const LONGEST_FETCH_MS = 5_000;
 /** The first piece is shown to at most so many peers: it is what runtimes wait for, and all would ask one holder for it. */
 export const FIRST_PIECE_COPIES = 4;
 
-/** For each copy of the first piece but one the blob has so many pieces: the source sends no more than 2 % on top. */
+/** For each copy of the first piece but one the blob has so many pieces: the source sends no more than 2 % on top. With fewer it is small. */
 const PIECES_PER_COPY = 64;
 
 interface Grant {
@@ -57,6 +57,8 @@ export class Distribution<Peer> {
   readonly #copies: Uint16Array;
   /** When a piece was last shown, or something sent to who was shown it. Milliseconds. */
   readonly #shownAt: Float64Array;
+  /** Pieces that were shown and that nobody has told of yet; true: some of it was sent. */
+  readonly #fetched = new Map<number, boolean>();
   readonly #firstPieceCopies: number;
   /** No piece below it is without a copy. */
   #firstUncopied = 0;
@@ -100,6 +102,7 @@ export class Distribution<Peer> {
   has(peer: Peer, index: number): boolean {
     const receiver = this.#receivers.get(peer);
     if (!receiver?.pieces.add(index)) return false;
+    this.#fetched.delete(index);
     const grant = receiver.granted.get(index);
     if (grant) {
       receiver.granted.delete(index);
@@ -137,17 +140,22 @@ export class Distribution<Peer> {
     const grant = granted?.get(index);
     if (!granted || !grant) return;
     grant.begun = true;
+    if (this.#fetched.has(index)) this.#fetched.set(index, true);
     for (const [shown, { at }] of granted) if (now - at < LONGEST_FETCH_MS) this.#shownAt[shown] = now;
   }
 
-  /** The peer asks for `index` by name. False if it cannot be shown, was shown already or may come from another soon. */
+  /**
+   * The peer asks for `index` by name. False if it cannot be shown, was shown already or may come from another soon; once all of the
+   * blob is given out the source has time for what only one has.
+   */
   want(peer: Peer, index: number, now: number): boolean {
     const receiver = this.#receivers.get(peer);
     if (!receiver) return false;
     // It has it no more: whose disk is full keeps a piece only until it has been read.
     if (receiver.pieces.remove(index)) this.#uncopy(index);
     if (!this.#mayShow(receiver, index)) return false;
-    if (this.#copies[index]! > 0 && now < this.#shownAt[index]! + WANT_GRACE_MS) return false;
+    const mayComeSoon = this.#copies[index]! > 0 && now < this.#shownAt[index]! + WANT_GRACE_MS;
+    if (mayComeSoon && (this.#copies[index]! > 1 || !this.#isGivenOut)) return false;
     this.#show(receiver, index, now);
     return true;
   }
@@ -155,11 +163,24 @@ export class Distribution<Peer> {
   #nextFor(receiver: Receiver, now: number): number | undefined {
     if (this.#copies[0]! < this.#firstPieceCopies && this.#mayShow(receiver, 0)) return 0;
     const end = this.#endOfAvailable;
-    while (this.#firstUncopied < end && this.#copies[this.#firstUncopied]! > 0) this.#firstUncopied++;
-    for (let index = this.#firstUncopied; index < end; index++) {
+    for (let index = this.#lowestUncopied(); index < end; index++) {
       if (this.#copies[index] === 0 && this.#mayShow(receiver, index)) return index;
     }
     return this.#nextUnreplicated(receiver, now);
+  }
+
+  /** Some of each piece was sent to somebody; of a small blob that says little, for each waits for each piece. */
+  get #isGivenOut(): boolean {
+    if (this.#available.length < PIECES_PER_COPY) return false;
+    for (const begun of this.#fetched.values()) if (!begun) return false;
+    return this.#lowestUncopied() === this.#available.length;
+  }
+
+  /** The first piece without a copy; the number of pieces where each has one. */
+  #lowestUncopied(): number {
+    while (this.#firstUncopied < this.#endOfAvailable && this.#copies[this.#firstUncopied]! > 0)
+      this.#firstUncopied++;
+    return this.#firstUncopied;
   }
 
   /** A piece that one peer of several was shown long ago, or has, and no other. */
@@ -183,7 +204,7 @@ export class Distribution<Peer> {
   #show(receiver: Receiver, index: number, now: number): void {
     receiver.shown.add(index);
     receiver.granted.set(index, { at: now, begun: false });
-    this.#copies[index]!++;
+    if (this.#copies[index]!++ === 0) this.#fetched.set(index, false);
     this.#shownAt[index] = now;
     this.#nextDueAt = Math.min(this.#nextDueAt, now + UNREPLICATED_MS);
   }
@@ -191,6 +212,8 @@ export class Distribution<Peer> {
   #uncopy(index: number): void {
     this.#copies[index]!--;
     this.#nextDueAt = 0;
-    if (this.#copies[index] === 0) this.#firstUncopied = Math.min(this.#firstUncopied, index);
+    if (this.#copies[index]! > 0) return;
+    this.#firstUncopied = Math.min(this.#firstUncopied, index);
+    this.#fetched.delete(index);
   }
 }

@@ -11,6 +11,18 @@ export const UNSTORED_WINDOW_PIECES = 4;
 /** How many peers may be asked for the same unit at once in the endgame. */
 export const ENDGAME_COPIES = 2;
 
+/** With no more than so many missing pieces a blob is at its end. */
+export const TAIL_PIECES = 64;
+
+/** And with no more than so much of all its pieces. */
+export const TAIL_SHARE = 1 / 8;
+
+/** At the end a source is asked for as much at a time as it gives in so long. Seconds. */
+export const TAIL_SECONDS = 0.15;
+
+/** And for so many pieces at least. */
+export const LEAST_OF_TAIL = 2;
+
 /**
  * For `PickOptions.random`: the first of equally rare pieces. Only for a peer that shows each piece to nobody else, as
  * origins do: of another, all would ask for the same. The digest and the runtime need pieces in order.
@@ -147,6 +159,27 @@ export function pickRescue(table: PieceTable, peer: PickingPeer, index: number):
   const piece = table.active.get(index);
   if (!piece || piece.free > 0 || !peer.pieces.has(index)) return undefined;
   return runOf(piece, peer.blockLength, (_requests, offset) => !peer.asked(index, offset));
+}
+
+/**
+ * Pieces to ask a source for by name that has shown no more of them: at the end of a blob what is left may be with few, over slow
+ * links, and with nobody was it asked for; and the source has nothing to do. As many as it gives until it is asked again.
+ * @param source.rate what it gave of late, bytes per second; 0 where that is not known
+ */
+export function pickTail(
+  table: PieceTable,
+  { pieces, rate }: { readonly pieces: Bitfield; readonly rate: number },
+  accepts: (index: number) => boolean,
+): number[] {
+  const { count, held, active, availability, pieceLength } = table;
+  if (count - held.count > Math.min(TAIL_PIECES, count * TAIL_SHARE)) return [];
+  const most = Math.max(LEAST_OF_TAIL, Math.ceil((rate * TAIL_SECONDS) / pieceLength));
+  const tail: number[] = [];
+  for (let index = 0; index < count && tail.length < most; index++) {
+    if (held.has(index) || active.has(index) || pieces.has(index) || availability[index]! > 1) continue;
+    if (accepts(index)) tail.push(index);
+  }
+  return tail;
 }
 
 const isFree = (requests: number): boolean => requests === 0;

@@ -1,4 +1,4 @@
-import { firstOfEquals, pickBlock, pickRescue } from '#swarm/core/picker.ts';
+import { firstOfEquals, pickBlock, pickRescue, pickTail } from '#swarm/core/picker.ts';
 import type { Block } from '#swarm/core/piece-table.ts';
 import type { ZoneImports } from '#swarm/core/zone-imports.ts';
 import type { Bandwidth } from './bandwidth.ts';
@@ -82,6 +82,7 @@ export class Downloads {
     }
     for (const cursor of this.#parts.readers.cursors) this.#help(cursor, now);
     this.fillAll();
+    for (const peer of this.#parts.peers()) this.#wantTail(peer, now);
   }
 
   /** These blocks will not come from whom they were asked of. */
@@ -156,6 +157,13 @@ export class Downloads {
     return role === 'agent' ? this.#parts.localityOf(zone) : 'unknown';
   }
 
+  /** Whether what the origin sends may cross the zone's border; it need not have said where it is. */
+  #mayBeFar(origin: PeerSession): boolean {
+    const locality = this.#parts.localityOf(origin.zone);
+    if (locality !== 'unknown') return locality === 'cross-zone';
+    return [...this.#parts.peers()].some((peer) => this.#localityOf(peer) === 'cross-zone');
+  }
+
   #shareImports(now: number): void {
     const { peers, imports, pieces, readers } = this.#parts;
     const neighbours: PeerSession[] = [];
@@ -198,6 +206,16 @@ export class Downloads {
 
   #wantFromOrigins(index: number): void {
     for (const peer of this.#parts.peers()) if (peer.role === 'origin') peer.want(index);
+  }
+
+  /** Of an origin that nothing is asked of what few others have, at the end of the blob. */
+  #wantTail(peer: PeerSession, now: number): void {
+    const { pieces, imports } = this.#parts;
+    if (peer.role !== 'origin' || peer.isAsked || pieces.storage.inMemory || !this.#mayAsk(peer)) return;
+    const mayBeFar = this.#mayBeFar(peer);
+    const source = { pieces: peer.pieces, rate: peer.received.perSecond(now) };
+    const accepts = (index: number): boolean => !mayBeFar || imports.admits(index);
+    for (const index of pickTail(pieces.table, source, accepts)) peer.want(index);
   }
 
   /** Asks one more peer for what a slow one was asked for and a reader waits for; false if none has it. */

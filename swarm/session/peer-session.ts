@@ -151,6 +151,11 @@ export class PeerSession implements WireHandler {
     return this.#outstandingBytes >= pipelineBytes(blockBytes(this.wire.blockLength, rate), rate);
   }
 
+  /** Whether any block is waited for. */
+  get isAsked(): boolean {
+    return this.#outstanding.size > 0;
+  }
+
   asked(index: number, offset: number): boolean {
     for (const block of this.#outstanding.values()) {
       if (block.index === index && offset >= block.offset && offset < block.offset + block.length)

@@ -153,6 +153,24 @@ describe('the first source of a blob', () => {
     expect(distribution.grant('c', 0, PIECE, UNREPLICATED_MS)).toEqual([1]);
   });
 
+  it('shows by name at once what one alone was shown, when some of each piece of a large blob has been sent', () => {
+    const distribution = source(64, ['a', 'b', 'c']);
+    const shown = distribution.grant('a', 0, PIECE, 0);
+    while (shown.length < 64) {
+      const index = shown.at(-1)!;
+      distribution.sent('a', index, 0);
+      distribution.has('a', index);
+      shown.push(...distribution.grant('a', 0, PIECE, 0));
+    }
+    expect(distribution.want('b', 60, 0)).toBe(false);
+    for (const index of shown) distribution.sent('a', index, 0);
+    expect(distribution.want('b', 60, 0)).toBe(true);
+    expect(distribution.want('b', 60, 0)).toBe(false);
+    // Another soon has it of two.
+    expect(distribution.want('c', 60, 0)).toBe(false);
+    expect(distribution.want('c', 60, WANT_GRACE_MS)).toBe(true);
+  });
+
   it('shows a piece by name to a peer that wants it, once', () => {
     const distribution = source(9, ['a', 'b']);
     distribution.grant('a', 0, PIECE, 0);

@@ -9,6 +9,9 @@ import {
   pickBlock,
   type PickOptions,
   pickRescue,
+  pickTail,
+  TAIL_SECONDS,
+  TAIL_SHARE,
   UNSTORED_WINDOW_PIECES,
   WINDOW_PIECES,
 } from '#swarm/core/picker.ts';
@@ -224,6 +227,37 @@ describe('the picker', () => {
   it('asks for a whole piece at once where the peer allows it, and for the last one no more than it has', () => {
     const peer = new Asked([PIECES - 1], PIECE);
     expect(peer.ask(tableWith([peer]))).toEqual({ index: PIECES - 1, offset: 0, length: PIECE - 1000 });
+  });
+});
+
+describe('at the end of a blob an idle source', () => {
+  const COUNT = 64;
+  const first = COUNT - COUNT * TAIL_SHARE;
+  const one = { pieces: new Bitfield(COUNT), rate: 0 };
+
+  function tableMissing(from: number): PieceTable {
+    const table = new PieceTable(COUNT * PIECE);
+    for (let index = 0; index < from; index++) table.hold(index);
+    return table;
+  }
+
+  it('is asked for what few have and nobody was asked for', () => {
+    const table = tableMissing(first);
+    table.activate(first);
+    table.peerHas(first + 1);
+    table.peerHas(first + 1);
+    table.peerHas(first + 2);
+    const shown = new Bitfield(COUNT);
+    shown.add(first + 3);
+    const accepts = (index: number): boolean => index !== first + 4;
+    const fast = { pieces: shown, rate: (COUNT * PIECE) / TAIL_SECONDS };
+    expect(pickTail(table, fast, accepts)).toEqual([first + 2, first + 5, first + 6, first + 7]);
+    expect(pickTail(table, { ...fast, rate: 0 }, accepts)).toEqual([first + 2, first + 5]);
+  });
+
+  it('is asked for nothing before it', () => {
+    expect(pickTail(tableMissing(first), one, () => true)).not.toEqual([]);
+    expect(pickTail(tableMissing(first - 1), one, () => true)).toEqual([]);
   });
 });
 
