@@ -12,7 +12,7 @@ export const UNSTORED_WINDOW_PIECES = 4;
 export const ENDGAME_COPIES = 2;
 
 /** With no more than so many missing pieces a blob is at its end. */
-export const TAIL_PIECES = 64;
+const TAIL_PIECES = 64;
 
 /** And with no more than so much of all its pieces. */
 export const TAIL_SHARE = 1 / 8;
@@ -21,7 +21,7 @@ export const TAIL_SHARE = 1 / 8;
 export const TAIL_SECONDS = 0.15;
 
 /** And for so many pieces at least. */
-export const LEAST_OF_TAIL = 2;
+const LEAST_OF_TAIL = 2;
 
 /**
  * For `PickOptions.random`: the first of equally rare pieces. Only for a peer that shows each piece to nobody else, as
