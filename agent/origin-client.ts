@@ -61,11 +61,12 @@ export class OriginClient {
     const { caller } = request;
     const { path, key, digest } = placeOf(request);
     const headers = headersOf(request);
-    const answer = await this.#inRingOrder(key, signal, async (origin, attempt) => {
+    const ask = async (origin: string, attempt: AbortSignal): Promise<OriginAnswer | undefined> => {
       const response = await this.#send('GET', origin, path, headers, attempt);
       this.#noteAnonymous(caller, header(response, 'shoal-anonymous'));
       return readOriginAnswer(response, digest);
-    });
+    };
+    const answer = await this.#inRingOrder(key, signal, ask, isKnowledge);
     if (answer?.kind === 'content')
       await this.#parts.limit.passDownload(flowOf(request), answer.bytes.length, signal);
     return answer ?? { kind: 'absent' };
@@ -100,15 +101,20 @@ export class OriginClient {
     return since;
   }
 
-  /** Asks one origin after another until one gives an answer. */
+  /**
+   * Asks one origin after another until one gives an answer.
+   * @param isEnough whether the owner's answer ends the search; where it does not, the next one's does, and the owner's stands if that gives none
+   */
   async #inRingOrder<T>(
     key: string,
     signal: AbortSignal,
     ask: (origin: string, signal: AbortSignal) => Promise<T | undefined>,
+    isEnough: (answer: T) => boolean = () => true,
   ): Promise<T | undefined> {
     const order = owners(key, this.#options.origins.current).filter((origin) =>
       this.#health.isUsable(origin),
     );
+    let first: T | undefined;
     for (const origin of order) {
       signal.throwIfAborted();
       const attempt = AbortSignal.any([signal, AbortSignal.timeout(ORIGIN_ANSWER_MS)]);
@@ -116,7 +122,9 @@ export class OriginClient {
         const answer = await ask(origin, attempt);
         if (answer !== undefined) {
           this.#health.succeeded(origin);
-          return answer;
+          if (first !== undefined || isEnough(answer)) return answer;
+          first = answer;
+          continue;
         }
         this.#lost(origin, new Error('the origin is out of order'));
       } catch (error) {
@@ -125,7 +133,7 @@ export class OriginClient {
         this.#lost(origin, mismatch === undefined ? asError(error) : new Error(mismatch, { cause: error }));
       }
     }
-    return undefined;
+    return first;
   }
 
   #lost(origin: string, error: Error): void {
@@ -157,6 +165,13 @@ export class OriginClient {
       at: this.#parts.now(),
     });
   }
+}
+
+/**
+ * While the owner was away the next one in order has answered for it, and been told of tags: what upstream cannot be asked for now, that one may know.
+ */
+function isKnowledge({ kind }: OriginAnswer): boolean {
+  return kind !== 'unreachable';
 }
 
 const Since = Compile(Type.Object({ since: Type.Number({ minimum: 0 }) }));

@@ -204,6 +204,31 @@ describe('the ring', () => {
     expect(ring.failures).toEqual([order[0]]);
   });
 
+  const unreachable = json({}, 503, { 'shoal-upstream': 'unreachable' });
+
+  test('while upstream is gone, what the owner has not heard of may be known to the one that stood in for it', async () => {
+    for (let n = 0; n < 3; n += 1) await ring.add(() => {});
+    const order = owners(DIGEST, [...ring.servers.keys()]);
+    const script = (index: number, say: (response: ServerResponse) => void): void =>
+      void ring.servers.get(order[index]!)!.on('request', (_request, response) => say(response));
+    script(0, unreachable);
+    script(1, answer);
+    expect(await ring.client().fetch(BLOB, signal)).toMatchObject({ kind: 'swarm' });
+    expect(ring.asked.map(({ origin }) => origin)).toEqual(order.slice(0, 2));
+    expect(ring.failures).toEqual([]);
+  });
+
+  test('no more than two are asked about what upstream would have to be asked for, and the owner’s word stands', async () => {
+    for (let n = 0; n < 3; n += 1) await ring.add(unreachable);
+    const order = owners(DIGEST, [...ring.servers.keys()]);
+    expect(await ring.client().fetch(BLOB, signal)).toEqual({ kind: 'unreachable' });
+    expect(ring.asked.map(({ origin }) => origin)).toEqual(order.slice(0, 2));
+    await ring.kill(order[1]!);
+    await ring.kill(order[2]!);
+    expect(await ring.client().fetch(BLOB, signal)).toEqual({ kind: 'unreachable' });
+    expect(ring.failures).toEqual(order.slice(1));
+  });
+
   test('tries an origin that failed again when its time is up, later each time', async () => {
     let fails = true;
     const origin = await ring.add((response) => {
