@@ -37,7 +37,7 @@ async function forgetImages({ nodes }: Rig, references: readonly string[]): Prom
     const named = listed
       .split('\n')
       .filter((name) => references.some((of) => name.startsWith(of.split(':')[0]!)));
-    if (named.length > 0) await node.exec(['ctr', '--namespace=k8s.io', 'images', 'rm', '--sync', ...named]);
+    if (named.length > 0) await node.ctr('images', 'rm', '--sync', ...named);
   }
 }
 
