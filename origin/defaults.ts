@@ -33,8 +33,6 @@ export const BATCH_MOST_MS = 100;
 export const LAST_PIECES = 16;
 /** As soon as so much waits, it is signed. */
 export const BATCH_BYTES = 4 * 1024 * 1024;
-/** Hashes in a batch that is signed for the verified whole. */
-export const VERIFIED_BATCH_PIECES = 4096;
 /** Without room on disk: bytes of a blob that wait in memory for a peer to take them. Less than a torrent drops untaken. */
 export const MEMORY_WINDOW_BYTES = 12 * 1024 * 1024;
 /** How often a paused read looks whether it may go on. */

@@ -1,8 +1,7 @@
 import type { Digest } from '#registry/digest.ts';
 import { pieceLength } from '#swarm/core/piece-length.ts';
-import { type BatchSigner, signBatch, VERIFIED } from '#swarm/hashes/batch.ts';
+import { type BatchSigner, mostBatched, signBatch, VERIFIED } from '#swarm/hashes/batch.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
-import { VERIFIED_BATCH_PIECES } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
 
 /** What a signature speaks of. */
@@ -22,8 +21,8 @@ export class HashSigner {
     this.#events = parts.events;
   }
 
-  /** @param hashes sha256 of consecutive pieces, at most 4096 */
-  sign({ digest, size }: Blob, scope: string, first: number, hashes: readonly Buffer[]): Buffer {
+  /** @param links before piece `first`, and after it and each of those that follow */
+  sign({ digest, size }: Blob, scope: string, first: number, links: readonly Buffer[]): Buffer {
     this.#events.signed(scope === VERIFIED ? 'verified' : 'live');
     const batch = {
       digest,
@@ -31,7 +30,7 @@ export class HashSigner {
       size,
       pieceLength: pieceLength(size),
       first,
-      hashes: Buffer.concat(hashes),
+      links: Buffer.concat(links),
     };
     return signBatch(batch, this.#key);
   }
@@ -43,9 +42,10 @@ export class HashSigner {
   signWhole(torrent: Torrent): void {
     const { hashes, table } = torrent.pieces;
     if (!torrent.complete || !hashes.complete) return;
-    for (let first = 0; first < table.count; first += VERIFIED_BATCH_PIECES) {
-      const end = Math.min(table.count, first + VERIFIED_BATCH_PIECES);
-      const run = Array.from({ length: end - first }, (_, at) => hashes.get(first + at)!);
+    const most = mostBatched(torrent.digest);
+    for (let first = 0; first < table.count; first += most) {
+      const end = Math.min(table.count, first + most);
+      const run = Array.from({ length: end - first + 1 }, (_, at) => hashes.link(first + at)!);
       torrent.batches.add(this.sign(torrent, VERIFIED, first, run));
     }
   }

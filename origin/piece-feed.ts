@@ -1,4 +1,4 @@
-import { sha256 } from '#swarm/hashes/sha256.ts';
+import { chainOf } from '#swarm/hashes/digest-chain.ts';
 import type { PieceMemory } from '#swarm/session/piece-memory.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BATCH_BYTES, BATCH_LEAST_MS, BATCH_MOST_MS, BATCH_SHARE, LAST_PIECES } from './defaults.ts';
@@ -7,7 +7,9 @@ import type { HashSigner } from './hash-signer.ts';
 interface Piece {
   readonly index: number;
   readonly memory: PieceMemory;
-  readonly hash: Buffer;
+  /** Of the digest's chain: before the piece and after it. */
+  readonly before: Buffer;
+  readonly after: Buffer;
 }
 
 /**
@@ -20,6 +22,8 @@ export class PieceFeed implements Disposable {
   readonly #signer: HashSigner;
   readonly #now: () => number;
   #index: number;
+  /** Of the digest's chain, before the piece. */
+  #link: Buffer;
   #memory: PieceMemory;
   #filled = 0;
   /** Consecutive pieces whose batch is not signed yet. */
@@ -32,7 +36,7 @@ export class PieceFeed implements Disposable {
 
   /**
    * @param parts.now milliseconds, monotonic
-   * @param first index of the piece that the first byte belongs to
+   * @param first index of the piece that the first byte belongs to; the link before it is known
    */
   constructor(
     parts: { torrent: Torrent; signer: HashSigner; now: () => number; onSupplied: (index: number) => void },
@@ -43,6 +47,9 @@ export class PieceFeed implements Disposable {
     this.#now = parts.now;
     this.#startedAt = parts.now();
     this.#onSupplied = parts.onSupplied;
+    const link = this.#torrent.pieces.link(first);
+    if (link === undefined) throw new RangeError(`the link before piece ${first} is not known`);
+    this.#link = link;
     this.#index = first;
     this.#memory = this.#torrent.pieces.room(first);
   }
@@ -74,10 +81,10 @@ export class PieceFeed implements Disposable {
     const [first] = pieces;
     if (first === undefined) return;
     this.#signedAt = this.#now();
-    const hashes = pieces.map(({ hash }) => hash);
-    this.#torrent.batches.add(this.#signer.sign(this.#torrent, this.#torrent.scope, first.index, hashes));
-    for (const { index, memory, hash } of pieces) {
-      this.#torrent.supply(index, memory, hash);
+    const links = [first.before, ...pieces.map(({ after }) => after)];
+    this.#torrent.batches.add(this.#signer.sign(this.#torrent, this.#torrent.scope, first.index, links));
+    for (const { index, memory, after } of pieces) {
+      this.#torrent.supply(index, memory, after);
       this.#onSupplied(index);
     }
   }
@@ -92,18 +99,22 @@ export class PieceFeed implements Disposable {
   #complete(): void {
     const index = this.#index++;
     const memory = this.#memory;
-    const { table } = this.#torrent.pieces;
+    const { digest, size, pieces } = this.#torrent;
     this.#filled = 0;
-    this.#memory = this.#torrent.pieces.room(Math.min(this.#index, table.count - 1));
-    if (table.held.has(index)) {
+    this.#memory = pieces.room(Math.min(this.#index, pieces.table.count - 1));
+    const before = this.#link;
+    const held = pieces.table.held.has(index) ? pieces.link(this.#index) : undefined;
+    const place = { position: index * pieces.table.pieceLength, size };
+    const after = (this.#link = held ?? chainOf(digest).next(before, memory.data, place));
+    if (pieces.table.held.has(index)) {
       // It came from a peer meanwhile.
       memory.release();
       return this.flush();
     }
-    this.#waiting.push({ index, memory, hash: sha256(memory.data) });
+    this.#waiting.push({ index, memory, before, after });
     const now = this.#now();
     const untilNext = this.#signedAt + this.#betweenMs(index, now) - now;
-    if (untilNext <= 0 || this.#waiting.length * table.pieceLength >= BATCH_BYTES) return this.flush();
+    if (untilNext <= 0 || this.#waiting.length * pieces.table.pieceLength >= BATCH_BYTES) return this.flush();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#tryFlush(), untilNext);
   }

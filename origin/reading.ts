@@ -109,7 +109,7 @@ export class Reading {
       const gap = this.#isFull() ? this.#gap() : undefined;
       if (gap) return gap;
       const scarce = this.torrent.missing(0, Infinity, true);
-      if (scarce) return scarce;
+      if (scarce && this.#canBeSigned(scarce)) return scarce;
       const rest = this.torrent.missing(0, Infinity);
       if (!rest || this.torrent.complete) return undefined;
       if (table.held.count > held) {
@@ -118,9 +118,11 @@ export class Reading {
       }
       const waitedMs = this.#parts.now() - since;
       const unsigned = this.#unsignedFrom(rest);
-      if (unsigned > 0 && waitedMs > UNSIGNED_PATIENCE_MS)
-        return { first: rest.first, count: unsigned, despitePeers: 'unsigned' };
-      if (waitedMs > PEERS_PATIENCE_MS) return { first: rest.first, count: 1 };
+      if (this.#canBeSigned(rest)) {
+        if (unsigned > 0 && waitedMs > UNSIGNED_PATIENCE_MS)
+          return { first: rest.first, count: unsigned, despitePeers: 'unsigned' };
+        if (waitedMs > PEERS_PATIENCE_MS) return { first: rest.first, count: 1 };
+      }
       await pause(PAUSE_MS, signal);
     }
   }
@@ -168,6 +170,11 @@ export class Reading {
     if (!pieces.storage.inMemory || pieces.table.held.has(first)) return undefined;
     const next = Math.min(...this.#inMemory);
     return next > first ? { first, count: next - first, despitePeers: 'gap' } : undefined;
+  }
+
+  /** Whether the digest's chain is known up to there: where only peers have what comes before, it comes with that or with their batches. */
+  #canBeSigned({ first }: PieceRun): boolean {
+    return this.torrent.pieces.link(first) !== undefined;
   }
 
   /** How many pieces there are, from the first on, that no signed hash is known of: agents read them without an origin. */

@@ -1,7 +1,7 @@
 import type { Digest } from '#registry/digest.ts';
 import type { Engine } from '#swarm/session/engine.ts';
 import { VERIFIED } from '#swarm/hashes/batch.ts';
-import { sha256 } from '#swarm/hashes/sha256.ts';
+import { chainOf } from '#swarm/hashes/digest-chain.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BATCH_PIECES } from './defaults.ts';
 import type { OriginEvents } from './events.ts';
@@ -47,17 +47,21 @@ export class StoredHashes {
 
   async #sign(torrent: Torrent): Promise<void> {
     const { signer, life } = this.#parts;
+    const { digest, size } = torrent;
+    const chain = chainOf(digest);
     let first = 0;
-    let hashes: Buffer[] = [];
+    let position = 0;
+    let links = [chain.start];
     const flush = (): void => {
-      if (hashes.length > 0) torrent.batches.add(signer.sign(torrent, VERIFIED, first, hashes));
-      first += hashes.length;
-      hashes = [];
+      if (links.length > 1) torrent.batches.add(signer.sign(torrent, VERIFIED, first, links));
+      first += links.length - 1;
+      links = links.slice(-1);
     };
     // Of a whole blob each chunk is a piece.
-    for await (const piece of torrent.read(0, torrent.size, life)) {
-      hashes.push(sha256(piece));
-      if (hashes.length === BATCH_PIECES) flush();
+    for await (const piece of torrent.read(0, size, life)) {
+      links.push(chain.next(links.at(-1)!, piece, { position, size }));
+      position += piece.length;
+      if (links.length > BATCH_PIECES) flush();
     }
     flush();
   }

@@ -1,9 +1,10 @@
 import { isDigest, type Digest } from '#registry/digest.ts';
+import { chainOf } from './digest-chain.ts';
 
 /** The scope of content that matched its digest, whoever delivered it. */
 export const VERIFIED = 'verified';
 
-/** sha256 hashes of consecutive pieces of one blob, as an origin signs them. */
+/** What tells consecutive pieces of one blob from other bytes, as an origin signs it. */
 export interface HashBatch {
   digest: Digest;
   /** `verified`, or the registry that the content came from and that alone the signature speaks for. */
@@ -13,8 +14,8 @@ export interface HashBatch {
   pieceLength: number;
   /** Index of the first piece. */
   first: number;
-  /** 32 bytes per piece. */
-  hashes: Buffer;
+  /** The links of the digest's chain before the first piece and after each, 32 or 64 bytes each. */
+  links: Buffer;
 }
 
 export interface OpenedBatch extends HashBatch {
@@ -42,9 +43,8 @@ export class BatchError extends Error {
   override readonly name = 'BatchError';
 }
 
-const HASH_LENGTH = 32;
-/** With 256 KiB pieces, the hashes of 1 GiB. */
-const MAX_BATCH_HASHES = 4096;
+/** Longest run of links, in bytes: with 256 KiB pieces, those of SHA-256 over 1 GiB. */
+const MAX_LINK_BYTES = 4097 * 32;
 /** Longest signed batch, in bytes. */
 const MAX_BATCH_BYTES = 132 * 1024;
 
@@ -54,12 +54,22 @@ const PUBLIC_KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 const TRAILER_BYTES = PUBLIC_KEY_BYTES + SIGNATURE_BYTES;
 /** Goes before what is signed, so that no signature made for another purpose can pass for one of a batch. */
-const CONTEXT = Buffer.from('shoal hash batch 1\0');
-const VERSION = 1;
+const CONTEXT = Buffer.from('shoal hash batch 2\0');
+const VERSION = 2;
+
+/** Pieces that a batch speaks of. */
+export function batchCount({ digest, links }: Pick<HashBatch, 'digest' | 'links'>): number {
+  return links.length / chainOf(digest).width - 1;
+}
+
+/** Most pieces that one batch of a blob can speak of. */
+export function mostBatched(digest: Digest): number {
+  return Math.floor(MAX_LINK_BYTES / chainOf(digest).width) - 1;
+}
 
 /**
  * The batch, the signer's public key and its signature over both:
- * `u8 version, u8 n, n bytes digest, u8 n, n bytes scope, u64 size, u32 piece length, u32 first, u16 count, count × 32 bytes, 32 bytes key, 64 bytes signature`.
+ * `u8 version, u8 n, n bytes digest, u8 n, n bytes scope, u64 size, u32 piece length, u32 first, u16 count, count + 1 links, 32 bytes key, 64 bytes signature`.
  * @throws BatchError where the batch itself is out of bounds
  */
 export function signBatch(batch: HashBatch, signer: BatchSigner): Buffer {
@@ -74,13 +84,13 @@ function encodeBatch(batch: HashBatch): Buffer {
   numbers.writeBigUInt64BE(BigInt(batch.size), 0);
   numbers.writeUInt32BE(batch.pieceLength, 8);
   numbers.writeUInt32BE(batch.first, 12);
-  numbers.writeUInt16BE(batch.hashes.length / HASH_LENGTH, 16);
+  numbers.writeUInt16BE(batchCount(batch), 16);
   return Buffer.concat([
     Buffer.of(VERSION),
     shortText(batch.digest),
     shortText(batch.scope),
     numbers,
-    batch.hashes,
+    batch.links,
   ]);
 }
 
@@ -122,25 +132,26 @@ function decodeBatch(bytes: Buffer): HashBatch {
   if (!isDigest(digest)) throw new BatchError('a batch names no digest');
   const scope = take(take(1)[0]!).toString('utf8');
   const numbers = take(18);
-  const hashes = Buffer.from(take(numbers.readUInt16BE(16) * HASH_LENGTH));
+  const links = Buffer.from(take((numbers.readUInt16BE(16) + 1) * chainOf(digest).width));
   if (position !== bytes.length)
-    throw new BatchError(`${bytes.length - position} bytes follow the hashes of a batch`);
+    throw new BatchError(`${bytes.length - position} bytes follow the links of a batch`);
   const batch: HashBatch = {
     digest,
     scope,
     size: Number(numbers.readBigUInt64BE(0)),
     pieceLength: numbers.readUInt32BE(8),
     first: numbers.readUInt32BE(12),
-    hashes,
+    links,
   };
   checkBatch(batch);
   return batch;
 }
 
 function checkBatch(batch: HashBatch): void {
-  const count = batch.hashes.length / HASH_LENGTH;
-  if (!Number.isInteger(count) || count < 1 || count > MAX_BATCH_HASHES)
-    throw new BatchError(`a batch of ${count} hashes, 1 to ${MAX_BATCH_HASHES} allowed`);
+  const count = batchCount(batch);
+  const most = mostBatched(batch.digest);
+  if (!Number.isInteger(count) || count < 1 || count > most)
+    throw new BatchError(`a batch for ${count} pieces, 1 to ${most} allowed`);
   if (!Number.isSafeInteger(batch.size) || batch.size < 1)
     throw new BatchError(`a batch for a blob of ${batch.size} bytes`);
   if (!Number.isInteger(batch.pieceLength) || batch.pieceLength < 1 || batch.pieceLength > MAX_PIECE_LENGTH)

@@ -5,7 +5,7 @@ import type { StoredBlob } from '#swarm/store/blob-store.ts';
 import { ANSWER_CHUNK_BYTES } from './defaults.ts';
 import { DigestMismatchError } from './errors.ts';
 import type { HashTable } from './hash-table.ts';
-import { comparePiece } from './compare-piece.ts';
+import { refuseDamaged } from './damaged-piece.ts';
 import type { PieceMemory } from './piece-memory.ts';
 import type { ReadMemory } from './read-memory.ts';
 
@@ -23,10 +23,10 @@ interface Chunk {
  */
 export class CheckedBlob implements AsyncDisposable {
   readonly #blob: StoredBlob;
-  readonly #hashes: Pick<HashTable, 'get' | 'complete'>;
+  readonly #hashes: Pick<HashTable, 'has' | 'matches' | 'complete'>;
   readonly #memory: ReadMemory;
 
-  constructor(blob: StoredBlob, hashes: Pick<HashTable, 'get' | 'complete'>, memory: ReadMemory) {
+  constructor(blob: StoredBlob, hashes: Pick<HashTable, 'has' | 'matches' | 'complete'>, memory: ReadMemory) {
     this.#blob = blob;
     this.#memory = memory;
     this.#hashes = hashes;
@@ -74,11 +74,10 @@ export class CheckedBlob implements AsyncDisposable {
     const first = index * pieceLength(this.size);
     const size = sizeOfPiece(this.size, index);
     const wanted = Math.min(end, first + size) - position;
-    const expected = this.#hashes.get(index);
-    if (!expected) return this.#unchecked(position, Math.min(wanted, ANSWER_CHUNK_BYTES));
+    if (!this.#hashes.has(index)) return this.#unchecked(position, Math.min(wanted, ANSWER_CHUNK_BYTES));
     const memory = await this.#memory.filled(size, async (target) => {
       await this.#blob.read(first, target);
-      comparePiece({ index, data: target, expected }, this.#blob);
+      if (!this.#hashes.matches(index, target)) refuseDamaged(index, this.#blob);
     });
     const bytes = memory.data.subarray(position - first, position - first + wanted);
     // Most of a long piece would be kept for nothing.

@@ -10,7 +10,7 @@ import {
   SAMPLE,
   SHORT_BLOCK,
 } from './defaults.ts';
-import { comparePiece } from './compare-piece.ts';
+import { refuseDamaged } from './damaged-piece.ts';
 import type { PieceCache } from './piece-cache.ts';
 import type { PieceBytes, PieceMemory, PiecePool } from './piece-memory.ts';
 
@@ -51,8 +51,8 @@ export class PieceStorage implements AsyncDisposable {
   #overflowBytes = 0;
   #unwritten = 0;
   #ending: Promise<void> | undefined;
-  /** SHA-256 of a piece, where it is known: what disks give back is compared with it. */
-  expected: (index: number) => Buffer | undefined = () => undefined;
+  /** Whether a piece that a disk gave back is what was put; undefined where nothing tells. */
+  compare: (index: number, data: Buffer) => boolean | undefined = () => undefined;
   /** Whether the digest is still to come to the piece, or a reader of this process that has begun before it. */
   awaited: (index: number) => boolean = () => false;
   /** A piece that was put is gone: it was in memory only, and there was no room for it any more. */
@@ -304,10 +304,10 @@ export class PieceStorage implements AsyncDisposable {
 
   /** A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them. */
   #compare(place: PiecePlace, index: number, data: Buffer): void {
-    const expected = this.expected(index);
-    if (!expected) return;
+    const matches = this.compare(index, data);
+    if (matches === undefined) return;
     this.#provenAt[index] = 0;
-    comparePiece({ index, data, expected }, place?.kind === 'stored' ? place.blob : undefined);
+    if (!matches) refuseDamaged(index, place?.kind === 'stored' ? place.blob : undefined);
     if (place === this.#place) this.#provenAt[index] = this.#now();
   }
 

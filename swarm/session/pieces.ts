@@ -41,6 +41,13 @@ export interface PieceEvents {
   unreadable(index: number, error: unknown): void;
 }
 
+interface Unsigned {
+  /** SHA-256 of its bytes. */
+  readonly hash: Buffer;
+  /** The link after it, once the digest's check has been there. */
+  link?: Buffer;
+}
+
 /**
  * The pieces of one blob on their way from block to verified whole. A piece once held is never replaced: what a
  * reader was given is what the digest is computed over.
@@ -57,10 +64,10 @@ export class Pieces {
   readonly suspects = new Suspects();
   readonly #check: DigestCheck;
   /**
-   * SHA-256 of pieces from upstream that no signed hash vouched for when they came: for own readers only until one
-   * does or the whole is verified. It outlives the bytes: whoever needs the piece anew gets the same or none.
+   * SHA-256 of pieces from upstream whose links nobody had signed when they came: for own readers only until the digest's check
+   * has come to a signed link with them or the whole is verified. It outlives the bytes: whoever needs the piece anew gets the same or none.
    */
-  readonly #unsigned = new Map<number, Buffer>();
+  readonly #unsigned = new Map<number, Unsigned>();
   readonly #pool: PiecePool;
   readonly #isAhead: (index: number) => boolean;
   /** Pieces that were held and are not any more. Peers that have them did not say so, as they were not wanted. */
@@ -94,16 +101,17 @@ export class Pieces {
     this.#assembly = new Assembly(parts.pool);
     this.#sources = new Uint8Array(this.table.count);
     this.#verified = blob.complete;
-    this.#check = new DigestCheck(blob.digest, {
+    this.#check = new DigestCheck(blob, {
       count: this.table.count,
       has: (index) => this.table.held.has(index),
+      proof: (index) => this.#proof(index),
       piece: (index) => this.storage.readPiece(index),
-      hashed: (index) => this.#passed(index),
+      passed: (index, link) => this.#checkPassed(index, link),
     });
     this.lost = new Bitfield(this.table.count);
     this.storage.awaited = (index) => this.#awaited(index);
     this.storage.onGone = (index) => this.lose(index);
-    this.storage.expected = (index) => this.hashes.get(index) ?? this.#unsigned.get(index);
+    this.storage.compare = (index, data) => this.#compare(index, data);
     if (blob.complete) this.table.held.fill();
     else if (blob.size === 0) this.#advance();
   }
@@ -127,6 +135,11 @@ export class Pieces {
   /** Pieces before this one are not needed for the digest any more. */
   get checked(): number {
     return this.#check.next;
+  }
+
+  /** The link before piece `index`, where one has been signed or come to. */
+  link(index: number): Buffer | undefined {
+    return this.hashes.link(index) ?? (index === this.#check.next ? this.#check.link : undefined);
   }
 
   /** Bytes that cannot be verified yet. */
@@ -165,19 +178,21 @@ export class Pieces {
 
   /**
    * A whole piece from upstream, with its memory.
-   * @param hash its sha256, where the caller has just computed it
-   * @throws RangeError if it is none of the blob's; Error if it does not match its signed hash or what came before
+   * @param link the one after it, where the caller has just come to it
+   * @throws RangeError if it is none of the blob's; Error if it does not match its signed links or what came before
    */
-  supply(index: number, memory: PieceMemory, hash = sha256(memory.data)): void {
+  supply(index: number, memory: PieceMemory, link?: Buffer): void {
     const { length } = memory.data;
     if (!(index >= 0 && index < this.table.count) || length !== this.table.sizeOf(index))
       throw new RangeError(`${length} bytes are not piece ${index} of a blob of ${this.table.size}`);
     if (this.table.held.has(index)) return memory.release();
-    const signed = this.hashes.get(index);
-    const known = signed ?? this.#unsigned.get(index);
-    if (known && !known.equals(hash))
-      throw new Error(`piece ${index} from upstream does not match ${signed ? 'its signed hash' : 'itself'}`);
-    if (!known) this.#unsigned.set(index, hash);
+    if (!this.#isAsBefore(index, memory.data))
+      throw new Error(`piece ${index} from upstream does not match itself`);
+    if (this.hashes.has(index)) {
+      const matches = link?.equals(this.hashes.link(index + 1)!) ?? this.hashes.matches(index, memory.data);
+      if (!matches) throw new Error(`piece ${index} from upstream does not match its signed hash`);
+      this.#unsigned.delete(index);
+    } else if (!this.#unsigned.has(index)) this.#unsigned.set(index, { hash: sha256(memory.data) });
     this.#hold(index, memory, 'upstream');
   }
 
@@ -187,7 +202,7 @@ export class Pieces {
     if (vouches || fresh.length > 0) this.storage.keepBatch(signed);
     if (vouches) this.#events.vouched(signed);
     for (const index of fresh) {
-      if (this.#unsigned.has(index) && !this.#vouch(index)) return fits;
+      if (!this.#vouch(index)) return fits;
       if (this.#arrivedWhole(index)) this.#verify(index);
     }
     return fits;
@@ -262,8 +277,30 @@ export class Pieces {
     this.lost.add(index);
   }
 
+  /** The check reads only what was not proven when it came. */
   #awaited(index: number): boolean {
-    return (!this.#verified && index >= this.#check.next) || this.#isAhead(index);
+    const isToBeChecked = !this.#verified && index >= this.#check.next && this.#unsigned.has(index);
+    return isToBeChecked || this.#isAhead(index);
+  }
+
+  #proof(index: number): { before: Buffer; after: Buffer } | undefined {
+    if (!this.hashes.has(index) || this.#unsigned.has(index)) return undefined;
+    return { before: this.hashes.link(index)!, after: this.hashes.link(index + 1)! };
+  }
+
+  #checkPassed(index: number, link: Buffer): void {
+    const unsigned = this.#unsigned.get(index);
+    if (unsigned) {
+      unsigned.link = link;
+      this.#vouch(index);
+    }
+    this.#passed(index);
+  }
+
+  /** Whether a piece's bytes are what was held; undefined where nothing tells. */
+  #compare(index: number, data: Buffer): boolean | undefined {
+    if (this.#unsigned.has(index)) return this.#isAsBefore(index, data);
+    return this.hashes.has(index) ? this.hashes.matches(index, data) : undefined;
   }
 
   #passed(index: number): void {
@@ -271,8 +308,7 @@ export class Pieces {
   }
 
   #verify(index: number): void {
-    const hash = this.hashes.get(index);
-    if (!hash) {
+    if (!this.hashes.has(index)) {
       this.#parked.add(index);
       return this.#events.hashMissing(index);
     }
@@ -280,13 +316,20 @@ export class Pieces {
     const blocks = this.#assembly.blocks(index);
     const contributors = new Set(blocks.map(({ peer }) => peer));
     const memory = this.#assembly.join(index, this.table.sizeOf(index));
-    if (!sha256(memory.data).equals(hash)) {
+    if (!this.hashes.matches(index, memory.data)) {
       this.suspects.failed(index, blocks);
       memory.release();
       this.#assembly.drop(index);
       this.table.drop(index);
       return this.#events.bad(index, contributors);
     }
+    if (!this.#isAsBefore(index, memory.data)) {
+      memory.release();
+      this.#assembly.drop(index);
+      this.table.drop(index);
+      return this.#contradicted(index);
+    }
+    this.#unsigned.delete(index);
     const origin = [...contributors].some((peer) => peer.role === 'origin');
     this.#hold(index, memory, origin ? 'origin' : 'peer');
   }
@@ -311,17 +354,31 @@ export class Pieces {
     this.#advance();
   }
 
-  /** A signed hash came for a piece that was taken in without one. False if they contradict each other. */
+  /**
+   * For a piece that was taken in while nobody had signed its links: those count once there are any and the check has come to
+   * the same, for a link tells of all that comes before it. False if they contradict each other.
+   */
   #vouch(index: number): boolean {
-    if (!this.#unsigned.get(index)!.equals(this.hashes.get(index)!)) {
-      const cause = new Error(`upstream and an origin differ on piece ${index}`);
-      this.#events.mismatch(new DigestMismatchError(this.digest, cause));
+    const link = this.#unsigned.get(index)?.link;
+    if (!link || !this.hashes.has(index)) return true;
+    if (!link.equals(this.hashes.link(index + 1)!)) {
+      this.#contradicted(index);
       return false;
     }
     const shared = this.shareable(index);
     this.#unsigned.delete(index);
     if (!shared && this.shareable(index)) this.#events.shareable(index);
     return true;
+  }
+
+  /** Where a piece was taken in while nobody had signed its links: readers may have had its bytes. */
+  #isAsBefore(index: number, data: Buffer): boolean {
+    return this.#unsigned.get(index)?.hash.equals(sha256(data)) ?? true;
+  }
+
+  #contradicted(index: number): void {
+    const cause = new Error(`upstream and an origin differ on piece ${index}`);
+    this.#events.mismatch(new DigestMismatchError(this.digest, cause));
   }
 
   /** Whether the piece lies on disk as it was; one that cannot be read has to come anew. */

@@ -343,12 +343,12 @@ export class Torrent implements AsyncDisposable {
    * A whole piece as upstream gave it. With a known signed hash it is verified and shared at once; without, it
    * serves own readers, and peers only when the whole is verified.
    * @param memory the torrent's from now on
-   * @param hash its sha256, where the caller has just computed it
+   * @param link of the digest's chain: the one after it, where the caller has just come to it
    * @throws RangeError, Error if it does not match the signed hash
    */
-  supply(index: number, memory: PieceMemory, hash?: Buffer): void {
+  supply(index: number, memory: PieceMemory, link?: Buffer): void {
     if (this.#failure) memory.release();
-    else this.pieces.supply(index, memory, hash);
+    else this.pieces.supply(index, memory, link);
   }
 
   /** Resolves once the disk takes more: who supplies faster than it writes would fill the memory. */

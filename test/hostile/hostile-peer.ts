@@ -49,9 +49,9 @@ function trickle(peer: RawPeer, proxy: InjectingProxy): void {
 }
 
 function forgedBatch({ digest, scope, size, pieces }: Target): Buffer {
-  const hashes = randomBytes(32 * pieces);
+  const links = randomBytes(32 * (pieces + 1));
   return signBatch(
-    { digest, scope, size, pieceLength: pieceLength(size), first: 0, hashes },
+    { digest, scope, size, pieceLength: pieceLength(size), first: 0, links },
     generateSigningKey(),
   );
 }

@@ -64,7 +64,7 @@ interface Outcome {
 async function pullAmong(kind?: HostileKind): Promise<Outcome> {
   await using stack = new AsyncDisposableStack();
   const fixture = stack.use(await SwarmFixture.start());
-  const otherBatch = fixture.sign(digestOf(other), SCOPE, SIZE, 0, [pieceOf(other, 0)]);
+  const otherBatch = fixture.sign(digestOf(other), SCOPE, SIZE, [pieceOf(other, 0)]);
   const target: Target = { ...request, pieces, otherBatch };
   const origin = await fixture.member('origin', { limits: { uploadBytesPerSecond: ORIGIN_UPLOAD } });
   fixture.feed(await origin.swarm.engine.torrent(request), blob);

@@ -135,7 +135,14 @@ export const WIRE_DECODERS: Readonly<Record<string, Decoder>> = {
     refusals: ['BatchError'],
     samples: [
       signBatch(
-        { digest: DIGEST, scope: 'r.example', size: 10 * PIECE, pieceLength: PIECE, first: 0, hashes: HASH },
+        {
+          digest: DIGEST,
+          scope: 'r.example',
+          size: 10 * PIECE,
+          pieceLength: PIECE,
+          first: 0,
+          links: Buffer.concat([HASH, HASH]),
+        },
         signer,
       ),
     ],

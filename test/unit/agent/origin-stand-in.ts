@@ -12,6 +12,7 @@ import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
+import { linksOf } from '../../support/links.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -150,9 +151,9 @@ export class OriginStandIn implements AsyncDisposable {
     for (let first = this.#fed.get(torrent)!; first < end; first += 1) {
       const start = first * pieceLength(size);
       const piece = bytes.subarray(start, start + sizeOfPiece(size, first));
-      const hashes = createHash('sha256').update(piece).digest();
+      const links = Buffer.concat(linksOf(digest, bytes).slice(first, first + 2));
       torrent.batches.add(
-        signBatch({ digest, scope, size, pieceLength: pieceLength(size), first, hashes }, this.#signer),
+        signBatch({ digest, scope, size, pieceLength: pieceLength(size), first, links }, this.#signer),
       );
       torrent.supply(first, new PieceMemory(Buffer.from(piece)));
       this.#fed.set(torrent, first + 1);

@@ -30,7 +30,7 @@ const BATCH: HashBatch = {
   size: 10 * 262_144 - 5,
   pieceLength: 262_144,
   first: 4,
-  hashes: randomBytes(6 * 32),
+  links: randomBytes(7 * 32),
 };
 
 /** Signs a batch that `signBatch` would refuse. */
@@ -61,7 +61,7 @@ describe('a signed batch of hashes', () => {
       })
       .map(({ count, first, pieceLength, digest, scope }) => {
         const size = (first + count) * pieceLength;
-        return { digest, scope, size, pieceLength, first, hashes: randomBytes(32 * count) };
+        return { digest, scope, size, pieceLength, first, links: randomBytes(64 * (count + 1)) };
       });
     fc.assert(
       fc.property(batch, (given) => {
@@ -101,8 +101,9 @@ describe('a signed batch of hashes', () => {
   });
 
   test('is not signed out of bounds', () => {
-    expect(() => signBatch({ ...BATCH, hashes: Buffer.alloc(33) }, KEY)).toThrow('hashes');
-    expect(() => signBatch({ ...BATCH, size: 1e10, first: 0, hashes: Buffer.alloc(4097 * 32) }, KEY)).toThrow(
+    expect(() => signBatch({ ...BATCH, links: Buffer.alloc(65) }, KEY)).toThrow('pieces');
+    expect(() => signBatch({ ...BATCH, links: Buffer.alloc(32) }, KEY)).toThrow('0 pieces');
+    expect(() => signBatch({ ...BATCH, size: 1e10, first: 0, links: Buffer.alloc(4098 * 32) }, KEY)).toThrow(
       '1 to 4096',
     );
     expect(() => signBatch({ ...BATCH, scope: 'x'.repeat(256) }, KEY)).toThrow('scope');
@@ -111,8 +112,8 @@ describe('a signed batch of hashes', () => {
   });
 
   test('as large as allowed is opened', () => {
-    const large = { ...BATCH, size: 4096 * 262_144, first: 0, hashes: randomBytes(4096 * 32) };
-    expect(openBatch(signBatch(large, KEY), [KEY]).hashes.equals(large.hashes)).toBe(true);
+    const large = { ...BATCH, size: 4096 * 262_144, first: 0, links: randomBytes(4097 * 32) };
+    expect(openBatch(signBatch(large, KEY), [KEY]).links.equals(large.links)).toBe(true);
   });
 
   test('is no signature for another purpose, nor the other way round', () => {

@@ -23,7 +23,7 @@ async function startWithLiar(stack: AsyncDisposableStack, host: string) {
   const fixture = stack.use(await SwarmFixture.start());
   const { swarm } = await fixture.member('agent', { host: '0.0.0.0' });
   const torrent = await swarm.engine.torrent(request);
-  torrent.batches.add(fixture.sign(request.digest, request.scope, blob.length, 0, pieces));
+  torrent.batches.add(fixture.sign(request.digest, request.scope, blob.length, pieces));
   const connect = async (options: ConstructorParameters<typeof RawPeer>[0]): Promise<RawPeer> => {
     const peer = stack.use(await RawPeer.connect(swarm.port, torrent.swarmId, { ...options, host }));
     if (!peer.isClosed) peer.offer(PIECES);

@@ -43,7 +43,7 @@ class Scene implements AsyncDisposable {
   }
 
   get batch(): Buffer {
-    return this.fixture.sign(request.digest, request.scope, blob.length, 0, pieces);
+    return this.fixture.sign(request.digest, request.scope, blob.length, pieces);
   }
 
   async raw(
@@ -134,7 +134,7 @@ describe('an agent among hostile members', () => {
     ['cut short', (scene: Scene) => scene.batch.subarray(0, 100)],
     [
       'of another blob',
-      (scene: Scene) => scene.fixture.sign(digestOf('other'), request.scope, blob.length, 0, pieces),
+      (scene: Scene) => scene.fixture.sign(digestOf('other'), request.scope, blob.length, pieces),
     ],
     [
       'changed after it was signed',
@@ -283,7 +283,7 @@ describe('an agent among hostile members', () => {
     expect(bytes).toBeGreaterThan(8 * 1024 ** 2);
     expect(bytes).toBeLessThan(24 * 1024 ** 2);
     const hashes = Array.from({ length: 160 }, (_, index) => pieceOf(large, index));
-    torrent.batches.add(fixture.sign(torrent.digest, torrent.scope, large.length, 0, hashes));
+    torrent.batches.add(fixture.sign(torrent.digest, torrent.scope, large.length, hashes));
     expect(await readAll(torrent, deadline())).toBe(torrent.digest);
   });
 });
@@ -291,7 +291,7 @@ describe('an agent among hostile members', () => {
 function forged(signer: ReturnType<typeof generateSigningKey>): Buffer {
   const size = blob.length;
   return signBatch(
-    { ...request, size, pieceLength: pieceLength(size), first: 0, hashes: randomBytes(32 * PIECES) },
+    { ...request, size, pieceLength: pieceLength(size), first: 0, links: randomBytes(32 * (PIECES + 1)) },
     signer,
   );
 }

@@ -75,7 +75,7 @@ describe('a blob', () => {
     const agent = await fixture.member('agent');
     const blob = deterministicBytes('wrong size', 3 * PIECE);
     const pieces = [0, 1, 2].map((index) => pieceOf(blob, index));
-    const signed = fixture.sign(digestOf(blob), scope, blob.length, 0, pieces);
+    const signed = fixture.sign(digestOf(blob), scope, blob.length, pieces);
     const wrong = await agent.swarm.engine.torrent({ digest: digestOf(blob), scope, size: blob.length + 1 });
     await using peer = await RawPeer.connect(agent.swarm.port, wrong.swarmId, {
       answer: honestly(blob),
@@ -120,7 +120,7 @@ describe('a blob', () => {
     fixture.feed(seeding, blob);
     await readAll(await holder.swarm.engine.torrent(request), deadline());
     const pieces = [0, 1, 2, 3].map((index) => pieceOf(blob, index));
-    seeding.batches.add(fixture.sign(request.digest, 'verified', blob.length, 0, pieces));
+    seeding.batches.add(fixture.sign(request.digest, 'verified', blob.length, pieces));
     const claim = { ...request, scope: 'hostile.example' };
     const other = await fixture.member('agent');
     for (const member of [holder, other]) {

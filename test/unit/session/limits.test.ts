@@ -101,7 +101,7 @@ describe('a limited bandwidth', () => {
     const agent = await fixture.member('agent', { limits: { downloadBytesPerSecond: 256 * 1024 } });
     const torrent = await agent.swarm.engine.torrent(requestOf(blob));
     const pieces = [0, 1, 2, 3].map((index) => pieceOf(blob, index));
-    torrent.batches.add(fixture.sign(torrent.digest, scope, blob.length, 0, pieces));
+    torrent.batches.add(fixture.sign(torrent.digest, scope, blob.length, pieces));
     await using idle = new AsyncDisposableStack();
     for (let count = 0; count < 8; count++) {
       const peer = idle.use(await RawPeer.connect(agent.swarm.port, torrent.swarmId));

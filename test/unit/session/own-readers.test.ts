@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { PIECE_CACHE_LIMITS } from '#swarm/session/defaults.ts';
 import type { Torrent } from '#swarm/session/torrent.ts';
@@ -25,27 +25,46 @@ const isInMemory = ({ pieces }: Torrent, index: number): boolean => {
   return false;
 };
 
-/** Everything is fed but the first piece, so that nothing can be read in order. */
-async function withHole(fixture: SwarmFixture): Promise<Torrent> {
+async function open(fixture: SwarmFixture): Promise<Torrent> {
   const { swarm } = await fixture.member('agent', { clock: { now: () => 1 } });
-  const torrent = await swarm.engine.torrent(request);
-  fixture.feed(torrent, blob, 1);
-  await expect.poll(() => torrent.pieces.storage.unwrittenBytes, { timeout: 20_000 }).toBe(0);
-  return torrent;
+  return swarm.engine.torrent(request);
 }
 
-test('behind a hole the pieces that come next stay in memory, however many come after them', async () => {
+/** Everything is fed but the first piece, so that nothing can be read in order. */
+async function feedBehindHole(fixture: SwarmFixture, torrent: Torrent): Promise<void> {
+  fixture.feed(torrent, blob, 1);
+  await expect.poll(() => torrent.pieces.storage.unwrittenBytes, { timeout: 20_000 }).toBe(0);
+}
+
+test('behind a hole the pieces that a reader comes to next stay in memory, however many come after them', async () => {
   await using fixture = await SwarmFixture.start();
-  const torrent = await withHole(fixture);
+  const torrent = await open(fixture);
+  const stop = new AbortController();
+  const first = torrent.read(0, blob.length, stop.signal).next();
+  await feedBehindHole(fixture, torrent);
   expect(isInMemory(torrent, 1)).toBe(true);
   expect(isInMemory(torrent, 10)).toBe(true);
+  stop.abort(new Error('read enough'));
+  await expect(first).rejects.toThrow('read enough');
+});
+
+test('nothing stays for the digest, which reads nothing that was proven when it came', async () => {
+  await using fixture = await SwarmFixture.start();
+  const torrent = await open(fixture);
+  await feedBehindHole(fixture, torrent);
+  expect(isInMemory(torrent, 1)).toBe(false);
+  const read = vi.spyOn(torrent.pieces.storage, 'readPiece');
+  fixture.feed(torrent, blob, 0, 1);
+  await torrent.whenComplete(deadline());
+  expect(read).not.toHaveBeenCalled();
 });
 
 test('what the digest has passed stays only while a reader is still to come to it', async () => {
   await using fixture = await SwarmFixture.start();
-  const torrent = await withHole(fixture);
+  const torrent = await open(fixture);
   const reading = torrent.read(0, blob.length, deadline());
   const first = reading.next();
+  await feedBehindHole(fixture, torrent);
   fixture.feed(torrent, blob, 0, 1);
   await torrent.whenComplete(deadline());
   await first;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
 import { pieceLength } from '#swarm/core/piece-length.ts';
@@ -8,6 +8,7 @@ import { PieceMemory, PiecePool } from '#swarm/session/piece-memory.ts';
 import type { PeerSession } from '#swarm/session/peer-session.ts';
 import { type PieceEvents, Pieces } from '#swarm/session/pieces.ts';
 import { PieceStorage, WriteBacklog } from '#swarm/session/piece-storage.ts';
+import { linksOf } from '../../support/links.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { recordedSession } from './recorded-session.ts';
 
@@ -22,19 +23,21 @@ class Scene implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly pieces: Pieces;
   readonly bad: number[] = [];
+  readonly shareable: number[] = [];
+  readonly mismatches: string[] = [];
   blocksInUse = 0;
 
   constructor() {
     const events: PieceEvents = {
       absent: none,
       held: none,
-      shareable: none,
+      shareable: (index) => void this.shareable.push(index),
       bad: (index) => void this.bad.push(index),
       convicted: none,
       hashMissing: none,
       vouched: none,
       whole: none,
-      mismatch: none,
+      mismatch: ({ cause }) => void this.mismatches.push(cause instanceof Error ? cause.message : ''),
       unreadable: none,
     };
     const pool = new PiecePool(0);
@@ -54,20 +57,23 @@ class Scene implements AsyncDisposable {
     return (await recordedSession(this.#stack)).peer;
   }
 
-  learnHashes(): void {
-    const hashes = Buffer.concat(
-      [0, 1, 2].map((index) => createHash('sha256').update(pieceOf(index)).digest()),
-    );
-    const scope = 'registry.example';
+  /** What an origin has signed of some pieces. @returns whether it fits what is known */
+  learnHashes(first = 0, links = linksOf(digest, blob)): boolean {
     const batch: HashBatch = {
       digest,
-      scope,
+      scope: 'registry.example',
       size: blob.length,
       pieceLength: pieceLength(blob.length),
-      first: 0,
-      hashes,
+      first,
+      links: Buffer.concat(links),
     };
-    this.pieces.learn(batch, Buffer.alloc(0));
+    return this.pieces.learn(batch, Buffer.alloc(0));
+  }
+
+  supply(index: number, isWrong = false): void {
+    const data = Buffer.from(pieceOf(index));
+    if (isWrong) data[0]! ^= 1;
+    this.pieces.supply(index, new PieceMemory(data));
   }
 
   /** Half of a piece comes from the peer. */
@@ -87,6 +93,9 @@ class Scene implements AsyncDisposable {
     return this.#stack.disposeAsync();
   }
 }
+
+/** What goes on in the background, without a wait, is through. */
+const settled = (): Promise<void> => setImmediate();
 
 function pieceOf(index: number): Buffer {
   return blob.subarray(index * PIECE, (index + 1) * PIECE);
@@ -134,9 +143,82 @@ test('blocks give their memory back where upstream was first, and where the piec
   const peer = await scene.peer();
   scene.learnHashes();
   scene.arrive(peer, 0, 0);
-  scene.pieces.supply(0, new PieceMemory(Buffer.from(pieceOf(0))));
+  scene.supply(0);
   expect(scene.blocksInUse).toBe(0);
   scene.arrive(peer, 1, 0);
   scene.pieces.lose(1);
   expect(scene.blocksInUse).toBe(0);
+});
+
+test('a batch that does not join the others, or does not end in the digest, is refused', async () => {
+  await using scene = new Scene();
+  const links = linksOf(digest, blob);
+  const other = linksOf(digest, deterministicBytes('other', blob.length));
+  expect(scene.learnHashes(0, links.slice(0, 2))).toBe(true);
+  expect(scene.learnHashes(1, [other[1]!, links[2]!])).toBe(false);
+  expect(scene.learnHashes(2, [links[2]!, other[3]!])).toBe(false);
+  expect(scene.learnHashes(0, other.slice(1, 3))).toBe(false);
+  expect([0, 1, 2].map((index) => scene.pieces.hashes.has(index))).toEqual([true, false, false]);
+  expect(scene.learnHashes(1, links.slice(1))).toBe(true);
+  expect(scene.pieces.hashes.complete).toBe(true);
+});
+
+test('what came from upstream unsigned and out of order goes to peers once the digest has come to it', async () => {
+  await using scene = new Scene();
+  scene.supply(1);
+  scene.learnHashes();
+  await settled();
+  expect(scene.shareable).toEqual([]);
+  scene.supply(0);
+  await expect.poll(() => scene.shareable).toEqual([0, 1]);
+  scene.supply(2);
+  await expect.poll(() => scene.pieces.verified).toBe(true);
+  expect(scene.shareable).toEqual([0, 1, 2]);
+});
+
+test('the whole is right without a signature, by its digest alone', async () => {
+  await using scene = new Scene();
+  for (const index of [2, 0, 1]) scene.supply(index);
+  await expect.poll(() => scene.pieces.verified).toBe(true);
+  expect(new Set(scene.shareable)).toEqual(new Set([0, 1, 2]));
+});
+
+test.each([
+  ['before it was signed', [0]],
+  ['before it was signed, behind a hole', [1, 0]],
+])('other bytes from upstream than an origin has signed, taken %s, end it', async (_when, order) => {
+  await using scene = new Scene();
+  const [wrong, ...right] = order;
+  scene.supply(wrong!, true);
+  await settled();
+  scene.learnHashes();
+  for (const index of right) scene.supply(index);
+  await expect.poll(() => scene.mismatches).toEqual([`upstream and an origin differ on piece ${wrong!}`]);
+  expect(scene.shareable).toEqual(right);
+});
+
+test('a piece of upstream’s that is lost does not come back as another: readers may have had it', async () => {
+  await using scene = new Scene();
+  const peer = await scene.peer();
+  scene.supply(1, true);
+  scene.pieces.lose(1);
+  expect(() => scene.supply(1)).toThrow('does not match itself');
+  scene.learnHashes();
+  scene.arrive(peer, 1, 0);
+  scene.arrive(peer, 1, 1);
+  expect(scene.mismatches).toEqual(['upstream and an origin differ on piece 1']);
+  expect(scene.pieces.table.held.has(1)).toBe(false);
+  expect(scene.blocksInUse).toBe(0);
+});
+
+test('a signed piece that does not follow from what upstream gave before it ends it', async () => {
+  await using scene = new Scene();
+  scene.supply(0, true);
+  await settled();
+  scene.learnHashes(1, linksOf(digest, blob).slice(1));
+  scene.supply(1);
+  await expect.poll(() => scene.mismatches.length).toBe(1);
+  scene.supply(2);
+  await settled();
+  expect(scene.pieces.verified).toBe(false);
 });

@@ -29,7 +29,7 @@ async function set(fixture: SwarmFixture): Promise<Scene> {
   const agent = await fixture.member('agent', { clock });
   const torrent = await agent.swarm.engine.torrent(request);
   const pieces = Array.from({ length: PIECES }, (_, index) => pieceOf(blob, index));
-  torrent.batches.add(fixture.sign(request.digest, request.scope, blob.length, 0, pieces));
+  torrent.batches.add(fixture.sign(request.digest, request.scope, blob.length, pieces));
   return { fixture, clock, agent, torrent };
 }
 

@@ -38,7 +38,7 @@ describe('an agent that is started again', () => {
     const request = { digest: digestOf(blob), scope, size: blob.length };
     const pieces = Array.from({ length: count }, (_, index) => pieceOf(blob, index));
     const batch = directory.join('batch');
-    await writeFile(batch, fixture.sign(request.digest, scope, blob.length, 0, pieces));
+    await writeFile(batch, fixture.sign(request.digest, scope, blob.length, pieces));
     const key = Buffer.from(fixture.signer.publicKey).toString('base64');
     const taken = await runKilled([directory.join('store'), String(count), key, batch], 120);
     const agent = await fixture.member('agent', { directory: directory.join('store') });

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { fixedMembers } from '#service/discovery/member-list.ts';
 import type { Digest } from '#registry/digest.ts';
@@ -11,6 +10,7 @@ import { createMetrics } from '#service/metrics.ts';
 import { generateSigningKey, type SigningKey } from '#service/signing.ts';
 import { pieceCount, pieceLength, sizeOfPiece } from '#swarm/core/piece-length.ts';
 import { signBatch } from '#swarm/hashes/batch.ts';
+import { chainOf } from '#swarm/hashes/digest-chain.ts';
 import { BlobStore } from '#swarm/store/blob-store.ts';
 import { type WriteAt, writeAt } from '#swarm/store/data-file.ts';
 import type { EngineLimits } from '#swarm/session/engine.ts';
@@ -19,6 +19,7 @@ import { type RunningSwarm, startSwarm } from '#swarm/session/start.ts';
 import { Whereabouts } from '#swarm/session/whereabouts.ts';
 import { type RunningTracker, startTracker } from '#tracker/tracker.ts';
 import { PieceMemory } from '#swarm/session/piece-memory.ts';
+import { linksOf } from '../../support/links.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const logger = createLogger('test', {
@@ -169,7 +170,8 @@ export class SwarmFixture implements AsyncDisposable {
   feed(torrent: Torrent, blob: Buffer, first = 0, end = pieceCount(blob.length)): void {
     for (let index = first; index < end; index++) {
       const piece = pieceOf(blob, index);
-      torrent.batches.add(this.sign(torrent.digest, torrent.scope, blob.length, index, [piece]));
+      const links = linksOf(torrent.digest, blob).slice(index, index + 2);
+      torrent.batches.add(this.#signLinks(torrent, blob.length, index, links));
       torrent.supply(index, new PieceMemory(piece));
     }
   }
@@ -184,9 +186,26 @@ export class SwarmFixture implements AsyncDisposable {
     };
   }
 
-  sign(digest: Digest, scope: string, size: number, first: number, pieces: Buffer[]): Buffer {
-    const hashes = Buffer.concat(pieces.map((piece) => createHash('sha256').update(piece).digest()));
-    return signBatch({ digest, scope, size, pieceLength: pieceLength(size), first, hashes }, this.signer);
+  /** Signs the first pieces of a blob, from its beginning on. */
+  sign(digest: Digest, scope: string, size: number, pieces: readonly Buffer[]): Buffer {
+    const chain = chainOf(digest);
+    const links = [chain.start];
+    let position = 0;
+    for (const piece of pieces) {
+      links.push(chain.next(links.at(-1)!, piece, { position, size }));
+      position += piece.length;
+    }
+    return this.#signLinks({ digest, scope }, size, 0, links);
+  }
+
+  #signLinks(
+    { digest, scope }: { digest: Digest; scope: string },
+    size: number,
+    first: number,
+    links: readonly Buffer[],
+  ): Buffer {
+    const batch = { digest, scope, size, pieceLength: pieceLength(size), first, links: Buffer.concat(links) };
+    return signBatch(batch, this.signer);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
