@@ -172,9 +172,11 @@ export class Reading {
     return next > first ? { first, count: next - first, despitePeers: 'gap' } : undefined;
   }
 
-  /** Whether the digest's chain is known up to there: where only peers have what comes before, it comes with that or with their batches. */
+  /** Whether the digest's chain is known up to there. Where only peers have what comes before, they are asked for it. */
   #canBeSigned({ first }: PieceRun): boolean {
-    return this.torrent.pieces.link(first) !== undefined;
+    if (this.torrent.pieces.link(first) !== undefined) return true;
+    this.torrent.askHashes(first - 1);
+    return false;
   }
 
   /** How many pieces there are, from the first on, that no signed hash is known of: agents read them without an origin. */

@@ -351,6 +351,13 @@ export class Torrent implements AsyncDisposable {
     else this.pieces.supply(index, memory, link);
   }
 
+  /** Asks who has the piece for its signed hash, once in a while. */
+  askHashes(index: number): void {
+    for (const peer of this.connections.values()) {
+      if (peer.pieces.has(index)) this.#downloads.askHashes(peer, index);
+    }
+  }
+
   /** Resolves once the disk takes more: who supplies faster than it writes would fill the memory. */
   caughtUp(): Promise<void> {
     return this.pieces.storage.caughtUp();
@@ -404,7 +411,7 @@ export class Torrent implements AsyncDisposable {
     this.connections.closeQuiet(now);
     if (!this.wanted) return this.#rest();
     this.#downloads.tick(now);
-    for (const index of this.pieces.parked()) this.#askHashes(index);
+    for (const index of this.pieces.parked()) this.askHashes(index);
     this.connections.dial();
     const starves = this.#readers.longestWait(now) >= STARVED_MS;
     if (this.connections.size < MIN_PEERS || starves) this.#askMore(now);
@@ -465,7 +472,7 @@ export class Torrent implements AsyncDisposable {
       convicted: (liars) => {
         for (const peer of liars) this.#punish(peer, 'badPiece', 'the piece came right from another');
       },
-      hashMissing: (index) => this.#askHashes(index),
+      hashMissing: (index) => this.askHashes(index),
       vouched: (signed) => this.#relay(signed),
       whole: () => void (this.#finishing = this.#whole()),
       mismatch: (error) => this.#contradicted(error),
@@ -553,12 +560,6 @@ export class Torrent implements AsyncDisposable {
     this.#parts.offence(peer, offence, cause);
     if (offence !== 'suspectPiece' || this.#parts.banned(peer.offender))
       peer.wire.close(new Error(`${offence}: ${String(cause)}`));
-  }
-
-  #askHashes(index: number): void {
-    for (const peer of this.connections.values()) {
-      if (peer.pieces.has(index)) this.#downloads.askHashes(peer, index);
-    }
   }
 
   /** The stored bytes are gone or unreadable: fetch them again while that is possible, else give the blob up. */

@@ -28,6 +28,24 @@ test('when the owner dies in the middle of a read, the next origin goes on by Ra
   await until('the whole is stored', async () => (await fixture.describe(next, digest)).scope === 'verified');
 });
 
+test('an origin that takes over reads what the swarm lacks at once, though the swarm hands on the rest slowly', async () => {
+  await using fixture = await OriginFixture.start({ upstream: { bytesPerSecond: 8 * MIB } });
+  const blob = deterministicBytes('slow neighbours', 16 * MIB);
+  const digest = addBlob(fixture.upstream, blob);
+  const [owner = 0, next = 1] = fixture.order(digest);
+  const agent = await fixture.member({ uploadBytesPerSecond: MIB / 4 });
+  const torrent = await fixture.join(agent, await fixture.describe(owner, digest));
+  const reading = readDigest(torrent);
+  await until('a part is read', () => fixture.upstreamBytes(digest) > 8 * MIB);
+  await fixture.stopOrigin(owner);
+  const taken = await fixture.describe(next, digest);
+  torrent.addPeer({ ...taken.peer, role: 'origin' });
+  expect(await reading).toBe(digest);
+  expect(fixture.upstreamBytes(digest) - blob.length).toBeLessThan(MIB);
+  // The first half would have taken it half a minute.
+  expect((await fixture.describe(next, digest)).scope).toBe(fixture.upstream.host);
+});
+
 test('an origin that was stopped in the middle of a read goes on where it stood', async () => {
   await using fixture = await OriginFixture.start({ origins: 1, upstream: { bytesPerSecond: 8 * MIB } });
   const blob = deterministicBytes('restart', 8 * MIB);
