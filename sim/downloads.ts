@@ -124,11 +124,15 @@ export class SimDownloads {
   /** Mirrors `#wantTail`. */
   #wantTail(peer: SimPeer, now: number): void {
     if (peer.host.role !== 'origin' || peer.outstanding.length > 0 || !this.#mayAsk(peer)) return;
-    const source = { pieces: peer.pieces, rate: peer.received.perSecond(now) };
+    const source = { pieces: peer.pieces, rate: peer.received.perSecond(now), wanted: peer.wantedLast };
     const tail = pickTail(this.#table, source, (index) => this.#imports.admits(index));
-    if (tail.length === 0) return;
+    if (tail.length > 0) this.#want(peer, tail);
+  }
+
+  #want(peer: SimPeer, pieces: readonly number[]): void {
+    peer.wantedLast = pieces.at(-1)!;
     peer.tell((far) => {
-      for (const index of tail) far.torrent.uploads.want(far, index);
+      for (const index of pieces) far.torrent.uploads.want(far, index);
     });
   }
 
@@ -171,7 +175,7 @@ export class SimDownloads {
 
   #wantFromOrigins(index: number): void {
     for (const peer of this.#peers) {
-      if (peer.host.role === 'origin') peer.tell((far) => far.torrent.uploads.want(far, index));
+      if (peer.host.role === 'origin') this.#want(peer, [index]);
     }
   }
 

@@ -34,6 +34,8 @@ export class SimPeer implements Sender {
   peerInterested = false;
   snubbedUntil = 0;
   heardAt = 0;
+  /** The piece that it was last asked to show; -1: none. */
+  wantedLast = -1;
   usefulAt: number;
   sentSinceChoice = 0;
   closed = false;

@@ -12,7 +12,7 @@ export const UNSTORED_WINDOW_PIECES = 4;
 export const ENDGAME_COPIES = 2;
 
 /** With no more than so many missing pieces a blob is at its end. */
-const TAIL_PIECES = 64;
+export const TAIL_PIECES = 64;
 
 /** And with no more than so much of all its pieces. */
 export const TAIL_SHARE = 1 / 8;
@@ -161,21 +161,30 @@ export function pickRescue(table: PieceTable, peer: PickingPeer, index: number):
   return runOf(piece, peer.blockLength, (_requests, offset) => !peer.asked(index, offset));
 }
 
+/** Who is asked for pieces by name. */
+export interface TailSource {
+  readonly pieces: Bitfield;
+  /** What it gave of late, bytes per second; 0 where that is not known. */
+  readonly rate: number;
+  /** The piece that it was last asked for in this way; -1: none. It may have refused that one. */
+  readonly wanted: number;
+}
+
 /**
  * Pieces to ask a source for by name that has shown no more of them: at the end of a blob what is left may be with few, over slow
  * links, and with nobody was it asked for; and the source has nothing to do. As many as it gives until it is asked again.
- * @param source.rate what it gave of late, bytes per second; 0 where that is not known
  */
 export function pickTail(
   table: PieceTable,
-  { pieces, rate }: { readonly pieces: Bitfield; readonly rate: number },
+  { pieces, rate, wanted }: TailSource,
   accepts: (index: number) => boolean,
 ): number[] {
   const { count, held, active, availability, pieceLength } = table;
   if (count - held.count > Math.min(TAIL_PIECES, count * TAIL_SHARE)) return [];
   const most = Math.max(LEAST_OF_TAIL, Math.ceil((rate * TAIL_SECONDS) / pieceLength));
   const tail: number[] = [];
-  for (let index = 0; index < count && tail.length < most; index++) {
+  for (let step = 1; step <= count && tail.length < most; step++) {
+    const index = (wanted + step) % count;
     if (held.has(index) || active.has(index) || pieces.has(index) || availability[index]! > 1) continue;
     if (accepts(index)) tail.push(index);
   }

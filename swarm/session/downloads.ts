@@ -212,9 +212,11 @@ export class Downloads {
   #wantTail(peer: PeerSession, now: number): void {
     const { pieces, imports } = this.#parts;
     if (peer.role !== 'origin' || peer.isAsked || pieces.storage.inMemory || !this.#mayAsk(peer)) return;
-    const mayBeFar = this.#mayBeFar(peer);
-    const source = { pieces: peer.pieces, rate: peer.received.perSecond(now) };
-    const accepts = (index: number): boolean => !mayBeFar || imports.admits(index);
+    const accepts = (index: number): boolean =>
+      !pieces.unchecked(index) &&
+      pieces.suspects.admits(peer, index) &&
+      (imports.admits(index) || !this.#mayBeFar(peer));
+    const source = { pieces: peer.pieces, rate: peer.received.perSecond(now), wanted: peer.wantedLast };
     for (const index of pickTail(pieces.table, source, accepts)) peer.want(index);
   }
 

@@ -95,6 +95,8 @@ export class PeerSession implements WireHandler {
   /** Its turn at the limited download bandwidth has not come yet. */
   queuedForBandwidth = false;
   sentSinceChoice = 0;
+  /** The piece that it was last asked to show; -1: none. */
+  wantedLast = -1;
   /** When it was asked for the hash of which piece. */
   readonly #hashesAsked = new Map<number, number>();
   readonly #hashesSent = new WeakSet<Uint8Array>();
@@ -266,7 +268,9 @@ export class PeerSession implements WireHandler {
     this.wire.extension(EXTENSION.hashes, signed);
   }
 
+  /** Asks for a piece that it has shown to others. */
   want(index: number): void {
+    this.wantedLast = index;
     this.wire.extension(EXTENSION.want, encodePieceIndex(index));
   }
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Bitfield } from '#swarm/core/bitfield.ts';
-import { UNIT_LENGTH } from '#swarm/core/piece-length.ts';
+import { MAX_PIECE_LENGTH, UNIT_LENGTH } from '#swarm/core/piece-length.ts';
 import { type Block, PieceTable } from '#swarm/core/piece-table.ts';
 import {
   ENDGAME_COPIES,
@@ -11,6 +11,7 @@ import {
   pickRescue,
   pickTail,
   TAIL_SECONDS,
+  TAIL_PIECES,
   TAIL_SHARE,
   UNSTORED_WINDOW_PIECES,
   WINDOW_PIECES,
@@ -233,7 +234,7 @@ describe('the picker', () => {
 describe('at the end of a blob an idle source', () => {
   const COUNT = 64;
   const first = COUNT - COUNT * TAIL_SHARE;
-  const one = { pieces: new Bitfield(COUNT), rate: 0 };
+  const one = { pieces: new Bitfield(COUNT), rate: 0, wanted: -1 };
 
   function tableMissing(from: number): PieceTable {
     const table = new PieceTable(COUNT * PIECE);
@@ -250,14 +251,33 @@ describe('at the end of a blob an idle source', () => {
     const shown = new Bitfield(COUNT);
     shown.add(first + 3);
     const accepts = (index: number): boolean => index !== first + 4;
-    const fast = { pieces: shown, rate: (COUNT * PIECE) / TAIL_SECONDS };
+    const fast = { pieces: shown, rate: (COUNT * PIECE) / TAIL_SECONDS, wanted: -1 };
     expect(pickTail(table, fast, accepts)).toEqual([first + 2, first + 5, first + 6, first + 7]);
     expect(pickTail(table, { ...fast, rate: 0 }, accepts)).toEqual([first + 2, first + 5]);
+  });
+
+  it('is asked for others each time, for it may refuse some, and for the first again after the last', () => {
+    const ask = (wanted: number): number[] =>
+      pickTail(tableMissing(first), { ...one, wanted }, () => true).map((index) => index - first);
+    expect(ask(-1)).toEqual([0, 1]);
+    expect(ask(first + 1)).toEqual([2, 3]);
+    expect(ask(first + 6)).toEqual([7, 0]);
   });
 
   it('is asked for nothing before it', () => {
     expect(pickTail(tableMissing(first), one, () => true)).not.toEqual([]);
     expect(pickTail(tableMissing(first - 1), one, () => true)).toEqual([]);
+  });
+
+  it('is no longer than what an idle source gives in a moment, however long the blob', () => {
+    const count = 2 * (TAIL_PIECES / TAIL_SHARE);
+    const ask = (missing: number): number[] => {
+      const table = new PieceTable(3 * count * MAX_PIECE_LENGTH);
+      for (let index = 0; index < table.count - missing; index++) table.hold(index);
+      return pickTail(table, { ...one, pieces: new Bitfield(table.count) }, () => true);
+    };
+    expect(ask(TAIL_PIECES)).not.toEqual([]);
+    expect(ask(TAIL_PIECES + 1)).toEqual([]);
   });
 });
 

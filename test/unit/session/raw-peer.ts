@@ -13,6 +13,8 @@ interface RawPeerOptions {
   /** Where the other listens; loopback by default. */
   readonly host?: string;
   readonly identity?: ConstructorParameters<typeof PeerTransport>[0]['membershipKeys'];
+  /** What it says that it is; an agent by default. */
+  readonly role?: 'agent' | 'origin';
 }
 
 /** A member that speaks the protocol by hand: what it does beyond answering is up to the test. */
@@ -27,6 +29,8 @@ export class RawPeer implements WireHandler, AsyncDisposable {
   readonly received: BlockRef[] = [];
   readonly have = new Set<number>();
   readonly batches: Uint8Array[] = [];
+  /** Pieces that it was asked to show. */
+  readonly wanted: number[] = [];
   interested = false;
   choked = true;
   isClosed = false;
@@ -36,7 +40,7 @@ export class RawPeer implements WireHandler, AsyncDisposable {
     this.#options = options;
     const parts = {
       peerId: randomBytes(20),
-      role: 'agent',
+      role: options.role ?? 'agent',
       admitStrangers: false,
       membershipKeys: options.identity,
       accept: () => undefined,
@@ -86,6 +90,7 @@ export class RawPeer implements WireHandler, AsyncDisposable {
 
   onExtension(name: string, payload: Uint8Array): void {
     if (name === EXTENSION.hashes) this.batches.push(payload);
+    if (name === EXTENSION.want) this.wanted.push(decodePieceIndex(payload));
     if (name !== EXTENSION.hashRequest) return;
     const signed = this.#options.hashes?.(decodePieceIndex(payload));
     if (signed) this.wire.extension(EXTENSION.hashes, signed);
