@@ -13,7 +13,7 @@ export interface PieceCacheLimits {
 export interface PieceUse {
   /** It is being written and so exists nowhere else: it stays until `written`, whatever the limit; who puts it bounds how much. */
   readonly unwritten: boolean;
-  /** Readers of this process, the digest among them, are still to come to it: as far as the limits go it makes no room for others until it is `passed`. */
+  /** Readers of this process are still to come to it, or the digest's check to bytes that nobody signed: as far as the limits go it makes no room for others until it is `passed`. */
   readonly awaited: boolean;
 }
 
@@ -45,10 +45,6 @@ export class PieceCache {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  has(key: string): boolean {
-    return this.#entries.has(key);
   }
 
   /** Still the cache's: who keeps it retains it. */

@@ -39,11 +39,14 @@ export class PieceStorage implements AsyncDisposable {
   readonly #writes = new Set<Promise<void>>();
   readonly #onFull: (error: unknown) => void;
   readonly #now: () => number;
-  /** When the disk last took each piece, or gave it back as it was; 0: not yet. Milliseconds. */
+  /** When the disk last gave each piece back as it was; -Infinity: not yet. Milliseconds. */
   readonly #provenAt: Float64Array;
-  /** Proven pieces that were read back for peers. */
+  /** When it last took each; -Infinity: not yet, or it is known to spoil what it takes. Milliseconds. */
+  readonly #writtenAt: Float64Array;
+  #spoils = false;
+  /** Pieces that were read back for peers right after they were written. */
   #readBack = 0;
-  /** Of these, what is in the cache and was not compared with its hash. */
+  /** Of these, what was lent without a comparison and has not been compared since. */
   readonly #uncompared = new Set<number>();
   #place: PiecePlace;
   /** Where the disk takes nothing more: pieces in memory until they are released or others need the room. */
@@ -74,7 +77,8 @@ export class PieceStorage implements AsyncDisposable {
     this.#onFull = parts.onFull;
     this.#now = parts.now;
     this.#size = blob.size;
-    this.#provenAt = new Float64Array(pieceCount(blob.size));
+    this.#provenAt = new Float64Array(pieceCount(blob.size)).fill(-Infinity);
+    this.#writtenAt = new Float64Array(pieceCount(blob.size)).fill(-Infinity);
     this.#place = blob.place;
     if (!blob.place) this.#overflow = new Map();
   }
@@ -125,7 +129,7 @@ export class PieceStorage implements AsyncDisposable {
 
   /**
    * Bytes of a piece that was put, lent to a reader of this process until their memory is released: at once from memory, else from disk.
-   * @throws BlobDamagedError, at once or later, where they are not what was put
+   * Rejects with BlobDamagedError where they are not what was put.
    */
   read(index: number, offset: number, length: number): PieceBytes | Promise<PieceBytes> {
     const memory = this.#inMemory(index);
@@ -133,24 +137,27 @@ export class PieceStorage implements AsyncDisposable {
       return this.#fromDisk(index, { compare: true, awaited: this.awaited(index) }).then((read) =>
         lend(read, offset, length),
       );
-    if (this.#uncompared.has(index)) this.#compareCached(index, memory);
-    return lend(memory.retain(), offset, length);
+    return this.#uncompared.has(index)
+      ? this.#comparedInMemory(index, memory.retain()).then((compared) => lend(compared, offset, length))
+      : lend(memory.retain(), offset, length);
   }
 
   /**
-   * A block for a peer, lent likewise. The peer compares what it gets, so of the pieces that the disk has just taken or given back as they were only
-   * a sample is hashed anew. In short blocks, over a slow connection, a piece goes for so long that it is gone from memory when the next is asked for: then no more
-   * than the block is read.
+   * A block for a peer, lent likewise. The peer compares what it gets, so a piece that the disk has just taken goes to the first that asks without being hashed
+   * anew, but for a sample. In short blocks, over a slow connection, a piece goes for so long that it is gone from memory when the next is asked for: then no more
+   * than the block is read, once the disk has given the piece back as it was.
    */
   readBlock({ index, offset, length }: Block): PieceBytes | Promise<PieceBytes> {
     const memory = this.#inMemory(index);
-    if (memory) return lend(memory.retain(), offset, length);
-    const isProven = this.#isProven(index);
-    if (isProven && length <= sizeOfPiece(this.#size, index) * SHORT_BLOCK)
+    // Who begins the piece is another peer than the one that it was lent to.
+    if (memory) return offset > 0 ? lend(memory.retain(), offset, length) : this.read(index, offset, length);
+    const now = this.#now();
+    if (now - this.#provenAt[index]! < PROVEN_MS && length <= sizeOfPiece(this.#size, index) * SHORT_BLOCK)
       return this.#pool
         .filled(length, (target) => this.#load(this.#place, index, offset, target))
         .then((block) => ({ bytes: block.data, memory: block }));
-    const compare = !isProven || this.#readBack++ % SAMPLE === 0;
+    const isFresh = now - Math.max(this.#provenAt[index]!, this.#writtenAt[index]!) < PROVEN_MS;
+    const compare = !isFresh || this.#uncompared.has(index) || this.#readBack++ % SAMPLE === 0;
     return this.#fromDisk(index, { compare, awaited: false }).then((read) => lend(read, offset, length));
   }
 
@@ -183,11 +190,11 @@ export class PieceStorage implements AsyncDisposable {
     if (this.#overflow || this.#place?.kind !== 'partial') return;
     const partial = this.#place.blob;
     const isOwn = await partial.commit(facts);
+    // It is another file, if somebody else has stored the blob meanwhile.
+    if (!isOwn) this.#distrust();
     const blob = await open(digest);
     if (!blob) throw new Error(`${digest} is not in the store right after it was put there`);
     this.#place = { kind: 'stored', blob };
-    // It is another file, if somebody else has stored the blob meanwhile.
-    if (!isOwn) this.#provenAt.fill(0);
     await partial[Symbol.asyncDispose]();
   }
 
@@ -222,7 +229,7 @@ export class PieceStorage implements AsyncDisposable {
   #write(index: number, memory: PieceMemory, blob: PartialBlob): void {
     const key = this.#cacheKey(index);
     const { data } = memory.retain();
-    this.#provenAt[index] = 0;
+    this.#provenAt[index] = this.#writtenAt[index] = -Infinity;
     this.#uncompared.delete(index);
     this.#cache.put(key, memory, { unwritten: true, awaited: this.awaited(index) });
     this.#unwritten += data.length;
@@ -230,7 +237,7 @@ export class PieceStorage implements AsyncDisposable {
     const write = blob
       .write(index * pieceLength(this.#size), data)
       .then(() => {
-        this.#provenAt[index] = this.#now();
+        if (!this.#spoils) this.#writtenAt[index] = this.#now();
       })
       .catch((error: unknown) => this.#overflowed(index, memory.retain(), error))
       .finally(() => {
@@ -255,6 +262,7 @@ export class PieceStorage implements AsyncDisposable {
     const kept = this.#overflow!;
     this.release(index);
     kept.set(index, memory);
+    this.#uncompared.delete(index);
     this.#overflowBytes += memory.data.length;
     for (const oldest of kept.keys()) {
       if (this.#overflowBytes <= MAX_UNSTORED_BYTES || oldest === index) return;
@@ -268,47 +276,55 @@ export class PieceStorage implements AsyncDisposable {
     return this.#overflow?.get(index) ?? this.#cache.get(this.#cacheKey(index));
   }
 
-  #isProven(index: number): boolean {
-    const provenAt = this.#provenAt[index]!;
-    return provenAt > 0 && this.#now() - provenAt < PROVEN_MS;
-  }
-
   /** The whole piece, which is kept for those who ask next. */
   async #fromDisk(
     index: number,
     { compare, awaited }: { compare: boolean; awaited: boolean },
   ): Promise<PieceMemory> {
     const place = this.#place;
+    if (!compare) this.#uncompared.add(index);
     const memory = await this.#pool.filled(sizeOfPiece(this.#size, index), async (target) => {
       await this.#load(place, index, 0, target);
-      if (compare) this.#compare(place, index, target);
+      if (compare && this.#compare(place, index, target)) {
+        this.#uncompared.delete(index);
+        if (place === this.#place) this.#provenAt[index] = this.#now();
+      }
     });
+    // Another read may have been compared meanwhile.
+    if (!compare) this.#uncompared.add(index);
     // Once the storage ends, nobody would take it out again.
-    if (this.#ending) return memory;
-    if (compare) this.#uncompared.delete(index);
-    else this.#uncompared.add(index);
-    this.#cache.put(this.#cacheKey(index), memory.retain(), { unwritten: false, awaited });
+    if (!this.#ending) this.#cache.put(this.#cacheKey(index), memory.retain(), { unwritten: false, awaited });
     return memory;
   }
 
-  /** Where it is not what was put, the cache forgets it: the disk may have kept it better. */
-  #compareCached(index: number, memory: PieceMemory): void {
-    this.#uncompared.delete(index);
+  /** Where it is not what was put, the cache forgets it: the piece is fetched anew. */
+  async #comparedInMemory(index: number, memory: PieceMemory): Promise<PieceMemory> {
     try {
-      this.#compare(this.#place, index, memory.data);
+      if (this.#compare(this.#place, index, memory.data)) this.#uncompared.delete(index);
+      return memory;
     } catch (error) {
       this.#cache.delete(this.#cacheKey(index));
+      memory.release();
       throw error;
     }
   }
 
-  /** A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them. */
-  #compare(place: PiecePlace, index: number, data: Buffer): void {
+  /**
+   * A peer that got bytes of a bad disk would take this process for a liar, and a reader would be given them.
+   * @returns whether there is something to compare with
+   */
+  #compare(place: PiecePlace, index: number, data: Buffer): boolean {
     const matches = this.compare(index, data);
-    if (matches === undefined) return;
-    this.#provenAt[index] = 0;
-    if (!matches) refuseDamaged(index, place?.kind === 'stored' ? place.blob : undefined);
-    if (place === this.#place) this.#provenAt[index] = this.#now();
+    if (matches !== false) return matches ?? false;
+    this.#spoils = true;
+    this.#distrust();
+    return refuseDamaged(index, place?.kind === 'stored' ? place.blob : undefined);
+  }
+
+  /** What was written is compared before it goes to anybody. */
+  #distrust(): void {
+    this.#provenAt.fill(-Infinity);
+    this.#writtenAt.fill(-Infinity);
   }
 
   async #load(place: PiecePlace, index: number, offset: number, target: Buffer): Promise<void> {

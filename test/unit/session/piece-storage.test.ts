@@ -1,10 +1,11 @@
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { digestOf } from '#registry/digest.ts';
-import { PROVEN_MS, SAMPLE } from '#swarm/session/defaults.ts';
+import { PROVEN_MS, SAMPLE, SHORT_BLOCK } from '#swarm/session/defaults.ts';
 import { PieceCache } from '#swarm/session/piece-cache.ts';
 import { PieceMemory, PiecePool } from '#swarm/session/piece-memory.ts';
 import { PieceStorage, WriteBacklog } from '#swarm/session/piece-storage.ts';
-import type { StoredBlob } from '#swarm/store/blob-store.ts';
+import type { BlobStore, StoredBlob } from '#swarm/store/blob-store.ts';
 import { deterministicBytes } from '../../support/bytes.ts';
 import { StoreFixture } from '../store/store-fixture.ts';
 
@@ -104,40 +105,113 @@ test('of a piece that a disk has just given back as it was a short block is read
   await expect(storage.readBlock(block)).rejects.toThrow('nothing is wrong');
 });
 
-test('of pieces that the disk has just taken, a sample is compared for peers, and each for readers of this node', async () => {
-  await using stores = await StoreFixture.open(64 * PIECE);
-  const content = deterministicBytes('written', 32 * PIECE);
-  const pieceOf = (index: number): Buffer => content.subarray(index * PIECE, (index + 1) * PIECE);
-  const digest = digestOf(content);
-  const blob = await stores.store.partial({ digest, scope: 'registry.example' }, content.length);
-  const cache = new PieceCache({ bytes: 2 * PIECE, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
-  let now = 1;
-  await using storage = new PieceStorage(
-    { cache, backlog: new WriteBacklog(), pool: new PiecePool(0), now: () => now, onFull: () => undefined },
-    { size: content.length, place: { kind: 'partial', blob } },
-  );
-  const compared: number[] = [];
-  storage.compare = (index, data) => {
-    compared.push(index);
-    return data.equals(pieceOf(index));
-  };
-  for (let index = 0; index < 32; index++) storage.put(index, new PieceMemory(pieceOf(index)));
-  const forPeers = async (from: number, to: number): Promise<number[]> => {
+/** A blob of 32 pieces that its disk has just taken, of which two are kept in memory. */
+class Written implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  readonly #content = deterministicBytes('written', 32 * PIECE);
+  readonly digest = digestOf(this.#content);
+  /** What was compared since this was emptied. */
+  readonly compared: number[] = [];
+  /** Found to be other bytes. */
+  readonly spoilt = new Set<number>();
+  now = 1;
+  #storage: PieceStorage | undefined;
+
+  static async start(): Promise<Written & { readonly storage: PieceStorage; readonly store: BlobStore }> {
+    const written = new Written();
+    const { store } = written.#stack.use(await StoreFixture.open(64 * PIECE));
+    const size = written.#content.length;
+    const blob = await store.partial({ digest: written.digest, scope: 'registry.example' }, size);
+    const cache = new PieceCache({ bytes: 2 * PIECE, awaitedBytes: 0, awaitedMs: 0 }, () => 0);
+    const storage = written.#stack.use(
+      new PieceStorage(
+        {
+          cache,
+          backlog: new WriteBacklog(),
+          pool: new PiecePool(0),
+          now: () => written.now,
+          onFull: () => undefined,
+        },
+        { size, place: { kind: 'partial', blob } },
+      ),
+    );
+    storage.compare = (index, data) => {
+      written.compared.push(index);
+      return !written.spoilt.has(index) && data.equals(written.pieceOf(index));
+    };
+    for (let index = 0; index < 32; index++) storage.put(index, new PieceMemory(written.pieceOf(index)));
+    while (storage.unwrittenBytes > 0) await setTimeout(1);
+    // The last of them stay in memory, not those that the disk took last.
+    for (const index of [30, 31]) await read(storage, index);
+    written.#storage = storage;
+    return Object.assign(written, { storage, store });
+  }
+
+  pieceOf(index: number): Buffer {
+    return this.#content.subarray(index * PIECE, (index + 1) * PIECE);
+  }
+
+  /** What is compared where a peer asks for these pieces, in blocks of this many bytes. */
+  async forPeers(from: number, to: number, length = PIECE): Promise<number[]> {
+    this.compared.length = 0;
     for (let index = from; index < to; index++) {
-      const { bytes, memory } = await storage.readBlock({ index, offset: 0, length: PIECE });
-      expect(bytes.equals(pieceOf(index))).toBe(true);
-      memory.release();
+      for (let offset = 0; offset < PIECE; offset += length) {
+        const { bytes, memory } = await this.#storage!.readBlock({ index, offset, length });
+        const isAsPut = bytes.equals(this.pieceOf(index).subarray(offset, offset + length));
+        memory.release();
+        if (!isAsPut) throw new Error(`other bytes of piece ${index} were given out`);
+      }
     }
-    return compared.splice(0);
-  };
-  await expect.poll(() => storage.unwrittenBytes).toBe(0);
-  expect(await forPeers(0, SAMPLE)).toEqual([0]);
+    return this.compared.splice(0);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+}
+
+test('of pieces that the disk has just taken, a sample is compared for peers, and each for readers of this node', async () => {
+  await using written = await Written.start();
+  const { storage, store, digest, compared } = written;
+  expect(await written.forPeers(0, SAMPLE)).toEqual([0]);
   await read(storage, SAMPLE - 1);
   expect(compared.splice(0)).toEqual([SAMPLE - 1]);
   await read(storage, SAMPLE - 1);
   expect(compared).toEqual([]);
-  await storage.commit(digest, {}, (stored) => stores.store.open(stored));
-  expect(await forPeers(SAMPLE, 2 * SAMPLE)).toEqual([SAMPLE]);
-  now += PROVEN_MS;
-  expect(await forPeers(2 * SAMPLE, 2 * SAMPLE + 3)).toEqual([16, 17, 18]);
+  await storage.commit(digest, {}, (stored) => store.open(stored));
+  expect(await written.forPeers(SAMPLE, 2 * SAMPLE)).toEqual([SAMPLE]);
+  written.now += PROVEN_MS;
+  expect(await written.forPeers(2 * SAMPLE, 2 * SAMPLE + 3)).toEqual([16, 17, 18]);
+});
+
+test('no piece goes to a second peer before it was compared, from memory or from disk', async () => {
+  await using written = await Written.start();
+  expect(await written.forPeers(0, 3, PIECE / 2)).toEqual([0]);
+  // In memory are the last two.
+  expect(await written.forPeers(2, 3, PIECE / 2)).toEqual([2]);
+  expect(await written.forPeers(2, 3, PIECE / 2)).toEqual([]);
+  expect(await written.forPeers(1, 2)).toEqual([1]);
+  const twice = [written.forPeers(4, 5), written.forPeers(4, 5)];
+  expect((await Promise.all(twice)).flat()).toEqual([4]);
+});
+
+test('in short blocks nothing goes out that the disk has only taken', async () => {
+  await using written = await Written.start();
+  const short = PIECE * SHORT_BLOCK;
+  expect(await written.forPeers(0, 1, short)).toEqual([0]);
+  // A sample was due; what follows is read whole, and lent to the one who asks.
+  expect(await written.forPeers(1, 3, short)).toEqual([]);
+  expect(await written.forPeers(1, 3, short)).toEqual([1, 2]);
+});
+
+test('a disk that has spoilt one piece is believed no more', async () => {
+  await using written = await Written.start();
+  written.spoilt.add(0);
+  await expect(written.forPeers(0, 1)).rejects.toThrow('not what was stored');
+  expect(await written.forPeers(1, 5)).toEqual([1, 2, 3, 4]);
+  written.storage.put(0, new PieceMemory(written.pieceOf(0)));
+  await expect.poll(() => written.storage.unwrittenBytes).toBe(0);
+  written.spoilt.clear();
+  expect(await written.forPeers(5, 8)).toEqual([5, 6, 7]);
+  expect(await written.forPeers(0, 1)).toEqual([0]);
 });
